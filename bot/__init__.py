@@ -1,0 +1,3 @@
+"""Pitstop: a Slack bot that keeps PostgreSQL recoverable."""
+
+__version__ = "0.1.0"

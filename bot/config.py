@@ -1,0 +1,371 @@
+"""The configuration: one TOML file, read into frozen models; all problems are reported at once with their key paths."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tomllib
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bot.errors import Usage
+from bot.model.ids import ClusterName
+from bot.model.people import HOST_TEAM, Person, Policy
+from bot.model.plans import SqlCheck, canonical_json
+
+DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+
+
+def parse_duration(value: object) -> object:
+    """Read `30m`, `1h30m`, `7d`; numbers are seconds."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float):
+        return timedelta(seconds=value)
+    if isinstance(value, str):
+        text = value.strip()
+        if text and not _DURATION.sub("", text).strip():
+            return timedelta(seconds=sum(float(n) * _UNITS[unit] for n, unit in _DURATION.findall(text)))
+        raise ValueError("write a duration like 30s, 10m, 2h or 7d")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Channels(_Model):
+    """Where the bot posts: names (`#db-backups`) or ids; `check` resolves names."""
+
+    results: str
+    alerts: str
+    approvals: str
+
+
+class SlackConfig(_Model):
+    """The `[slack]` table. Tokens come from SLACK_BOT_TOKEN, SLACK_APP_TOKEN, SLACK_SIGNING_SECRET, or from the files named here."""
+
+    channels: Channels
+    bot_token_file: Path | None = None
+    app_token_file: Path | None = None
+    signing_secret_file: Path | None = None
+    http_listen: str = "127.0.0.1:8088"
+    api_url: str = "https://slack.com/api/"
+
+    @property
+    def bot_token(self) -> str | None:
+        """The bot token (`xoxb-…`), or None."""
+        return _secret("SLACK_BOT_TOKEN", self.bot_token_file)
+
+    @property
+    def app_token(self) -> str | None:
+        """The app-level token (`xapp-…`) for Socket Mode, or None."""
+        return _secret("SLACK_APP_TOKEN", self.app_token_file)
+
+    @property
+    def signing_secret(self) -> str | None:
+        """The signing secret; when set, the bot listens for signed HTTP on `http_listen` instead of opening a socket."""
+        return _secret("SLACK_SIGNING_SECRET", self.signing_secret_file)
+
+
+class RepositoryConfig(_Model):
+    """One place backups are kept. `file:///path` today."""
+
+    url: str
+    level: int = Field(default=3, ge=1, le=19)
+    codec: Literal["zstd", "gzip", "none"] = "zstd"
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value.startswith("file:///"):
+            raise ValueError("this version keeps repositories in directories: file:///var/backups/pitstop")
+        return value
+
+
+class EncryptionConfig(_Model):
+    """What wraps the data keys: `file:/etc/pitstop/key`."""
+
+    key: str
+
+    @field_validator("key")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if not value.startswith("file:/"):
+            raise ValueError(
+                "name a key file with an absolute path: file:/etc/pitstop/key (made by `pitstop keys init`)"
+            )
+        return value
+
+    @property
+    def key_file(self) -> Path:
+        """The key file's path."""
+        return Path(self.key.removeprefix("file:"))
+
+
+class Approval(_Model):
+    """Who may ask and approve. An empty or missing list means nobody."""
+
+    requesters: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    quorum: int = Field(default=1, ge=0, le=10)
+    cli_beside_quorum: int = Field(default=0, ge=0, le=10)
+    expires: Duration = timedelta(minutes=30)
+    claim: Duration = timedelta(minutes=10)
+    wake_after: Duration = timedelta(minutes=2)
+
+    @field_validator("requesters", "approvers")
+    @classmethod
+    def _ids_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if entry != "everyone" and not re.fullmatch(r"[UWS][A-Z0-9]{2,}", entry) and not entry.startswith("host:"):
+                raise ValueError(f"{entry!r} is not an id; use U…, W… (people), S… (groups), host:login or everyone")
+        return value
+
+
+class Schedule(_Model):
+    """Cron expressions in the cluster's time zone; `off` disables a job."""
+
+    base_backup: str = "0 2 * * *"
+    wal_check: str = "0 * * * *"
+
+
+class Objective(_Model):
+    """Two thresholds: past `target` is a warning, past `maximum` pages somebody."""
+
+    target: Duration
+    maximum: Duration
+
+
+class Objectives(_Model):
+    """How much may be lost (RPO) and how long a restore may take (RTO)."""
+
+    rpo: Objective = Objective(target=timedelta(hours=1), maximum=timedelta(hours=4))
+    rto: Objective = Objective(target=timedelta(hours=4), maximum=timedelta(hours=8))
+
+
+class Check(_Model):
+    """An SQL check run on every restored server."""
+
+    name: str
+    database: str
+    sql: str
+    expect: str | None = None
+
+
+class ClusterConfig(_Model):
+    """One PostgreSQL server. `dsn` serves all three roles unless `stream_dsn`, `observe_dsn` or `restore_dsn` is given."""
+
+    dsn: str | None = None
+    stream_dsn: str | None = None
+    observe_dsn: str | None = None
+    restore_dsn: str | None = None
+    data_directory: Path | None = None
+    databases: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    timezone: str = "UTC"
+    shared_disk: bool = False
+    insecure_transport: bool = False
+    max_rate_kib: int = Field(default=0, ge=0, le=1048576)
+    wal_durable_within: Duration = timedelta(seconds=5)
+    approval: Approval = Approval()
+    schedule: Schedule = Schedule()
+    objectives: Objectives = Objectives()
+    checks: tuple[Check, ...] = ()
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not a time zone; write one like Asia/Bangkok or UTC") from None
+        return value
+
+    @model_validator(mode="after")
+    def _some_dsn(self) -> ClusterConfig:
+        if not (self.dsn or (self.stream_dsn and self.observe_dsn)):
+            raise ValueError("give `dsn`, or both `stream_dsn` and `observe_dsn`")
+        return self
+
+    @property
+    def stream(self) -> str:
+        """The libpq string of the role that streams backups and WAL."""
+        return self.stream_dsn or self.dsn or ""
+
+    @property
+    def observe(self) -> str:
+        """The libpq string of the role that reads settings and marks restore points."""
+        return self.observe_dsn or self.dsn or ""
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Who may ask and approve, with a version that changes when any of it does."""
+        approval = self.approval
+        body = {
+            "requesters": list(approval.requesters),
+            "approvers": list(approval.approvers),
+            "quorum": approval.quorum,
+            "cli_beside_quorum": approval.cli_beside_quorum,
+            "expires_s": int(approval.expires.total_seconds()),
+            "claim_s": int(approval.claim.total_seconds()),
+        }
+        version = hashlib.sha256(canonical_json(body)).hexdigest()[:16]
+        return Policy(
+            requesters=approval.requesters,
+            approvers=approval.approvers,
+            quorum=approval.quorum,
+            expires_s=int(approval.expires.total_seconds()),
+            claim_s=int(approval.claim.total_seconds()),
+            version=version,
+        )
+
+    @property
+    def sql_checks(self) -> tuple[SqlCheck, ...]:
+        """The configured checks as the plan carries them."""
+        return tuple(SqlCheck(c.name, c.database, c.sql, c.expect) for c in self.checks)
+
+
+class RestoreConfig(_Model):
+    """Where restores beside go and how long they live. `user` runs the servers when Pitstop is started as root."""
+
+    directory: Path = Path("/var/lib/pitstop/restores")
+    lifetime: Duration = timedelta(hours=24)
+    user: str | None = None
+    workers: int = Field(default=0, ge=0, le=64)
+
+
+class PostgresConfig(_Model):
+    """Where server binaries are looked for, before Debian's folders and installed wheels."""
+
+    bin_directories: tuple[Path, ...] = ()
+
+
+class Config(_Model):
+    """The whole configuration file."""
+
+    ledger: Path = Path("/var/lib/pitstop/ledger.db")
+    spool: Path = Path("/var/lib/pitstop/spool")
+    slack: SlackConfig | None = None
+    repositories: dict[str, RepositoryConfig]
+    encryption: EncryptionConfig
+    clusters: dict[str, ClusterConfig]
+    people: dict[str, str] = {}
+    restore: RestoreConfig = RestoreConfig()
+    postgres: PostgresConfig = PostgresConfig()
+
+    @field_validator("clusters", "repositories")
+    @classmethod
+    def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("at least one is needed")
+        for name in value:
+            if not _NAME.match(name):
+                raise ValueError(f"{name!r}: use lower-case letters, digits, - and _, at most 63")
+        return value
+
+    @model_validator(mode="after")
+    def _known_repositories(self) -> Config:
+        for name, cluster in self.clusters.items():
+            for repository in cluster.repositories:
+                if repository not in self.repositories:
+                    raise ValueError(f"clusters.{name}.repositories: there is no repository {repository!r}")
+        return self
+
+    def cluster(self, name: str) -> ClusterConfig:
+        """Return one cluster's configuration.
+
+        Raises:
+            Usage: there is no cluster of that name.
+        """
+        try:
+            return self.clusters[name]
+        except KeyError:
+            known = ", ".join(sorted(self.clusters))
+            raise Usage(
+                f"There is no cluster named {name!r}.", hint=f"Known clusters: {known}.", code="unknown-cluster"
+            ) from None
+
+    def cluster_repositories(self, name: ClusterName | str) -> dict[str, RepositoryConfig]:
+        """Return the repositories of a cluster in order of preference; all of them when none is named."""
+        names = self.cluster(name).repositories or tuple(self.repositories)
+        return {repository: self.repositories[repository] for repository in names}
+
+    def slack_identity(self, person: Person) -> str | None:
+        """Return the Slack user id of a person: their own, or the one `[people]` gives their login; None without one."""
+        return self.people.get(person.user) if person.team == HOST_TEAM else person.user
+
+    @property
+    def runs_directory(self) -> Path:
+        """Where runs keep their kernel locks and logs: `runs` beside the ledger."""
+        return self.ledger.parent / "runs"
+
+
+def load(path: Path | None = None) -> tuple[Config, Path]:
+    """Read the configuration at `path`, or the first default that exists; return it with its absolute path.
+
+    Raises:
+        Usage: it is missing, is not TOML, or has problems; all of them are named with their key paths.
+    """
+    found = path or next((p for p in DEFAULT_PATHS if p.exists()), None)
+    if found is None:
+        looked = " or ".join(str(p) for p in DEFAULT_PATHS)
+        raise Usage(
+            f"There is no configuration at {looked}.",
+            hint="Name one with --config PATH, or try `pitstop demo`.",
+            code="no-config",
+        )
+    try:
+        data = tomllib.loads(found.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Usage(
+            f"{found} cannot be read: {error.strerror}.",
+            hint="Is the path right, and may this user read it?",
+            code="no-config",
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"{found} is not valid TOML: {error}.", hint="Mend the line it names.", code="bad-config") from None
+    try:
+        return Config.model_validate(data), found.resolve()
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(part) for part in e['loc']) or 'the file'}: {_plain(e)}" for e in error.errors()]
+        raise Usage(
+            f"{found} has {len(problems)} problem{'s' * (len(problems) != 1)}:\n"
+            + "\n".join(f"  {p}" for p in problems),
+            hint="Mend the keys named above; `pitstop check` prints the effective configuration.",
+            code="bad-config",
+        ) from None
+
+
+def _plain(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    if error["type"] == "missing":
+        return "missing"
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _secret(variable: str, file: Path | None) -> str | None:
+    if value := os.environ.get(variable):
+        return value.strip()
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise Usage(
+            f"{file} ({variable}) cannot be read: {error.strerror}.",
+            hint="Is the path right, and may this user read it?",
+        ) from None

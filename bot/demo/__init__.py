@@ -1,0 +1,1 @@
+"""The sample shop and the story: what `pitstop demo` starts."""

@@ -1,0 +1,1 @@
+"""This machine: processes, kernel locks, users, namespaces, durable files. Standard library only."""

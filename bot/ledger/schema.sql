@@ -1,0 +1,191 @@
+-- The ledger: decisions and history. Times are ISO 8601 UTC text with microseconds; JSON is text.
+-- Changed only by a new numbered migration in migrations.py once a version has been released.
+
+CREATE TABLE runs (
+    id            TEXT PRIMARY KEY,
+    job           TEXT NOT NULL,
+    cluster       TEXT NOT NULL,
+    state         TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    args          TEXT NOT NULL,
+    queued_at     TEXT NOT NULL,
+    queued_by     TEXT NOT NULL,
+    request       TEXT REFERENCES requests (id),
+    scheduled_for TEXT,
+    started_at    TEXT,
+    finished_at   TEXT,
+    progress_at   TEXT,
+    phases        TEXT NOT NULL DEFAULT '[]',
+    bytes_done    INTEGER NOT NULL DEFAULT 0,
+    bytes_total   INTEGER,
+    note          TEXT NOT NULL DEFAULT '',
+    result        TEXT,
+    error         TEXT,
+    process       TEXT,                        -- {"pid", "boot_id", "start_time"} for signals, never for liveness
+    UNIQUE (job, cluster, scheduled_for)
+) STRICT;
+CREATE INDEX runs_by_state ON runs (state);
+CREATE INDEX runs_by_cluster ON runs (cluster, job, queued_at);
+
+CREATE TABLE locks (                           -- named locks held by runs; conflicts are decided in model/locks.py
+    run  TEXT NOT NULL REFERENCES runs (id),
+    name TEXT NOT NULL,                        -- "cluster:slips", "destination:/path", "port:5555", "chain:slips/<id>"
+    mode TEXT NOT NULL,
+    PRIMARY KEY (run, name)
+) STRICT;
+
+CREATE TABLE requests (
+    id             TEXT PRIMARY KEY,
+    verb           TEXT NOT NULL,
+    cluster        TEXT NOT NULL,
+    state          TEXT NOT NULL,
+    version        INTEGER NOT NULL,
+    requester      TEXT NOT NULL,              -- Person.key
+    requester_name TEXT NOT NULL,
+    reason         TEXT NOT NULL,
+    target         TEXT NOT NULL,              -- JSON of model.targets.Target
+    target_text    TEXT NOT NULL,
+    destination    TEXT NOT NULL,              -- JSON
+    created_at     TEXT NOT NULL,
+    changed_at     TEXT NOT NULL,
+    expires_at     TEXT,
+    quorum         INTEGER NOT NULL,
+    steps          TEXT,                       -- JSON of model.plans.Steps
+    facts          TEXT,                       -- JSON of model.plans.Facts
+    steps_hash     TEXT,
+    run            TEXT,
+    resume_state   TEXT,
+    outcome        TEXT,
+    asked_in       TEXT,
+    woken_at       TEXT
+) STRICT;
+CREATE INDEX requests_by_state ON requests (state);
+
+CREATE TABLE decisions (
+    request TEXT NOT NULL REFERENCES requests (id),
+    person  TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    at      TEXT NOT NULL,
+    steps_hash TEXT NOT NULL,
+    PRIMARY KEY (request, person)
+) STRICT;
+
+CREATE TABLE keys_seen (                       -- idempotency: one row per verb call, with its answer
+    key     TEXT PRIMARY KEY,
+    verb    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at      TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE leases (                          -- what a request needs until it ends; retention skips it
+    request    TEXT PRIMARY KEY REFERENCES requests (id),
+    repository TEXT NOT NULL,
+    cluster    TEXT NOT NULL,
+    backups    TEXT NOT NULL,                  -- JSON list of backup ids
+    wal        TEXT NOT NULL                   -- JSON {"timeline", "from", "to"}
+) STRICT;
+
+CREATE TABLE audit (                           -- append-only, each entry hashed over the one before
+    seq     INTEGER PRIMARY KEY,
+    at      TEXT NOT NULL,
+    actor   TEXT NOT NULL,                     -- Person.key, or "pitstop"
+    action  TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail  TEXT NOT NULL,                     -- canonical JSON
+    prev    TEXT NOT NULL,
+    hash    TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+
+CREATE TABLE inbox (                           -- what people did in Slack, recorded before the ack, handled by a worker
+    id          INTEGER PRIMARY KEY,
+    key         TEXT NOT NULL UNIQUE,          -- trigger id or the like: a second delivery changes nothing
+    kind        TEXT NOT NULL,
+    payload     TEXT NOT NULL,                 -- JSON
+    received_at TEXT NOT NULL,
+    done_at     TEXT,
+    outcome     TEXT                           -- JSON
+) STRICT;
+CREATE INDEX inbox_open ON inbox (id) WHERE done_at IS NULL;
+
+CREATE TABLE cards (                           -- which message shows which subject, and whether it is out of date; never content
+    id           INTEGER PRIMARY KEY,
+    subject_kind TEXT NOT NULL,                -- "request", "run", "server", …
+    subject      TEXT NOT NULL,
+    place        TEXT NOT NULL,                -- "approvals", "results", "alerts", "dm:<user>", "thread:<card id>"
+    wanted       INTEGER NOT NULL,             -- bumped whenever the subject changes
+    posted       INTEGER NOT NULL DEFAULT 0,   -- the `wanted` that Slack last accepted
+    channel      TEXT,
+    ts           TEXT,
+    armed        INTEGER NOT NULL DEFAULT 0,   -- 1 once an edit after the committed ts gave it its buttons
+    urgent       INTEGER NOT NULL DEFAULT 0,   -- decisions and alerts before progress
+    sent_at      TEXT,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    failed       TEXT,                         -- why Slack will never take it
+    UNIQUE (subject_kind, subject, place)
+) STRICT;
+CREATE INDEX cards_stale ON cards (urgent, id) WHERE wanted > posted;
+
+CREATE TABLE people (
+    person     TEXT PRIMARY KEY,               -- Person.key
+    facts      TEXT NOT NULL,                  -- JSON of model.people.PersonFacts
+    fetched_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE people_groups (
+    grp        TEXT PRIMARY KEY,               -- Slack user group id
+    members    TEXT NOT NULL,                  -- JSON list of Person.key
+    fetched_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE modal_tokens (                    -- one use, bound to request, version and person
+    token      TEXT PRIMARY KEY,
+    request    TEXT,
+    version    INTEGER,
+    person     TEXT NOT NULL,
+    purpose    TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    used_at    TEXT
+) STRICT;
+
+CREATE TABLE catalogue (                       -- the ledger's copy of the repositories' backups; rebuilt from them at will
+    cluster    TEXT NOT NULL,
+    repository TEXT NOT NULL,
+    backup     TEXT NOT NULL,
+    summary    TEXT NOT NULL,                  -- JSON of model.backups.BackupSummary
+    PRIMARY KEY (cluster, repository, backup)
+) STRICT;
+
+CREATE TABLE wal_status (                      -- what the receiver last said, per repository
+    cluster      TEXT NOT NULL,
+    repository   TEXT NOT NULL,
+    system_id    TEXT NOT NULL,
+    timeline     INTEGER NOT NULL,
+    received_lsn TEXT NOT NULL,
+    durable_lsn  TEXT NOT NULL,                -- in the repository
+    server_lsn   TEXT NOT NULL,
+    window       TEXT NOT NULL,                -- JSON list of {"from", "to"} ISO times, the recovery window
+    at           TEXT NOT NULL,
+    PRIMARY KEY (cluster, repository)
+) STRICT;
+
+CREATE TABLE servers (                         -- servers started beside
+    id         TEXT PRIMARY KEY,               -- the request's id
+    cluster    TEXT NOT NULL,
+    state      TEXT NOT NULL,                  -- "starting", "running", "stopped", "removed"
+    version    INTEGER NOT NULL,
+    owner      TEXT NOT NULL,                  -- Person.key
+    directory  TEXT NOT NULL,
+    dsn        TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    started_at TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    detail     TEXT NOT NULL                   -- JSON: postmaster identity, socket, port, forwarder run
+) STRICT;
+
+CREATE TABLE settings (                        -- single values: schema version, audit anchor, instance id
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;

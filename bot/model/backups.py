@@ -1,0 +1,56 @@
+"""What is known about a backup without reading it: the summary that lists are made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.model.ids import BackupId, ClusterName, SystemId
+from bot.model.wal import Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSummary:
+    """One line of `pitstop list`; times are aware UTC, sizes bytes.
+
+    `damaged` is the reason a backup is not sound (None when it is); `manifest_sha256` binds plans to its content.
+    For a dump the LSNs and timeline are those at its snapshot.
+    """
+
+    id: BackupId
+    kind: str
+    cluster: ClusterName
+    system_id: SystemId
+    started_at: datetime
+    finished_at: datetime
+    timeline: int
+    start_lsn: Lsn
+    end_lsn: Lsn
+    bytes_read: int
+    bytes_stored: int
+    server_version: int
+    segment_bytes: int
+    manifest_sha256: str
+    parent: BackupId | None = None
+    verified_at: datetime | None = None
+    damaged: str | None = None
+    pinned: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON types only: ISO times, `X/X` LSNs."""
+        data = asdict(self)
+        for key in ("started_at", "finished_at", "verified_at"):
+            data[key] = data[key].isoformat() if data[key] else None
+        data["start_lsn"], data["end_lsn"] = str(self.start_lsn), str(self.end_lsn)
+        return data
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> BackupSummary:
+        """Read what `as_json` wrote; unknown keys are ignored, so that older readers survive newer writers."""
+        known = {key: data[key] for key in cls.__dataclass_fields__ if key in data}
+        for key in ("started_at", "finished_at", "verified_at"):
+            if known.get(key):
+                known[key] = datetime.fromisoformat(known[key])
+        known["start_lsn"], known["end_lsn"] = Lsn.parse(data["start_lsn"]), Lsn.parse(data["end_lsn"])
+        return cls(**known)

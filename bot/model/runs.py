@@ -1,0 +1,82 @@
+"""Runs: one execution of a job, from queued to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bot.model.ids import ClusterName, RequestId, RunId
+
+
+class RunState(StrEnum):
+    """Where a run stands. `interrupted`: its kernel lock is free although it did not finish."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen in this run."""
+        return self not in {RunState.QUEUED, RunState.RUNNING}
+
+
+class Job(StrEnum):
+    """What a run executes; the value is the module's word in the ledger and on the command line."""
+
+    BASE_BACKUP = "base-backup"
+    WAL_STREAM = "wal-stream"
+    WAL_CHECK = "wal-check"
+    PLAN = "plan"
+    EXECUTE = "execute"
+    SERVER_STOP = "server-stop"
+    SERVER_REMOVE = "server-remove"
+    FORWARD = "forward"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One finished or current phase of a run, for cards: when it began, how long it took so far (seconds)."""
+
+    name: str
+    started_at: datetime
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as the ledger keeps it; times are aware UTC, `bytes_*` bytes.
+
+    `args` are the job's inputs, `result` what it answers (JSON), `error` an error's `as_json()`.
+    `bytes_total` is None while unknown. `phases` are in order; the last one without `seconds` is current.
+    """
+
+    id: RunId
+    job: Job
+    cluster: ClusterName
+    state: RunState
+    version: int
+    args: dict[str, Any]
+    queued_at: datetime
+    queued_by: str
+    request: RequestId | None = None
+    scheduled_for: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress_at: datetime | None = None
+    phases: tuple[Phase, ...] = ()
+    bytes_done: int = 0
+    bytes_total: int | None = None
+    note: str = ""
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+    @property
+    def phase(self) -> str:
+        """The name of the current or last phase, or the empty string."""
+        return self.phases[-1].name if self.phases else ""

@@ -1,0 +1,1 @@
+"""Supervision of job processes, leadership, and the schedule that wakes them."""

@@ -1,0 +1,1 @@
+"""What wraps the data keys: a key file today, other key services beside it."""

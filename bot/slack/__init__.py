@@ -1,0 +1,1 @@
+"""Talking to Slack: cards rendered from the ledger, people and groups, and the one sender."""

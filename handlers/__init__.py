@@ -1,0 +1,1 @@
+"""What people do in Slack: parse, gather facts, call one desk verb."""
