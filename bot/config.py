@@ -55,7 +55,7 @@ class Channels(_Model):
 
 
 class SlackConfig(_Model):
-    """The `[slack]` table. Tokens come from SLACK_BOT_TOKEN, SLACK_APP_TOKEN, SLACK_SIGNING_SECRET, or from the files named here."""
+    """The `[slack]` table. Secrets come from SLACK_BOT_TOKEN, SLACK_APP_TOKEN and SLACK_SIGNING_SECRET, or from files."""
 
     channels: Channels
     bot_token_file: Path | None = None
