@@ -16,6 +16,10 @@ from bot.model.runs import Phase, Run
 WRITE_INTERVAL_S = 1.0
 
 
+class Cancelled(Exception):
+    """The run was asked to stop and did; raised by `JobContext.check_cancelled`, caught by `bot/job.py` alone."""
+
+
 def utc_now() -> datetime:
     """Return the present time, aware UTC."""
     return datetime.now(UTC)
@@ -68,6 +72,15 @@ class JobContext:
     def cancelled(self) -> bool:
         """Say whether the run was asked to stop (SIGTERM); a job looks at this between pieces of work."""
         return self._cancel.is_set()
+
+    def check_cancelled(self) -> None:
+        """Go on, or stop here when the run was asked to.
+
+        Raises:
+            Cancelled: the run was asked to stop.
+        """
+        if self.cancelled():
+            raise Cancelled
 
     def wait_cancelled(self, timeout_s: float) -> bool:
         """Sleep up to `timeout_s` seconds; return True at once when the run is asked to stop."""
