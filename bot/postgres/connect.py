@@ -1,0 +1,160 @@
+"""Opening ordinary connections; libpq's errors become ours here, with what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from bot.errors import PitstopError, Unavailable, Usage
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_NEVER_HEALS = ("28P01", "28000", "3D000", "42501")
+
+
+def connect(
+    dsn: str,
+    *,
+    dbname: str | None = None,
+    autocommit: bool = True,
+    timeout_s: int = 10,
+    application_name: str = "pitstop",
+) -> Connection:
+    """Open a connection to `dsn`, to `dbname` when given (any name PostgreSQL allows), else the DSN's or `postgres`.
+
+    Raises:
+        Unavailable: the server does not answer, is starting up, or has no connection left.
+        Usage: the DSN cannot be read, or the server turns the role, password or database down.
+    """
+    conninfo = make_dsn(dsn, dbname=dbname or dsn_field(dsn, "dbname") or "postgres", application_name=application_name)
+    try:
+        return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=timeout_s)
+    except psycopg.Error as error:
+        raise connection_error(str(error), dsn, sqlstate=error.sqlstate) from None
+
+
+def make_dsn(dsn: str, **overrides: str) -> str:
+    """Return `dsn` (a libpq string or URI) with `overrides` in place of its own values.
+
+    Raises:
+        Usage: `dsn` cannot be read.
+    """
+    try:
+        return make_conninfo(dsn, **overrides)
+    except psycopg.Error as error:
+        raise _unreadable(error) from None
+
+
+def dsn_field(dsn: str, name: str) -> str | None:
+    """Return one value written in `dsn`, or None.
+
+    Raises:
+        Usage: `dsn` cannot be read.
+    """
+    return dsn_fields(dsn).get(name)
+
+
+def dsn_fields(dsn: str) -> Mapping[str, str]:
+    """Return all values written in `dsn`.
+
+    Raises:
+        Usage: `dsn` cannot be read.
+    """
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.Error as error:
+        raise _unreadable(error) from None
+
+
+def server_place(dsn: str) -> str:
+    """Name the server a DSN leads to, without secrets: `/var/run/postgresql:5432`."""
+    fields = dsn_fields(dsn)
+    host = fields.get("host") or fields.get("hostaddr") or fields.get("service") or "the default host"
+    return f"{host}:{fields.get('port', '5432')}"
+
+
+def is_local(dsn: str) -> bool:
+    """Say whether a DSN leads over a Unix socket or the loopback interface."""
+    fields = dsn_fields(dsn)
+    hosts = (fields.get("hostaddr") or fields.get("host") or "").split(",")
+    return all(h in {"", "localhost", "127.0.0.1", "::1"} or Path(h).is_absolute() or h.startswith("@") for h in hosts)
+
+
+def quote_ident(name: str) -> str:
+    """Return `name` as a quoted SQL identifier; it may contain anything but NUL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(text: str) -> str:
+    """Return `text` as an SQL string for replication commands, whose grammar knows only doubled quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def connection_error(message: str, dsn: str, *, sqlstate: str | None = None) -> PitstopError:
+    """Translate libpq's refusal to connect. `message` is libpq's text, in any language; the cause is never lost."""
+    place, text = server_place(dsn), " ".join(message.split()).removeprefix("connection failed: ")
+    for needle, code, hint in _REFUSALS:
+        if needle in text:
+            user = dsn_field(dsn, "user") or "the role"
+            return Usage(
+                f"PostgreSQL at {place} turned the connection down: {text}.",
+                hint=hint.format(user=user),
+                code=code,
+            )
+    if sqlstate in _NEVER_HEALS:
+        return Usage(
+            f"PostgreSQL at {place} turned the connection down: {text}.",
+            hint="Are user, password and database right? Try the same DSN with psql.",
+            code="login-refused",
+        )
+    return Unavailable(
+        f"PostgreSQL at {place} does not answer: {text}.",
+        hint="Is the server running, and do host and port in the DSN lead to it?",
+        code="server-down",
+    )
+
+
+_REFUSALS = (
+    (
+        "no pg_hba.conf entry for replication",
+        "hba-replication",
+        'Add to pg_hba.conf, then SELECT pg_reload_conf(): "local replication {user} scram-sha-256" (host … for TCP).',
+    ),
+    ("no pg_hba.conf entry", "hba", "Add a line for {user} to pg_hba.conf, then SELECT pg_reload_conf()."),
+    (
+        "must be superuser or replication role",
+        "not-replication",
+        "As superuser: ALTER ROLE {user} WITH REPLICATION;",
+    ),
+    (
+        "permission denied to start WAL sender",
+        "not-replication",
+        "As superuser: ALTER ROLE {user} WITH REPLICATION;",
+    ),
+    ("is not permitted to log in", "no-login", "As superuser: ALTER ROLE {user} WITH LOGIN;"),
+    (
+        "number of requested standby connections exceeds",
+        "max-wal-senders",
+        "Raise max_wal_senders: ALTER SYSTEM SET max_wal_senders = 10; then restart the server.",
+    ),
+    ("password authentication failed", "password", "Is the password in the DSN, in ~/.pgpass or PGPASSWORD right?"),
+    (
+        "no password supplied",
+        "password",
+        "Put the password into ~/.pgpass, a passfile named in the DSN, or PGPASSWORD.",
+    ),
+    ("Peer authentication failed", "peer", "Run Pitstop as that user, or map it in pg_ident.conf."),
+    ("does not exist", "unknown-role-or-database", "Is the name in the DSN right?"),
+)
+
+
+def _unreadable(error: psycopg.Error) -> Usage:
+    return Usage(
+        f"The DSN cannot be read: {' '.join(str(error).split())}.",
+        hint='Write it as libpq does: "host=/var/run/postgresql user=pitstop".',
+        code="bad-dsn",
+    )
