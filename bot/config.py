@@ -18,6 +18,7 @@ from bot.errors import Usage
 from bot.model.ids import ClusterName
 from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.plans import SqlCheck, canonical_json
+from bot.model.schedule import OFF, Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -140,6 +141,13 @@ class Schedule(_Model):
 
     base_backup: str = "0 2 * * *"
     wal_check: str = "0 * * * *"
+
+    @field_validator("base_backup", "wal_check")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if value.strip().lower() != OFF:
+            Cron.parse(value)
+        return value
 
 
 class Objective(_Model):
