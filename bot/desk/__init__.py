@@ -1,1 +1,57 @@
-"""Where decisions are made: one verb, one transaction, for Slack and the command line alike."""
+"""Where decisions are made: one verb, one transaction, for Slack and the command line alike.
+
+Every verb authorizes inside its transaction from facts in the ledger, changes the row by version, appends to the audit and
+marks the cards out of date. A verb that takes a `key` may be called twice with it: the second call answers like the first
+and changes nothing. A refused attempt is audited and raises.
+"""
+
+from bot.desk.asking import ask, confirm, propose, refuse
+from bot.desk.attempts import note_attempt
+from bot.desk.claiming import claim
+from bot.desk.deciding import approve, cancel, deny
+from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
+from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
+from bot.desk.servers import (
+    extend_server,
+    register_server,
+    remove_server,
+    server_removed,
+    server_stopped,
+    stop_server,
+    sweep_servers,
+)
+from bot.desk.sweeping import sweep, wake_due
+
+__all__ = [
+    "ask",
+    "propose",
+    "refuse",
+    "confirm",
+    "approve",
+    "deny",
+    "cancel",
+    "claim",
+    "verifying",
+    "succeed",
+    "fail",
+    "interrupt",
+    "resume",
+    "void",
+    "sweep",
+    "wake_due",
+    "queue_run",
+    "start_run",
+    "progress",
+    "finish_run",
+    "fail_run",
+    "interrupt_run",
+    "cancel_run",
+    "register_server",
+    "extend_server",
+    "stop_server",
+    "remove_server",
+    "server_stopped",
+    "server_removed",
+    "sweep_servers",
+    "note_attempt",
+]
