@@ -1,0 +1,184 @@
+"""The command grammar: each line means one thing, and every refusal says what to type instead."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import Usage
+from bot.model.commands import (
+    AskPitr,
+    BackupNow,
+    ListBackups,
+    OpenForm,
+    PitrCommand,
+    ShowHelp,
+    ShowStatus,
+    parse_backup,
+    parse_pitr,
+    parse_target,
+    wants_form,
+)
+from bot.model.ids import ClusterName
+from bot.model.targets import Target, TargetKind
+from bot.model.wal import Lsn
+
+ZONE = ZoneInfo("Asia/Bangkok")
+NOW = datetime(2026, 11, 22, 9, 12, tzinfo=UTC)
+CLUSTERS = ("slips", "orders")
+SLIPS = ClusterName("slips")
+
+
+def pitr(text: str) -> PitrCommand:
+    """Read a /pitr line as somebody in Bangkok."""
+    return parse_pitr(text, clusters=CLUSTERS, now=NOW, zone=ZONE)
+
+
+def target(text: str) -> Target:
+    """Read a target as somebody in Bangkok."""
+    return parse_target(text, now=NOW, zone=ZONE)
+
+
+def test_backup_reads_each_form() -> None:
+    """Every documented line of /backup, in any case and with phones' spaces."""
+    assert parse_backup("", clusters=CLUSTERS) == ShowStatus()
+    assert parse_backup(" slips", clusters=CLUSTERS) == ShowStatus(SLIPS)
+    assert parse_backup("status slips", clusters=CLUSTERS) == ShowStatus(SLIPS)
+    assert parse_backup("NOW\u00a0Slips", clusters=CLUSTERS) == BackupNow(SLIPS)
+    assert parse_backup("list slips", clusters=CLUSTERS) == ListBackups(SLIPS)
+    assert parse_backup("help", clusters=CLUSTERS) == ShowHelp("/backup")
+    assert parse_backup("list", clusters=["slips"]) == ListBackups(SLIPS)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("noww slips", "`/backup now slips`"),
+        ("lst", "`/backup list`"),
+        ("now slps", "`slips`"),
+        ("now", "`orders`, `slips`"),
+        ("now slips orders", "/backup now"),
+        ("🦀" * 1000, "help"),
+    ],
+)
+def test_backup_refusals_say_what_was_probably_meant(line: str, hint: str) -> None:
+    """An unknown word or cluster is answered with the nearest known line."""
+    with pytest.raises(Usage) as refused:
+        parse_backup(line, clusters=CLUSTERS)
+    assert hint in refused.value.hint
+
+
+def test_pitr_reads_cluster_target_and_reason() -> None:
+    """The typed form carries everything the form asks for."""
+    asked = pitr("slips before 14:30 reason: dropped the “Transactions” table")
+    assert isinstance(asked, AskPitr)
+    assert (asked.cluster, asked.target_text, asked.reason) == (
+        SLIPS,
+        "before 14:30",
+        "dropped the “Transactions” table",
+    )
+    assert asked.target == Target(
+        TargetKind.TIME,
+        before=True,
+        at=datetime(2026, 11, 22, 7, 30, tzinfo=UTC),
+        read_as="before 2026-11-22 14:30:00 Asia/Bangkok = 07:30:00 UTC",
+    )
+    assert pitr("") == OpenForm()
+    assert pitr("slips") == OpenForm(SLIPS)
+    assert pitr("help") == ShowHelp("/pitr")
+
+
+def test_the_form_is_recognised_without_looking_anything_up() -> None:
+    """Only an empty line or a lone cluster opens the form."""
+    assert wants_form("", clusters=CLUSTERS)
+    assert wants_form(" slips ", clusters=CLUSTERS)
+    assert not wants_form("help", clusters=CLUSTERS)
+    assert not wants_form("slips latest", clusters=CLUSTERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("latest", Target(TargetKind.LATEST)),
+        ("xid:84213", Target(TargetKind.XID, xid=84213)),
+        ("XID: 84213", Target(TargetKind.XID, xid=84213)),
+        ("before:xid:84213", Target(TargetKind.XID, before=True, xid=84213)),
+        ("before xid:84213", Target(TargetKind.XID, before=True, xid=84213)),
+        ("point:before-migration", Target(TargetKind.POINT, point="before-migration")),
+        ("point:before—migration", Target(TargetKind.POINT, point="before-migration")),
+        ('point:"before—migration"', Target(TargetKind.POINT, point="before—migration")),
+        ('before:point:"a  b"', Target(TargetKind.POINT, before=True, point="a  b")),
+        ("lsn:0/16B3748", Target(TargetKind.LSN, lsn=Lsn.parse("0/16B3748"))),
+    ],
+)
+def test_targets_of_every_kind(text: str, expected: Target) -> None:
+    """Each kind of target, in the forms people type."""
+    assert target(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "says"),
+    [
+        ("", "bad-target", "no target"),
+        ("now", "bad-target", "latest"),
+        ("before drop Transactions", "bad-target", "before:xid"),
+        ("before latest", "bad-target", "not a target"),
+        ("before:lsn:0/16B3748", "bad-target", "no more than"),
+        ("before before 14:30", "bad-target", "twice"),
+        ("before " * 250 + "14:30", "bad-target", "twice"),
+        ("xid:abc", "bad-target", "xid:84213"),
+        ("xid:2", "bad-target", "begin at 3"),
+        ("xid:4294967300", "bad-target", "xid:4"),
+        ("lsn:nonsense", "bad-target", "lsn:0/16B3748"),
+        ("lsn:0/0", "bad-target", "not a position"),
+        ("point:", "bad-target", "1 to 63 bytes"),
+        ("point:" + "é" * 32, "bad-target", "63 bytes"),
+        ("2026-11-22 17:00", "future-time", "read as 2026-11-22 17:00:00 Asia/Bangkok"),
+        ("today 23:00", "future-time", "latest"),
+        ("🦀" * 10_000, "too-long", "10,000 characters"),
+    ],
+)
+def test_target_refusals(text: str, code: str, says: str) -> None:
+    """A refusal has a stable code, says how the text was read, and what to write."""
+    with pytest.raises(Usage) as refused:
+        target(text)
+    assert refused.value.reason_code == code
+    assert says in str(refused.value)
+
+
+def test_a_target_without_a_cluster_is_answered_with_the_whole_line() -> None:
+    """Forgetting the cluster costs one correction, not a guess at which was meant."""
+    with pytest.raises(Usage) as refused:
+        pitr("14:30")
+    assert refused.value.hint == "Did you mean `/pitr orders 14:30`?"
+
+
+@pytest.mark.parametrize("paste", ["🦀" * 10_000, "*_~`<!channel>" * 800, "slips " + "x" * 9_994])
+def test_ten_thousand_characters_get_one_sentence(paste: str) -> None:
+    """A paste by mistake is refused by its length, without repeating it."""
+    for refuse in (lambda: pitr(paste), lambda: parse_backup(paste, clusters=CLUSTERS)):
+        with pytest.raises(Usage) as refused:
+            refuse()
+        assert len(str(refused.value)) < 200
+
+
+@given(st.text(max_size=400) | st.text("beforxidpontls:\"' -/0123456789", max_size=60))
+def test_no_text_crashes_the_grammars(text: str) -> None:
+    """Any text is understood or refused with a hint; a target that is understood survives the ledger's JSON."""
+    for read in (
+        lambda: target(text),
+        lambda: pitr(text),
+        lambda: pitr("slips " + text),
+        lambda: parse_backup(text, clusters=CLUSTERS),
+    ):
+        try:
+            found = read()
+        except Usage as refused:
+            sound = bool(refused.message and refused.hint)
+        else:
+            sound = not isinstance(found, Target) or Target.from_json(found.as_json()) == found
+        assert sound
