@@ -1,0 +1,105 @@
+"""Where each object lives (design §8): paths made and read here alone. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from bot.errors import Usage
+from bot.model.ids import BackupId, ClusterName, SystemId
+
+_COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")
+_SYSTEM = re.compile(r"^[0-9]{1,20}$")
+_PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})$")
+KEYS = "keys"
+PARTIAL = ".partial"
+
+
+def check_path(path: str) -> str:
+    """Return `path` when it may name an object: no empty, hidden, absolute or climbing component.
+
+    Raises:
+        Usage: it may not.
+    """
+    if len(path) > 1000 or not all(_COMPONENT.match(part) for part in path.split("/")):
+        raise Usage(f"{path!r} cannot name an object in a repository.", code="bad-object-path")
+    return path
+
+
+def key_folder(key_id: str) -> str:
+    """Return where the wrapped forms of one data key are."""
+    return f"{KEYS}/{key_id}"
+
+
+def system(cluster: ClusterName, system_id: SystemId) -> str:
+    """Return the folder of one cluster's one history."""
+    return f"{cluster}/{system_id}"
+
+
+def is_system(text: str) -> bool:
+    """Say whether a component is a system identifier."""
+    return _SYSTEM.match(text) is not None
+
+
+def identity(cluster: ClusterName, system_id: SystemId) -> str:
+    """Return the path of `cluster.json`."""
+    return f"{system(cluster, system_id)}/cluster.json"
+
+
+def backups(cluster: ClusterName, system_id: SystemId) -> str:
+    """Return the folder of a cluster's backups."""
+    return f"{system(cluster, system_id)}/backups"
+
+
+def backup(cluster: ClusterName, system_id: SystemId, backup_id: BackupId) -> str:
+    """Return the folder of one backup."""
+    return f"{backups(cluster, system_id)}/{backup_id}"
+
+
+def manifest(folder: str) -> str:
+    """Return the manifest's path in a backup's folder."""
+    return f"{folder}/manifest"
+
+
+def summary(folder: str) -> str:
+    """Return the summary's path in a backup's folder."""
+    return f"{folder}/summary"
+
+
+def event(folder: str, at: datetime, kind: str) -> str:
+    """Return an event's path in a backup's folder; they sort by time, to the microsecond."""
+    return f"{folder}/events/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{kind}"
+
+
+def volume(folder: str, archive: str, number: int) -> str:
+    """Return the path of an archive's volume `number`, counted from 0."""
+    return f"{folder}/{archive}/{number:06d}"
+
+
+def index(folder: str, archive: str) -> str:
+    """Return the path of an archive's index of members."""
+    return f"{folder}/{archive}/index"
+
+
+def wal(cluster: ClusterName, system_id: SystemId) -> str:
+    """Return the folder of a cluster's WAL."""
+    return f"{system(cluster, system_id)}/wal"
+
+
+def timeline(wal_folder: str, number: int) -> str:
+    """Return the folder of one timeline's WAL."""
+    return f"{wal_folder}/{number:08X}"
+
+
+def piece(offset: int, end: int) -> str:
+    """Return the name of a partial piece: bytes [offset, end) of its segment, in hexadecimal."""
+    return f"{offset:08X}-{end:08X}"
+
+
+def parse_piece(name: str) -> tuple[int, int] | None:
+    """Return (offset, end) of a partial piece's name, or None when it is not one."""
+    match = _PIECE.match(name)
+    if match is None:
+        return None
+    offset, end = int(match[1], 16), int(match[2], 16)
+    return (offset, end) if offset < end else None
