@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Any, ClassVar
 
 
 class PitstopError(Exception):
@@ -27,7 +28,7 @@ class PitstopError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> dict[str, Any]:
         """Return the error as `--json` prints it and the ledger keeps it."""
         return {"code": self.reason_code, "message": self.message, "hint": self.hint}
 
@@ -37,6 +38,22 @@ class Usage(PitstopError):
 
     code = "usage"
     exit_code = 2
+
+
+class Unreachable(Usage):
+    """A recovery target that cannot be reached; `nearest` are reachable times beside it, aware UTC, earliest first."""
+
+    code = "unreachable"
+
+    def __init__(
+        self, message: str, *, hint: str = "", code: str | None = None, nearest: tuple[datetime, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.nearest = nearest
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the error with `nearest` as ISO times."""
+        return {**super().as_json(), "nearest": [at.isoformat() for at in self.nearest]}
 
 
 class Refused(PitstopError):
