@@ -256,6 +256,7 @@ class ClusterConfig(_Model):
             expires_s=int(approval.expires.total_seconds()),
             claim_s=int(approval.claim.total_seconds()),
             version=version,
+            cli_beside_quorum=approval.cli_beside_quorum,
         )
 
     @property

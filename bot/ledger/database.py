@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import NewType
 
 from sqlite_utils import Database
 
-from bot.errors import Unavailable, Usage
+from bot.errors import Corruption, Unavailable, Usage
 
 Tx = NewType("Tx", Database)
 """A database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
@@ -48,57 +49,71 @@ class Ledger:
             )
 
     def create(self) -> None:
-        """Create the file and its tables where they are missing. Idempotent and safe among several processes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Create the file and its tables where they are missing. Idempotent and safe among several processes.
+
+        Raises:
+            Usage: a newer version of the program made it.
+            Unavailable: its folder or disk cannot be written.
+        """
+        _make_private(self.path)
         with self.transaction() as tx:
             if "settings" in tx.table_names():
+                _check_version(self.path, tx)
                 return
             for statement in _statements(resources.files("bot.ledger").joinpath("schema.sql").read_text("utf-8")):
                 tx.execute(statement)
             tx.execute("INSERT INTO settings (name, value) VALUES ('schema', ?)", [str(SCHEMA_VERSION)])
-        self.path.chmod(0o600)
 
     @contextmanager
-    def transaction(self) -> Iterator[Tx]:
+    def transaction(self, timeout_s: float = 5.0) -> Iterator[Tx]:
         """Read and write under BEGIN IMMEDIATE, so that a read followed by a write never fails half way. No I/O inside.
 
+        Everything is undone when the body raises.
+
         Raises:
-            Unavailable: the ledger stayed locked for 5 s, or its disk is full or gone.
+            Unavailable: the ledger stayed locked for `timeout_s` seconds, is missing, or its disk is full or gone.
+            Corruption: the file is damaged.
         """
-        database = self._open()
-        try:
-            with _translated():
-                database.conn.execute("BEGIN IMMEDIATE")
+        with self._connected(timeout_s) as database, _translated(self.path):
+            database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield Tx(database)
+                database.conn.commit()
             except BaseException:
                 database.conn.rollback()
                 raise
-            with _translated():
-                database.conn.commit()
-        finally:
-            database.conn.close()
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
-        """Read one consistent state; never blocks a writer."""
-        database = self._open()
-        try:
-            with _translated():
-                database.conn.execute("BEGIN")
-            yield Tx(database)
-        finally:
-            database.conn.rollback()
-            database.conn.close()
+        """Read one consistent state; never blocks a writer. Raises like `transaction`."""
+        with self._connected(5.0) as database, _translated(self.path):
+            database.conn.execute("BEGIN")
+            try:
+                yield Tx(database)
+            finally:
+                database.conn.rollback()
 
-    def _open(self) -> Database:
-        with _translated():
-            connection = sqlite3.connect(self.path, timeout=5, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA busy_timeout=5000")
-            return Database(connection)
+    @contextmanager
+    def _connected(self, timeout_s: float) -> Iterator[Database]:
+        if not self.path.exists():
+            raise Unavailable(
+                f"There is no ledger at {self.path}.", hint="Has `pitstop run` been started here?", code="no-ledger"
+            )
+        with _translated(self.path):
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        with closing(connection):
+            with _translated(self.path):
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("PRAGMA foreign_keys=ON")
+                database = Database(connection)
+            yield database
 
 
 def iso(at: datetime) -> str:
@@ -112,15 +127,46 @@ def parse_iso(text: str | None) -> datetime | None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
         raise Unavailable(
-            f"The ledger cannot be used: {error}.",
+            f"The ledger {path} cannot be used: {error}.",
             hint="Is its disk full, or another process stuck in it?",
             code="ledger",
         ) from error
+    except sqlite3.DatabaseError as error:
+        if type(error) is not sqlite3.DatabaseError:  # constraints and misuse are the caller's to understand
+            raise
+        raise Corruption(
+            f"The ledger {path} is damaged: {error}.",
+            hint="Set it aside; backups are found again in the repository, decisions in the exported audit.",
+            code="ledger-damaged",
+        ) from error
+
+
+def _make_private(path: Path) -> None:
+    """Create the file for its owner alone before SQLite opens it; its journal files take the same mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise Unavailable(
+            f"The ledger {path} cannot be made: {error.strerror}.",
+            hint="May this user write there, and is its disk full?",
+            code="ledger",
+        ) from error
+
+
+def _check_version(path: Path, tx: Tx) -> None:
+    found = int(tx.execute("SELECT value FROM settings WHERE name = 'schema'").fetchone()[0])
+    if found > SCHEMA_VERSION:
+        raise Usage(
+            f"The ledger {path} was made by a newer Pitstop (schema {found}, this one knows {SCHEMA_VERSION}).",
+            hint="Is an older version installed by mistake?",
+            code="ledger-newer",
+        )
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -68,6 +68,7 @@ CREATE TABLE decisions (
     reason  TEXT NOT NULL,
     at      TEXT NOT NULL,
     steps_hash TEXT NOT NULL,
+    name    TEXT NOT NULL DEFAULT '',          -- what the person was called then
     PRIMARY KEY (request, person)
 ) STRICT;
 
@@ -75,7 +76,8 @@ CREATE TABLE keys_seen (                       -- idempotency: one row per verb 
     key     TEXT PRIMARY KEY,
     verb    TEXT NOT NULL,
     subject TEXT NOT NULL,
-    at      TEXT NOT NULL
+    at      TEXT NOT NULL,
+    answer  TEXT NOT NULL DEFAULT '{}'         -- JSON: what it answered about, or the error it raised
 ) STRICT;
 
 CREATE TABLE leases (                          -- what a request needs until it ends; retention skips it

@@ -61,6 +61,7 @@ class Policy:
 
     An empty `requesters` or `approvers` means nobody. `version` is a digest of the rest and changes with it.
     `expires_s` and `claim_s` are seconds: how long a request waits for approval, and for the executor.
+    `quorum` approvers are needed; `cli_beside_quorum` for a restore beside that was asked for on the host.
     """
 
     requesters: tuple[str, ...]
@@ -69,3 +70,4 @@ class Policy:
     expires_s: int
     claim_s: int
     version: str
+    cli_beside_quorum: int = 0

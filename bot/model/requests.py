@@ -50,12 +50,17 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One person's word on a request: `verdict` is `approve` or `deny`; `reason` may be empty for an approval."""
+    """One person's word on a request: `verdict` is `approve` or `deny`; `reason` may be empty for an approval.
+
+    `name` is what the person was called then; `steps_hash` is the plan they read.
+    """
 
     by: Person
     verdict: str
     reason: str
     at: datetime
+    name: str = ""
+    steps_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
