@@ -1,0 +1,31 @@
+"""What the schedule remembers: since when it counts, and which slot of a job ran last."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bot.ledger.database import Tx, iso, parse_iso
+from bot.model.ids import ClusterName
+from bot.model.runs import Job
+
+
+def counted_since(tx: Tx, job: Job, cluster: ClusterName, now: datetime) -> datetime:
+    """Return when this job of this cluster was first seen in a schedule; `now`, kept from then on, for a new one.
+
+    So a bot that starts for the first time owes nothing, and one that comes back owes what it missed.
+    """
+    name = f"schedule-since:{cluster}:{job.value}"
+    row = next(iter(tx.query("SELECT value FROM settings WHERE name = ?", [name])), None)
+    if row is None:
+        tx.execute("INSERT INTO settings (name, value) VALUES (?, ?)", [name, iso(now)])
+        return now
+    since = parse_iso(str(row["value"]))
+    assert since is not None
+    return since
+
+
+def last_slot(tx: Tx, job: Job, cluster: ClusterName) -> str | None:
+    """Return the greatest slot key this job of this cluster was ever queued for; None when there is none."""
+    sql = "SELECT max(scheduled_for) AS slot FROM runs WHERE job = ? AND cluster = ?"
+    row = next(iter(tx.query(sql, [job.value, cluster])))
+    return None if row["slot"] is None else str(row["slot"])
