@@ -57,7 +57,8 @@ CREATE TABLE requests (
     resume_state   TEXT,
     outcome        TEXT,
     asked_in       TEXT,
-    woken_at       TEXT
+    woken_at       TEXT,
+    pending_at     TEXT                        -- when approvers were asked
 ) STRICT;
 CREATE INDEX requests_by_state ON requests (state);
 

@@ -70,6 +70,7 @@ class Request:
     `version` counts changes and guards every update. `expires_at` is when the present state lapses (None: it does not).
     `outcome` is JSON for people: the result of a success, or an error's `as_json()` plus `nearest` (reachable times) for a refusal
     or failure. `resume_state` is the state an interrupted request left. `asked_in` is the Slack channel id of the command, if any.
+    `pending_at` is when approvers were asked, `woken_at` when they were asked again.
     `destination` is what was asked for: `{"kind": "beside", "directory": path or None, "port": number or None}`.
     """
 
@@ -95,3 +96,4 @@ class Request:
     outcome: dict[str, Any] | None = None
     asked_in: str | None = None
     woken_at: datetime | None = None
+    pending_at: datetime | None = None

@@ -1,0 +1,80 @@
+"""What the receiver last said about each cluster's WAL, per repository."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.ledger.database import Tx, iso, parse_iso
+from bot.model.ids import ClusterName, SystemId
+from bot.model.wal import Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class WalStatus:
+    """How far WAL is received, durable in the repository, and written by the server, as of `at` (aware UTC).
+
+    `window` is the recovery window as JSON: `{"from", "to"}` ISO times, oldest first, with holes between them.
+    """
+
+    cluster: ClusterName
+    repository: str
+    system_id: SystemId
+    timeline: int
+    received_lsn: Lsn
+    durable_lsn: Lsn
+    server_lsn: Lsn
+    window: tuple[dict[str, str], ...]
+    at: datetime
+
+
+def put(tx: Tx, status: WalStatus) -> None:
+    """Write the newest word over the one before."""
+    tx.execute(
+        "INSERT OR REPLACE INTO wal_status"
+        " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            status.cluster,
+            status.repository,
+            status.system_id,
+            status.timeline,
+            str(status.received_lsn),
+            str(status.durable_lsn),
+            str(status.server_lsn),
+            json.dumps(status.window),
+            iso(status.at),
+        ],
+    )
+
+
+def put_window(tx: Tx, cluster: ClusterName, repository: str, window: tuple[dict[str, str], ...]) -> None:
+    """Write the recovery window alone, when somebody other than the receiver has worked it out."""
+    sql = "UPDATE wal_status SET window = ? WHERE cluster = ? AND repository = ?"
+    tx.execute(sql, [json.dumps(window), cluster, repository])
+
+
+def list(tx: Tx, cluster: ClusterName) -> builtins.list[WalStatus]:  # noqa: A001
+    """Return what is known about a cluster, one entry per repository, by name."""
+    return [
+        _status(row) for row in tx.query("SELECT * FROM wal_status WHERE cluster = ? ORDER BY repository", [cluster])
+    ]
+
+
+def _status(row: dict[str, Any]) -> WalStatus:
+    at = parse_iso(row["at"])
+    assert at is not None
+    return WalStatus(
+        ClusterName(row["cluster"]),
+        row["repository"],
+        SystemId(row["system_id"]),
+        row["timeline"],
+        Lsn.parse(row["received_lsn"]),
+        Lsn.parse(row["durable_lsn"]),
+        Lsn.parse(row["server_lsn"]),
+        tuple(json.loads(row["window"])),
+        at,
+    )

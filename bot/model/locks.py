@@ -1,0 +1,147 @@
+"""Named locks: what each run needs to itself, and the table of what conflicts.
+
+A lock is a name and a mode. Names are paths (`chain:slips/20261122T020000Z-base-7f3a`); a name covers everything below it, so a
+lock on `chain:slips` meets one on any of its backups, and two restores meet when one's folder lies inside the other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from bot.errors import Conflict
+from bot.model.ids import ClusterName, RequestId, RunId
+from bot.model.plans import Plan
+from bot.model.runs import Job
+
+
+class Mode(StrEnum):
+    """What a run does with the thing it locks."""
+
+    BASE_BACKUP = "base-backup"
+    STREAM = "stream"
+    CHECK = "check"
+    IN_PLACE = "in-place"
+    READ = "read"
+    DELETE = "delete"
+    USE = "use"
+    ANSWER = "answer"
+    STOP = "stop"
+
+
+SELF = frozenset
+"""A pair of one mode: `SELF({mode})`, two runs doing the same."""
+
+CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
+    # never two base backups of one cluster; an in-place restore replaces what they would read
+    "cluster": frozenset(
+        {
+            SELF({Mode.BASE_BACKUP}),
+            SELF({Mode.STREAM}),
+            SELF({Mode.CHECK}),
+            SELF({Mode.IN_PLACE}),
+            frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
+            frozenset({Mode.IN_PLACE, Mode.CHECK}),
+        }
+    ),
+    # retention deletes no backup that a restore or a drill is reading
+    "chain": frozenset({SELF({Mode.DELETE}), frozenset({Mode.DELETE, Mode.READ})}),
+    # two restores never share a folder or a port
+    "destination": frozenset({SELF({Mode.USE})}),
+    "port": frozenset({SELF({Mode.USE})}),
+    # a request is planned or carried out by one process at a time
+    "request": frozenset({SELF({Mode.USE})}),
+    # one forwarder and one stop at a time; a stop does not wait for the forwarder it will end
+    "server": frozenset({SELF({Mode.ANSWER}), SELF({Mode.STOP})}),
+}
+
+SHARED_WITHIN_A_REQUEST = frozenset({"chain", "destination", "port"})
+"""What belongs to a request rather than to one of its runs: its own forwarder may listen where its executor reserved."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lock:
+    """A named lock; `name` is `kind:path`."""
+
+    name: str
+    mode: Mode
+
+    @property
+    def kind(self) -> str:
+        """The part before the colon: which row of CONFLICTS decides."""
+        return self.name.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock and the run that holds it, with the request it runs for."""
+
+    lock: Lock
+    run: RunId
+    request: RequestId | None = None
+
+
+class Locked(Conflict):
+    """Another run holds what this one needs."""
+
+    code = "locked"
+
+
+def conflict(one: Lock, other: Lock) -> bool:
+    """Say whether two runs may not hold these at the same time. Pure and symmetric."""
+    if one.kind != other.kind or not _overlap(one.name, other.name):
+        return False
+    return frozenset({one.mode, other.mode}) in CONFLICTS[one.kind]
+
+
+def blocking(wanted: Iterable[Lock], held: Sequence[Held], request: RequestId | None = None) -> Held | None:
+    """Return the first held lock that stands in the way of a run for `request`, or None. Pure."""
+    for lock in wanted:
+        for other in held:
+            own = request is not None and request == other.request and lock.kind in SHARED_WITHIN_A_REQUEST
+            if not own and conflict(lock, other.lock):
+                return other
+    return None
+
+
+def needed(
+    job: Job, cluster: ClusterName, *, request: RequestId | None, plan: Plan | None, args: Mapping[str, Any]
+) -> tuple[Lock, ...]:
+    """Return the locks a run takes when it is queued. Pure.
+
+    `args` may name a `port`, for a forwarder, and a `server`, where a run is not for the server's own request.
+    """
+    server = args.get("server") or request
+    match job:
+        case Job.BASE_BACKUP:
+            return (Lock(f"cluster:{cluster}", Mode.BASE_BACKUP),)
+        case Job.WAL_STREAM:
+            return (Lock(f"cluster:{cluster}", Mode.STREAM),)
+        case Job.WAL_CHECK:
+            return (Lock(f"cluster:{cluster}", Mode.CHECK),)
+        case Job.PLAN:
+            return (Lock(f"request:{request}", Mode.USE),)
+        case Job.EXECUTE:
+            return (Lock(f"request:{request}", Mode.USE), *(_of_plan(plan) if plan else ()))
+        case Job.FORWARD:
+            ports = (Lock(f"port:{args['port']}", Mode.USE),) if args.get("port") else ()
+            return (Lock(f"server:{server}", Mode.ANSWER), *ports)
+        case Job.SERVER_STOP | Job.SERVER_REMOVE:
+            return (Lock(f"server:{server}", Mode.STOP),)
+
+
+def _of_plan(plan: Plan) -> tuple[Lock, ...]:
+    steps = plan.steps
+    locks = [Lock(f"chain:{steps.cluster}/{link.backup}", Mode.READ) for link in steps.chain]
+    locks.append(Lock(f"destination:{steps.destination.directory.rstrip('/')}", Mode.USE))
+    if steps.destination.port is not None:
+        locks.append(Lock(f"port:{steps.destination.port}", Mode.USE))
+    if steps.destination.kind != "beside":
+        locks.append(Lock(f"cluster:{steps.cluster}", Mode.IN_PLACE))
+    return tuple(locks)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
