@@ -1,0 +1,79 @@
+"""Where streaming starts: pure decisions over what spool and repositories hold, the kept slot, and timeline history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.model.wal import Fork, Lsn, segment_number, segment_start
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Stream `timeline` from `start`, a segment's first byte.
+
+    When the server has dropped that WAL, `fallback` is where its slot still guarantees it; between the two is a hole.
+    """
+
+    timeline: int
+    start: Lsn
+    fallback: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """WAL [start, end) of a timeline that neither we nor the server have any more."""
+
+    timeline: int
+    start: Lsn
+    end: Lsn
+
+    def as_json(self) -> dict[str, int | str]:
+        """Return JSON types only."""
+        return {"timeline": self.timeline, "start": str(self.start), "end": str(self.end)}
+
+
+def start_position(
+    *,
+    held: Mapping[int, set[int]],
+    kept_from: Lsn,
+    server_timeline: int,
+    forks: Sequence[Fork],
+    segment_bytes: int,
+) -> Position:
+    """Decide where to start on a server that is on `server_timeline`, whose ancestors are `forks`, oldest first.
+
+    `held` are the whole segments in spool and repositories, by timeline; `kept_from` is the kept slot's position: nothing
+    before it is missing as long as that slot was never lost. Streaming resumes on the newest timeline of this line of
+    descent we hold anything of, at the end of what we hold without a hole; past its fork, on the child from the segment
+    that holds the fork. Timelines outside this line are left as they are.
+    """
+    legs = [*((fork.timeline, fork.lsn) for fork in forks), (server_timeline, None)]
+    floor = segment_start(segment_number(kept_from, segment_bytes), segment_bytes)
+    index = max((i for i, (timeline, _) in enumerate(legs) if held.get(timeline)), default=None)
+    if index is None:
+        return Position(server_timeline, floor, floor)
+    timeline, fork = legs[index]
+    start = segment_start(_resume(held[timeline], segment_number(floor, segment_bytes)), segment_bytes)
+    if fork is not None and start > fork:
+        return _after_fork(legs, index, fork, floor, segment_bytes)
+    return Position(timeline, start, max(floor, start))
+
+
+def _resume(held: set[int], floor: int) -> int:
+    """Return the first segment to ask for: the first missing one at or after `floor`, or where what we hold ends before it."""
+    if floor in held:
+        number = floor
+        while number in held:
+            number += 1
+        return number
+    earlier = [number for number in held if number < floor]
+    return max(earlier) + 1 if earlier else floor
+
+
+def _after_fork(
+    legs: Sequence[tuple[int, Lsn | None]], index: int, fork: Lsn, floor: Lsn, segment_bytes: int
+) -> Position:
+    child = legs[index + 1][0]
+    start = segment_start(segment_number(fork, segment_bytes), segment_bytes)
+    return Position(child, start, max(floor, start))
