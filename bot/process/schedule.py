@@ -13,9 +13,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from bot import desk
 from bot.config import ClusterConfig
 from bot.errors import Conflict
+from bot.ledger import runs
 from bot.ledger import schedule as memory
 from bot.model.ids import ClusterName
-from bot.model.runs import Job, Run
+from bot.model.runs import Job, Run, RunState
 from bot.model.schedule import Cron, Slot, due, schedule_of
 from bot.process.place import Place
 
@@ -45,6 +46,33 @@ def queue_due(place: Place) -> list[Run]:
                 with contextlib.suppress(Conflict):
                     queued.append(_queue(place, ClusterName(name), job, slot))
     return queued
+
+
+def retry_interrupted(place: Place) -> list[Run]:
+    """Queue once more each scheduled job whose newest run was interrupted; a run that is such a retry is left alone."""
+    queued = []
+    for name, cluster in place.config.clusters.items():
+        for job, _cron in schedules(name, cluster):
+            with place.ledger.read() as tx:
+                newest = runs.recent(tx, cluster=ClusterName(name), jobs=(job,), limit=1)
+            if newest and newest[0].state is RunState.INTERRUPTED and newest[0].scheduled_for:
+                with contextlib.suppress(Conflict):
+                    queued.append(_retry(place, newest[0]))
+    return queued
+
+
+def _retry(place: Place, run: Run) -> Run:
+    again = desk.queue_run(
+        place.ledger,
+        job=run.job,
+        cluster=run.cluster,
+        args={"retry_of": run.id},
+        by=BY,
+        at=place.now(),
+        entropy=place.entropy(8),
+    )
+    log.info("retried", job=run.job.value, cluster=run.cluster, interrupted=run.id, run=again.id)
+    return again
 
 
 def _due(place: Place, cluster: ClusterName, job: Job, cron: Cron, zone: ZoneInfo) -> Slot | None:
