@@ -1,0 +1,7 @@
+"""Cards: values of the ledger in, messages out. Pure; the sender gathers, the cards render."""
+
+from bot.slack.cards.request import RequestView, request_card
+from bot.slack.cards.run import run_alert, run_card, run_progress
+from bot.slack.cards.wake import wake_card
+
+__all__ = ["RequestView", "request_card", "run_alert", "run_card", "run_progress", "wake_card"]

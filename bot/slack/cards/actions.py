@@ -1,0 +1,77 @@
+"""The words of buttons and modals: what a card offers and the handlers listen to."""
+
+from __future__ import annotations
+
+from bot.model.ids import RequestId
+from bot.slack.blocks import Button
+
+CONFIRM = "request.confirm"
+REASON = "request.reason"
+CANCEL = "request.cancel"
+APPROVE = "request.approve"
+DENY = "request.deny"
+ASK_AGAIN = "request.again"
+EXTEND = "server.extend"
+STOP = "server.stop"
+REMOVE = "server.remove"
+
+DECISIONS = (CONFIRM, CANCEL, APPROVE, EXTEND, STOP, REMOVE)
+"""Clicks that are recorded as they are; the others open a form first."""
+
+PITR_FORM = "pitr.form"
+REASON_FORM = "request.reason.form"
+DENY_FORM = "request.deny.form"
+CLUSTER_OPTIONS = "pitr.cluster"
+
+
+def confirm_with_reason(request: RequestId) -> Button:
+    """Send the plan with the reason it has."""
+    return Button("Send for approval", CONFIRM, request, "primary")
+
+
+def give_reason(request: RequestId, *, first: bool) -> Button:
+    """Open the form for the reason."""
+    label = "Give a reason and send" if first else "Change the reason"
+    return Button(label, REASON, request, "primary" if first else None)
+
+
+def cancel(request: RequestId, *, running: bool = False) -> Button:
+    """Cancel; what runs already asks once more."""
+    sure = ("Stop the recovery?", "It ends where it is. The live cluster is not touched.") if running else None
+    return Button("Cancel", CANCEL, request, None, sure)
+
+
+def approve(request: RequestId) -> Button:
+    """Say yes."""
+    return Button("Approve", APPROVE, request, "primary")
+
+
+def deny(request: RequestId) -> Button:
+    """Say no; opens the form for the reason."""
+    return Button("Deny", DENY, request, "danger")
+
+
+def ask_again(request: RequestId) -> Button:
+    """Open the form filled in like this request."""
+    return Button("Ask again", ASK_AGAIN, request)
+
+
+def extend(request: RequestId) -> Button:
+    """Let the server live longer."""
+    return Button("Keep 24 h longer", EXTEND, request)
+
+
+def stop(request: RequestId) -> Button:
+    """Stop the server and keep its data."""
+    return Button("Stop", STOP, request, None, ("Stop this server?", "Its connections end; its data stays on disk."))
+
+
+def remove(request: RequestId) -> Button:
+    """Stop the server and delete its data."""
+    return Button(
+        "Remove",
+        REMOVE,
+        request,
+        "danger",
+        ("Remove this server?", "It is stopped and its copy of the data is deleted."),
+    )

@@ -1,0 +1,72 @@
+"""What `help` answers: each line is one that can be typed; the grammar in full is docs/commands.md."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from bot.errors import PitstopError
+from bot.slack.blocks import Card, Message
+from bot.slack.text import escape
+
+_BACKUP = (
+    "`/backup` how safe every cluster is",
+    "`/backup status {c}` one cluster",
+    "`/backup now {c}` make a base backup now",
+    "`/backup list {c}` its backups, and how far back it can go",
+)
+_PITR = (
+    "`/pitr` the form",
+    "`/pitr {c} 14:30` everything committed up to 14:30, by your clock",
+    "`/pitr {c} before 14:30 reason: a bad deploy` what 14:30 itself brought is left out",
+    "`/pitr {c} before:xid:84213` just before a transaction",
+    "`/pitr {c} point:before-migration` a restore point, included",
+    "`/pitr {c} lsn:0/16B3748` everything before a place in the WAL",
+    "`/pitr {c} latest` everything there is",
+)
+_TIMES = "Times: `14:30`, `14:30:05.123`, `yesterday 23:10`, `today 3am`, `10 minutes ago`, `22 Nov 14:30`, `2026-11-22T07:30:00Z`."
+_HOW = (
+    "A recovery goes to a separate server beside the live one. "
+    "You see the plan first, confirm it with a reason, and somebody else approves."
+)
+
+
+def help_card(command: str, clusters: Collection[str]) -> Message:
+    """Render help for `/backup` or `/pitr` with a cluster that exists in the examples. Pure."""
+    example = escape(min(clusters, default="CLUSTER"), 60)
+    lines = _BACKUP if command == "/backup" else _PITR
+    card = Card(f"What {command} understands").lines(*(line.format(c=example) for line in lines))
+    if command == "/pitr":
+        card.lines(_TIMES).note(_HOW)
+    names = ", ".join(f"`{escape(name, 60)}`" for name in sorted(clusters)[:20])
+    return card.note(
+        f"Clusters: {names or 'none'} · other command: `{'/pitr' if command == '/backup' else '/backup'} help`"
+    ).message()
+
+
+def error_message(error: PitstopError) -> Message:
+    """Render a refusal for the person who caused it: one sentence, and what to do next. Pure."""
+    hint = f"→ {escape_hint(error.hint)}" if error.hint else ""
+    return Message("\n".join(part for part in (escape_hint(error.message), hint) if part), [])
+
+
+def escape_hint(text: str) -> str:
+    """Escape a sentence of ours that may repeat what was typed, keeping the code spans our hints are written with."""
+    spans = text.split("`")
+    if len(spans) % 2 == 0:
+        return escape(text, 1200)
+    parts = [f"`{_code(part)}`" if odd % 2 else escape(part, 1200) for odd, part in enumerate(spans)]
+    return "".join(_spaced(spans, parts))
+
+
+def _code(part: str) -> str:
+    return part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:300]
+
+
+def _spaced(spans: list[str], parts: list[str]) -> list[str]:
+    """Give text beside a code span its blanks back, which escaping trims."""
+    out = []
+    for number, (raw, part) in enumerate(zip(spans, parts, strict=True)):
+        if number % 2 == 0:
+            part = (" " if raw.startswith(" ") and raw.strip() else "") + part + (" " if raw.endswith(" ") else "")
+        out.append(part)
+    return out

@@ -1,0 +1,220 @@
+"""The card of a request: what was asked, the plan, where it stands, and what each reader can press."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.model.requests import Decision, Request, State
+from bot.model.runs import Run
+from bot.model.servers import Server, ServerState
+from bot.slack.blocks import Button, Card, Message
+from bot.slack.cards import actions
+from bot.slack.cards.plan import plan_lines, plan_note, target_line
+from bot.slack.cards.result import result_lines, server_lines
+from bot.slack.text import count, entities, escape, mention, mention_approver, moment
+
+APPROVALS = "approvals"
+_TITLES = {
+    State.PLANNING: "⏳ Planning a recovery of {}",
+    State.REFUSED: "🚫 No recovery of {} to that target",
+    State.PROPOSED: "📝 Recovery of {}: the plan is ready",
+    State.PENDING: "🔔 Recovery of {}: waiting for approval",
+    State.APPROVED: "👍 Recovery of {}: approved, about to start",
+    State.RUNNING: "▶️ Recovery of {}: running",
+    State.VERIFYING: "🔎 Recovery of {}: recovered, checking",
+    State.SUCCEEDED: "✅ Recovery of {}: done",
+    State.DENIED: "✋ Recovery of {}: denied",
+    State.EXPIRED: "⌛ Recovery of {}: expired",
+    State.CANCELLED: "⏹️ Recovery of {}: cancelled",
+    State.VOID: "♻️ Recovery of {}: no longer as planned",
+    State.INTERRUPTED: "⚠️ Recovery of {}: interrupted",
+    State.FAILED: "❌ Recovery of {}: failed",
+}
+_AGAIN = {State.REFUSED, State.EXPIRED, State.VOID, State.INTERRUPTED, State.FAILED, State.DENIED, State.CANCELLED}
+_MAX_DECISIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """What the ledger says about a request: its row, its run and server, how many people can approve, and who they are."""
+
+    request: Request
+    run: Run | None = None
+    server: Server | None = None
+    asked: int = 0
+    approvers: tuple[str, ...] = ()
+
+
+def request_card(view: RequestView, *, place: str) -> Message:
+    """Render a request for a place: `approvals` (the channel) or `dm:<user>` (its requester). Pure."""
+    request = view.request
+    card = Card(_TITLES[request.state].format(request.cluster), key=f"{request.id}.{request.version}")
+    card.lines(*_state_lines(view, place))
+    card.lines(*_asked_lines(request))
+    if request.plan and request.state is not State.REFUSED:
+        card.divider().lines(*plan_lines(request.plan))
+    card.lines(*_decision_lines(request))
+    card.note(" · ".join(_small_print(request)))
+    return card.buttons(*_buttons(view, place)).message()
+
+
+def _asked_lines(request: Request) -> list[str]:
+    reason = escape(request.reason, 500) if request.reason else "not given yet"
+    name = f" ({escape(request.requester_name, 80)})" if request.requester_name else ""
+    return [
+        f"*Asked by* {mention(request.requester.user)}{name}",
+        f"*Reason* {reason}",
+        target_line(request.target, request.target_text),
+    ]
+
+
+def _small_print(request: Request) -> list[str]:
+    parts = [f"Request `{request.id}`"]
+    if request.plan:
+        parts.append(plan_note(request.plan))
+    if request.run:
+        parts.append(f"run `{entities(request.run)}`")
+    return parts
+
+
+def _state_lines(view: RequestView, place: str) -> list[str]:
+    """Say where the request stands and what happens next."""
+    request = view.request
+    match request.state:
+        case State.PLANNING:
+            return [
+                "Reading the repository and the WAL for the exact place to stop. This card changes when the plan is ready."
+            ]
+        case State.PROPOSED:
+            return [_proposed(request)]
+        case State.PENDING:
+            return _pending(view, place)
+        case State.APPROVED:
+            return ["Enough people agreed. The executor checks that the plan still holds, then starts."]
+        case State.RUNNING | State.VERIFYING:
+            return [
+                "Steps and times are in the thread below."
+                if place == APPROVALS
+                else "Steps and times are in the approvals channel."
+            ]
+        case State.SUCCEEDED:
+            return [*result_lines(request.outcome or {}), *server_lines(view.server)]
+        case State.DENIED:
+            return [_denied(request)]
+        case State.EXPIRED:
+            return [f"Nobody went on with it in time; it lapsed at {moment(request.changed_at)}. Nothing was done."]
+        case State.CANCELLED:
+            return [f"It was stopped at {moment(request.changed_at)}.", *_error_lines(request.outcome)]
+        case _:
+            return _trouble(request)
+
+
+def _proposed(request: Request) -> str:
+    lapses = f" The plan is kept until {moment(request.expires_at)}." if request.expires_at else ""
+    if request.reason:
+        return f"Is this what you need? *Send for approval* asks the approvers.{lapses}"
+    return f"Is this what you need? Give a reason, and the approvers are asked.{lapses}"
+
+
+def _pending(view: RequestView, place: str) -> list[str]:
+    request = view.request
+    given = sum(decision.verdict == "approve" for decision in request.decisions)
+    lines = [f"{count(max(request.quorum - given, 0), 'approval')} of {request.quorum} still needed."]
+    if place == APPROVALS:
+        asked = [found for entry in view.approvers[:10] if (found := mention_approver(entry))]
+        who = ", ".join(asked) if asked else "An approver"
+        lines = [f"{who}: please read the plan and decide. {lines[0]}"]
+    elif view.asked or request.woken_at:
+        nobody = ", nobody yet" if not request.decisions else ""
+        lines.append(f"{count(view.asked, 'person', 'people')} asked{nobody}.")
+    if request.woken_at:
+        lines.append(f"They were woken at {moment(request.woken_at)}.")
+    if request.expires_at:
+        lines.append(f"It lapses at {moment(request.expires_at)}.")
+    return lines
+
+
+def _denied(request: Request) -> str:
+    said = next((decision for decision in request.decisions if decision.verdict == "deny"), None)
+    if said is None:
+        return "It was denied. Nothing was done."
+    return f"{mention(said.by.user)} said no: {escape(said.reason, 500)}. Nothing was done."
+
+
+def _trouble(request: Request) -> list[str]:
+    opening = {
+        State.REFUSED: "",
+        State.VOID: "It was approved, but what the plan stood on has changed, so nothing was done.",
+        State.INTERRUPTED: "Its process ended before it was done. It is taken up again or ended; nothing was overwritten.",
+        State.FAILED: "It did not succeed. The live cluster was not touched.",
+    }[request.state]
+    return [opening, *_error_lines(request.outcome), *_nearest_lines(request.outcome)]
+
+
+def _error_lines(outcome: dict[str, Any] | None) -> list[str]:
+    if not outcome or "message" not in outcome:
+        return []
+    reasons = [f"• {escape(str(reason), 400)}" for reason in list(outcome.get("reasons", []))[:8]]
+    hint = str(outcome.get("hint", ""))
+    return [escape(str(outcome["message"]), 900), *reasons, f"→ {escape(hint, 500)}" if hint else ""]
+
+
+def _nearest_lines(outcome: dict[str, Any] | None) -> list[str]:
+    nearest = nearest_times(outcome)
+    return [f"*Nearest reachable* {' or '.join(escape(time, 80) for time in nearest[:4])}"] if nearest else []
+
+
+def nearest_times(outcome: dict[str, Any] | None) -> list[str]:
+    """Return the nearest reachable targets an outcome names, as text one could type."""
+    found = (outcome or {}).get("nearest") or []
+    items = list(found.values()) if isinstance(found, dict) else found if isinstance(found, list) else [found]
+    return [str(item) for item in items if item]
+
+
+def _decision_lines(request: Request) -> list[str]:
+    return [_decision(decision) for decision in request.decisions[:_MAX_DECISIONS]]
+
+
+def _decision(decision: Decision) -> str:
+    word = "Approved" if decision.verdict == "approve" else "Denied"
+    why = f": {escape(decision.reason, 500)}" if decision.reason else ""
+    return f"*{word} by* {mention(decision.by.user)} at {moment(decision.at)}{why}"
+
+
+def _buttons(view: RequestView, place: str) -> list[Button | None]:
+    request = view.request
+    own = place != APPROVALS
+    match request.state:
+        case State.PLANNING | State.APPROVED:
+            return [actions.cancel(request.id)] if own else []
+        case State.PROPOSED:
+            return _proposed_buttons(request) if own else []
+        case State.PENDING:
+            return [actions.cancel(request.id)] if own else [actions.approve(request.id), actions.deny(request.id)]
+        case State.RUNNING | State.VERIFYING:
+            return [actions.cancel(request.id, running=True)] if own else []
+        case State.SUCCEEDED:
+            return server_buttons(view.server)
+        case _:
+            return [actions.ask_again(request.id)] if request.state in _AGAIN else []
+
+
+def _proposed_buttons(request: Request) -> list[Button | None]:
+    return [
+        actions.confirm_with_reason(request.id) if request.reason else None,
+        actions.give_reason(request.id, first=not request.reason),
+        actions.cancel(request.id),
+    ]
+
+
+def server_buttons(server: Server | None) -> list[Button | None]:
+    """Return what can be done with a server beside."""
+    if server is None or server.state is ServerState.REMOVED:
+        return []
+    running = server.state is ServerState.RUNNING
+    return [
+        actions.extend(server.id) if running else None,
+        actions.stop(server.id) if running else None,
+        actions.remove(server.id),
+    ]

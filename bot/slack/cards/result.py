@@ -1,0 +1,82 @@
+"""What a recovery brought: how to connect, what the checks found, how long it took, and the server that holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.model.servers import Server, ServerState
+from bot.slack.text import code, code_block, escape, moment, size, span
+
+_MAX_CHECKS = 12
+
+
+def result_lines(result: Mapping[str, Any]) -> list[str]:
+    """Say what came of a recovery; keys that are missing are left out, unknown ones ignored."""
+    lines = []
+    if seconds := _number(result.get("seconds")):
+        lines.append(f"Recovered and checked in {span(seconds)}.")
+    if target := result.get("target"):
+        lines.append(_target(target))
+    lines.extend(check_lines(result.get("checks")))
+    return lines
+
+
+def psql_line(dsn: str) -> str:
+    """Return the command that connects, as a code block to copy."""
+    return code_block(f'psql "{dsn}"')
+
+
+def server_lines(server: Server | None) -> list[str]:
+    """Say how to connect to a server beside, what disk it holds, and until when it lives."""
+    if server is None:
+        return []
+    if server.state is ServerState.REMOVED:
+        return ["The server and its copy of the data are gone."]
+    kept = f"It holds {size(server.size_bytes)} of disk in {code(server.directory, 300)}"
+    if server.state is ServerState.STOPPED:
+        return [f"The server is stopped. {kept} until it is removed."]
+    return [
+        f"Look at it on the database host:\n{psql_line(server.dsn)}",
+        f"{kept} and is stopped at {moment(server.expires_at)}. It is a copy of production's data: treat it so.",
+    ]
+
+
+def check_lines(checks: object) -> list[str]:
+    """Say what each check found; a list of objects with `name`, `passed` or `ok`, and what was found."""
+    found = _named(checks)
+    lines = [_check(name, check) for name, check in found[:_MAX_CHECKS]]
+    if len(found) > _MAX_CHECKS:
+        lines.append(f"and {len(found) - _MAX_CHECKS} more checks; see `pitstop request show --json`")
+    return lines
+
+
+def _named(checks: object) -> list[tuple[str, Any]]:
+    if isinstance(checks, Mapping):
+        return [(str(name), check) for name, check in checks.items()]
+    if isinstance(checks, list | tuple):
+        return [(str(check.get("name", "check")) if isinstance(check, Mapping) else "", check) for check in checks]
+    return []
+
+
+def _check(name: str, check: Any) -> str:
+    if not isinstance(check, Mapping):
+        return f"• {escape(name, 120)} {escape(str(check), 300)}".rstrip()
+    passed = check.get("passed", check.get("ok"))
+    mark = {True: "✅", False: "❌"}.get(passed if isinstance(passed, bool) else None, "•")  # type: ignore[arg-type]
+    said = next(
+        (check[key] for key in ("said", "detail", "found", "value", "rows", "message") if check.get(key) is not None),
+        "",
+    )
+    return f"{mark} {escape(name, 120)}{': ' + escape(str(said), 300) if said != '' else ''}"
+
+
+def _target(target: Any) -> str:
+    if not isinstance(target, Mapping):
+        return ""
+    lsn, timeline = str(target.get("lsn", "?")), str(target.get("timeline", "?"))
+    return f"*Stopped* before LSN {code(lsn, 20)} on timeline {escape(timeline, 12)}"
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

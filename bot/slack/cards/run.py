@@ -1,0 +1,144 @@
+"""Cards of runs: a backup in the results channel, the executor's progress in a request's thread, a failure among the alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bot.model.runs import Job, Phase, Run, RunState
+from bot.slack.blocks import Card, Message
+from bot.slack.text import bar, code, escape, mention, moment, size, span
+
+_WORDS = {
+    Job.BASE_BACKUP: "Base backup",
+    Job.WAL_STREAM: "WAL stream",
+    Job.WAL_CHECK: "WAL check",
+    Job.PLAN: "Planning",
+    Job.EXECUTE: "Recovery",
+    Job.SERVER_STOP: "Stopping a server",
+    Job.SERVER_REMOVE: "Removing a server",
+    Job.FORWARD: "Forwarder",
+}
+_STATES = {
+    RunState.QUEUED: "⏳ {} of {}: queued",
+    RunState.RUNNING: "▶️ {} of {}: running",
+    RunState.SUCCEEDED: "✅ {} of {}: done",
+    RunState.FAILED: "❌ {} of {}: failed",
+    RunState.INTERRUPTED: "⚠️ {} of {}: interrupted",
+    RunState.CANCELLED: "⏹️ {} of {}: cancelled",
+}
+_MAX_PHASES = 20
+_MAX_FINDINGS = 15
+
+
+def run_card(run: Run) -> Message:
+    """Render a run where results are shown. Pure."""
+    card = _begin(run)
+    _add_progress(card, run)
+    if run.state is RunState.SUCCEEDED:
+        card.lines(*_RESULTS.get(run.job, _plain_result)(run.result or {}))
+    card.lines(*_error_lines(run))
+    return card.note(_small_print(run)).message()
+
+
+def run_progress(run: Run) -> Message:
+    """Render the executor's progress for the thread of its request: a bar, the phases and their times. Pure."""
+    card = _begin(run)
+    _add_progress(card, run)
+    card.lines(*(_phase_line(phase, current=not run.state.ended) for phase in run.phases[-_MAX_PHASES:]))
+    card.lines(*_error_lines(run))
+    return card.note(_small_print(run)).message()
+
+
+def run_alert(run: Run) -> Message:
+    """Render what somebody has to look at: a run that failed or was interrupted, what happened, and what to do. Pure."""
+    card = _begin(run)
+    if not run.state.ended or run.state is RunState.SUCCEEDED:
+        card.lines("It is under way again." if not run.state.ended else "It has succeeded since.")
+    card.lines(*_error_lines(run))
+    if run.state is RunState.INTERRUPTED:
+        card.lines(
+            "Its process ended before it was done. Nothing half made is visible; it runs again when it is due or asked for."
+        )
+    if run.phase:
+        card.lines(f"*Last step* {escape(run.phase, 120)}")
+    return card.note(_small_print(run)).message()
+
+
+def title(run: Run) -> str:
+    """Return a run's headline."""
+    return _STATES[run.state].format(_WORDS[run.job], run.cluster)
+
+
+def _begin(run: Run) -> Card:
+    return Card(title(run), key=f"{run.id}.{run.version}.{run.bytes_done}"[:200])
+
+
+def _add_progress(card: Card, run: Run) -> None:
+    if run.state is RunState.QUEUED:
+        card.lines("It starts as soon as what it needs is free.")
+    if run.state is not RunState.RUNNING:
+        return
+    drawn = bar(run.bytes_done, run.bytes_total)
+    amount = f"{size(run.bytes_done)} of {size(run.bytes_total)}" if run.bytes_total else size(run.bytes_done)
+    now = f"*{escape(run.phase, 120)}* " if run.phase else ""
+    note = f" · {escape(run.note, 200)}" if run.note else ""
+    if drawn:
+        percent = drawn.rsplit(" ", 2)[-2]
+        card.shown(f"{now}{amount}{note}\n`{drawn}`", spoken=f"{now}{percent} percent, {amount}{note}")
+    else:
+        card.lines(f"{now}{amount if run.bytes_done else ''}{note}".strip() or "Starting.")
+
+
+def _phase_line(phase: Phase, *, current: bool) -> str:
+    name = escape(phase.name, 120)
+    if phase.seconds is None:
+        return f"▸ {name}, since {moment(phase.started_at)}" if current else f"▸ {name}, not finished"
+    return f"✓ {name}, {span(phase.seconds)}"
+
+
+def _backup_result(result: dict[str, Any]) -> list[str]:
+    lines = [f"*Backup* {code(str(result.get('id', '?')), 80)}"]
+    read, stored = result.get("bytes_read"), result.get("bytes_stored")
+    if isinstance(read, int | float) and isinstance(stored, int | float):
+        lines.append(f"{size(read)} read, {size(stored)} stored, encrypted")
+    if isinstance(seconds := result.get("seconds"), int | float):
+        speed = f", {size(read / seconds)}/s" if isinstance(read, int | float) and seconds > 0 else ""
+        lines.append(f"Took {span(seconds)}{speed}")
+    if damaged := result.get("damaged"):
+        lines.append(f"⚠️ *Damaged*: {escape(str(damaged), 500)}")
+    return lines
+
+
+def _check_result(result: dict[str, Any]) -> list[str]:
+    findings = [found for found in result.get("findings", []) if isinstance(found, dict)]
+    marks = {"ok": "✅", "warn": "⚠️", "fail": "❌"}
+    lines = [
+        f"{marks.get(str(found.get('level')), '•')} {escape(str(found.get('sentence', '')), 300)}"
+        + (f"\n→ {escape(str(found['fix']), 300)}" if found.get("fix") else "")
+        for found in findings[:_MAX_FINDINGS]
+    ]
+    return lines or ["WAL is durable in every repository, without a hole."]
+
+
+def _plain_result(result: dict[str, Any]) -> list[str]:
+    return [f"Took {span(float(result['seconds']))}"] if isinstance(result.get("seconds"), int | float) else []
+
+
+_RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
+    Job.BASE_BACKUP: _backup_result,
+    Job.WAL_CHECK: _check_result,
+}
+
+
+def _error_lines(run: Run) -> list[str]:
+    if not run.error:
+        return []
+    hint = str(run.error.get("hint", ""))
+    return [escape(str(run.error.get("message", "It failed.")), 900), f"→ {escape(hint, 500)}" if hint else ""]
+
+
+def _small_print(run: Run) -> str:
+    who = "on schedule" if run.queued_by == "pitstop" else f"asked for by {mention(run.queued_by.rpartition('/')[2])}"
+    when = run.finished_at or run.started_at or run.queued_at
+    return f"Run {code(run.id, 100)} · {who} · {moment(when)}"

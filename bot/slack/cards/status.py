@@ -1,0 +1,154 @@
+"""What `/backup` answers: how safe each cluster is, its backups, and help. Shown to one person, so without buttons that decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.ledger.wal_status import WalStatus
+from bot.model.backups import BackupSummary
+from bot.model.ids import ClusterName
+from bot.model.requests import Request
+from bot.model.runs import Run
+from bot.model.servers import Server
+from bot.slack.blocks import Card, Message
+from bot.slack.cards import run as run_cards
+from bot.slack.text import code, count, escape, moment, size, span
+
+_MAX_CLUSTERS = 12
+_MAX_BACKUPS = 15
+_MAX_RANGES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """What the ledger knows about one cluster; `rpo` is the objective's target."""
+
+    cluster: ClusterName
+    backups: Sequence[BackupSummary]
+    wal: Sequence[WalStatus]
+    running: Sequence[Run] = ()
+    last_failure: Run | None = None
+    servers: Sequence[Server] = ()
+    requests: Sequence[Request] = ()
+    rpo: timedelta = timedelta(hours=1)
+    shared_disk: bool = False
+
+
+def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
+    """Render how safe the clusters are. Pure; `now` is aware."""
+    card = Card("Is everything recoverable?" if len(clusters) != 1 else f"Is {clusters[0].cluster} recoverable?")
+    for status in clusters[:_MAX_CLUSTERS]:
+        card.lines(f"*{escape(status.cluster, 80)}* {verdict(status, now)}", *_facts(status, now)).divider()
+    if not clusters:
+        card.lines("No cluster is configured.")
+    return card.note(
+        "`/backup now CLUSTER` · `/backup list CLUSTER` · `/pitr CLUSTER TARGET` · `/backup help`"
+    ).message()
+
+
+def verdict(status: ClusterStatus, now: datetime) -> str:
+    """Say in a few words whether a cluster could be brought back now."""
+    sound = [backup for backup in status.backups if not backup.damaged]
+    if not sound:
+        return "❌ cannot be restored: there is no sound backup"
+    if not status.wal:
+        return "⚠️ back to a backup only: WAL is not streaming"
+    oldest_word = min(wal.at for wal in status.wal)
+    if now - oldest_word > max(status.rpo, timedelta(minutes=2)):
+        return f"⚠️ WAL was last heard of {span((now - oldest_word).total_seconds())} ago"
+    behind = max(max(int(wal.server_lsn) - int(wal.durable_lsn), 0) for wal in status.wal)
+    return f"✅ recoverable; {size(behind)} of WAL not durable yet" if behind else "✅ recoverable to its last commit"
+
+
+def _facts(status: ClusterStatus, now: datetime) -> list[str]:
+    return [
+        *_backup_facts(status, now),
+        *(_wal_fact(wal, now) for wal in status.wal[:4]),
+        *window_lines(status.wal),
+        *(f"• {run_cards.title(run)} {_progress(run)}".rstrip() for run in status.running[:5]),
+        *_trouble(status),
+        *(f"• Request `{request.id}` is {request.state.value}" for request in status.requests[:5]),
+        *(f"• A server beside holds {size(s.size_bytes)} until {moment(s.expires_at)}" for s in status.servers[:5]),
+    ]
+
+
+def _backup_facts(status: ClusterStatus, now: datetime) -> list[str]:
+    if not status.backups:
+        return [f"• No backup yet; make one with `/backup now {escape(status.cluster, 80)}`"]
+    last = max(status.backups, key=lambda backup: backup.finished_at)
+    age = span((now - last.finished_at).total_seconds())
+    damaged = f" ⚠️ damaged: {escape(last.damaged, 200)}" if last.damaged else ""
+    many = count(len(status.backups), "backup")
+    return [f"• Last backup {age} ago: {code(last.id, 60)}, {size(last.bytes_stored)}; {many} in all{damaged}"]
+
+
+def _wal_fact(wal: WalStatus, now: datetime) -> str:
+    behind = max(int(wal.server_lsn) - int(wal.durable_lsn), 0)
+    heard = span((now - wal.at).total_seconds())
+    return f"• WAL durable in {code(wal.repository, 60)} to `{wal.durable_lsn}`, {size(behind)} behind the server, {heard} ago"
+
+
+def window_lines(wal: Sequence[WalStatus]) -> list[str]:
+    """Say how far back one can go; ranges with holes between them."""
+    ranges = [item for status in wal[:1] for item in status.window]
+    lines = [
+        f"• Back to any time from {_time(item.get('from'))} to {_time(item.get('to'))}"
+        for item in ranges[-_MAX_RANGES:]
+    ]
+    if len(ranges) > _MAX_RANGES:
+        lines.insert(0, f"• {len(ranges) - _MAX_RANGES} older ranges: `pitstop list`")
+    return lines
+
+
+def _time(text: str | None) -> str:
+    try:
+        return moment(datetime.fromisoformat(text or ""))
+    except ValueError:
+        return escape(text or "?", 40)
+
+
+def _progress(run: Run) -> str:
+    done = f", {size(run.bytes_done)}" if run.bytes_done else ""
+    return f"({escape(run.phase, 60)}{done})" if run.phase else ""
+
+
+def _trouble(status: ClusterStatus) -> list[str]:
+    lines = []
+    if run := status.last_failure:
+        said = str((run.error or {}).get("message", "")) or run.state.value
+        lines.append(
+            f"• ❌ {escape(run.job.value, 40)} failed at {moment(run.finished_at or run.queued_at)}: {escape(said, 300)}"
+        )
+    if status.shared_disk:
+        lines.append("• ⚠️ spool or repository share the database's disk (`shared_disk = true`)")
+    return lines
+
+
+def list_card(
+    cluster: ClusterName, backups: Sequence[BackupSummary], wal: Sequence[WalStatus], *, now: datetime
+) -> Message:
+    """Render a cluster's backups, newest first, and its recovery window. Pure."""
+    card = Card(f"Backups of {cluster}")
+    if not backups:
+        card.lines(f"There is none yet. Make one with `/backup now {escape(cluster, 80)}`.")
+    card.lines(*(_backup_line(backup, now) for backup in backups[:_MAX_BACKUPS]))
+    if len(backups) > _MAX_BACKUPS:
+        card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: `pitstop list {escape(cluster, 80)}`")
+    card.divider().lines("*Recovery window*", *(window_lines(wal) or ["• not known yet: WAL has not been streamed"]))
+    return card.note(f"Go back with `/pitr {escape(cluster, 80)} TARGET`").message()
+
+
+def _backup_line(backup: BackupSummary, now: datetime) -> str:
+    marks = [
+        f"✅ verified {moment(backup.verified_at)}" if backup.verified_at else "",
+        f"❌ damaged: {escape(backup.damaged, 200)}" if backup.damaged else "",
+        "📌 pinned" if backup.pinned else "",
+    ]
+    age = span((now - backup.finished_at).total_seconds())
+    facts = [
+        f"{escape(backup.kind, 20)}, {age} old",
+        f"{size(backup.bytes_stored)} stored of {size(backup.bytes_read)}",
+    ]
+    return f"{code(backup.id, 60)} · " + " · ".join([*facts, *(mark for mark in marks if mark)])

@@ -1,0 +1,128 @@
+"""The one way to call Slack: no hidden retries, errors translated once, and secrets kept out of the logs."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+from bot.errors import PitstopError, Unavailable
+
+TIMEOUT_S = 10
+_TOKEN = re.compile(r"\b(xox[a-z]*|xapp|xwfp)-[A-Za-z0-9-]+")
+_AWAY = {
+    "ratelimited",
+    "rate_limited",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+}
+_SIGN_IN = {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "no_permission"}
+
+
+class SlackAnswered(PitstopError):
+    """Slack refused a call; `slack_error` is its word, `permanent` says that asking again cannot help."""
+
+    code = "slack"
+
+    def __init__(self, method: str, slack_error: str, *, hint: str = "", permanent: bool = True) -> None:
+        super().__init__(
+            f"Slack refused {method}: {slack_error}.", hint=hint, code=f"slack-{slack_error.replace('_', '-')}"
+        )
+        self.slack_error = slack_error
+        self.permanent = permanent
+
+
+class SlackBusy(Unavailable):
+    """Slack asks us to wait `retry_after_s` seconds, or did not answer; the call may or may not have been carried out."""
+
+    code = "slack-away"
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, maybe_done: bool = False) -> None:
+        super().__init__(message, hint="Is slack.com reachable from here?")
+        self.retry_after_s = retry_after_s
+        self.maybe_done = maybe_done
+
+
+def web_client(token: str, *, api_url: str = "https://slack.com/api/", timeout_s: int = TIMEOUT_S) -> WebClient:
+    """Return a client without retry handlers: the SDK's default sends a POST twice when an answer is lost."""
+    return WebClient(token, base_url=api_url, timeout=timeout_s, retry_handlers=[])
+
+
+def call(
+    client: WebClient, method: str, *, http_verb: Literal["GET", "POST"] = "POST", **arguments: Any
+) -> Mapping[str, Any]:
+    """Call one Web API method and return its answer.
+
+    Raises:
+        SlackBusy: rate limited, away, or no answer came (then it may have been done).
+        SlackAnswered: Slack said no.
+    """
+    given = {key: value for key, value in arguments.items() if value is not None}
+    try:
+        answer = (
+            client.api_call(method, http_verb="GET", params=given)
+            if http_verb == "GET"
+            else client.api_call(method, json=given)
+        )
+    except SlackApiError as error:
+        raise _refusal(method, error) from None
+    except (SlackClientError, OSError, ValueError) as error:
+        raise SlackBusy(f"Slack did not answer {method}: {redact(str(error)[:200])}.", maybe_done=True) from None
+    return dict(answer.data) if isinstance(answer.data, dict) else {}
+
+
+def redact(text: str) -> str:
+    """Return `text` with Slack tokens replaced by their kind."""
+    return _TOKEN.sub(r"\1-…", text)
+
+
+class Redacting(logging.Filter):
+    """Keeps tokens out of whatever the SDK logs."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record in place; never drops one."""
+        record.msg, record.args = redact(record.getMessage()), None
+        return True
+
+
+def quiet_logs() -> None:
+    """Hold Bolt's and the SDK's loggers at INFO or above, whatever the rest logs at: at DEBUG they print what people typed.
+
+    Idempotent. Bolt makes a logger per listener; they inherit from these.
+    """
+    for name in ("slack_bolt", "slack_sdk"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.INFO) or logging.INFO)
+        if not any(isinstance(known, Redacting) for known in logger.filters):
+            logger.addFilter(Redacting())
+
+
+def _refusal(method: str, error: SlackApiError) -> PitstopError:
+    response: Any = error.response
+    word = str(response.get("error", "")) if response is not None else ""
+    status = int(getattr(response, "status_code", 0) or 0)
+    if status == 429 or word in {"ratelimited", "rate_limited"}:
+        seconds = float((getattr(response, "headers", None) or {}).get("Retry-After", 1))
+        return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", retry_after_s=seconds)
+    if status >= 500 or word in _AWAY or not word:
+        return SlackBusy(
+            f"Slack could not answer {method}: {word or status}.", maybe_done=word == "fatal_error" or status >= 500
+        )
+    return SlackAnswered(method, word, hint=_hint(word, response), permanent=word not in _SIGN_IN)
+
+
+def _hint(word: str, response: Any) -> str:
+    if word == "missing_scope":
+        return f"Which scopes does the app have? Add `{response.get('needed', '')}` and install it again; see `pitstop manifest`."
+    if word in _SIGN_IN:
+        return "Is the token right and the app still installed? Run `pitstop check`."
+    if word in {"channel_not_found", "not_in_channel", "is_archived"}:
+        return "Is the channel right, open, and Pitstop invited to it? Run `pitstop check`."
+    return ""

@@ -1,0 +1,84 @@
+"""From a card's row to its message: read what the ledger says about the subject now, and render it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.ledger import Tx, cards, people, requests, runs, servers
+from bot.model.ids import ClusterName, RequestId, RunId
+from bot.model.people import Policy
+from bot.model.requests import Request
+from bot.slack.blocks import Card, Message
+from bot.slack.cards import RequestView, request_card, run_alert, run_card, run_progress, wake_card
+from bot.slack.text import escape
+
+Policies = Callable[[ClusterName], Policy | None]
+"""The policy of a cluster, or None when it is not configured any more."""
+
+
+def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "") -> Message | None:
+    """Return what a card shows now, or None when nothing knows how to show its subject. Reads the ledger only."""
+    match card.subject_kind:
+        case "request":
+            return request_card(request_view(tx, RequestId(card.subject), policies), place=card.place)
+        case "run":
+            return _run(tx, card)
+        case "wake":
+            request = requests.get(tx, RequestId(card.subject))
+            return wake_card(request, place=card.place, approvers=_approvers(request, policies), link=link)
+        case "undelivered":
+            return _undelivered(tx, card)
+    return None
+
+
+def request_view(tx: Tx, request_id: RequestId, policies: Policies) -> RequestView:
+    """Gather what the request's card needs."""
+    request = requests.get(tx, request_id)
+    return RequestView(
+        request=request,
+        run=runs.get(tx, request.run) if request.run else None,
+        server=servers.find(tx, request.id),
+        asked=_asked(tx, request, policies),
+        approvers=_approvers(request, policies),
+    )
+
+
+def parent_of(tx: Tx, place: str) -> cards.Card | None:
+    """Return the card whose thread a place `thread:request:<id>` is: the approvals channel's, else the requester's."""
+    subject = place.removeprefix("thread:request:")
+    own = cards.of_subject(tx, "request", subject)
+    in_channel = next((card for card in own if card.place == "approvals" and not card.failed), None)
+    return in_channel or next((card for card in own if card.place.startswith("dm:") and not card.failed), None)
+
+
+def _run(tx: Tx, card: cards.Card) -> Message:
+    run = runs.get(tx, RunId(card.subject))
+    if card.place.startswith("thread:"):
+        return run_progress(run)
+    return run_alert(run) if card.place == "alerts" else run_card(run)
+
+
+def _approvers(request: Request, policies: Policies) -> tuple[str, ...]:
+    policy = policies(request.cluster)
+    return policy.approvers if policy else ()
+
+
+def _asked(tx: Tx, request: Request, policies: Policies) -> int:
+    """Count the distinct people who could approve, as far as the ledger knows them."""
+    entries = _approvers(request, policies)
+    users = {entry for entry in entries if entry[:1] in {"U", "W"}}
+    for group in people.groups(tx, [entry for entry in entries if entry.startswith("S")]).values():
+        users.update(member.user for member in group.members)
+    return len(users - {request.requester.user})
+
+
+def _undelivered(tx: Tx, card: cards.Card) -> Message | None:
+    missed = cards.get(tx, int(card.subject))
+    if missed is None:
+        return None
+    shown = Card("❌ Pitstop could not deliver a message", key=f"undelivered.{card.id}.{card.wanted}")
+    what = f"The card of {escape(missed.subject_kind, 40)} {escape(missed.subject, 80)} for {escape(missed.place, 80)}"
+    return shown.lines(
+        f"{what} was refused: {escape(missed.failed or 'it has been delivered since', 300)}.",
+        "→ Is the channel right, open, and Pitstop invited to it? Run `pitstop check`, then restart the bot to send it again.",
+    ).message()
