@@ -1,0 +1,222 @@
+"""Everything the story needs on one machine: a server with the shop in it, a repository, a workspace, and the real bot."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.config import Config, load
+from bot.demo import shop
+from bot.errors import Failed
+from bot.host import processes
+from bot.host.accounts import Account, server_account
+from bot.host.processes import ProcessIdentity
+from bot.ledger import Ledger
+from bot.postgres.binaries import find, runnable_by
+from bot.postgres.plain import PlainServer, initdb
+from bot.repository.keys.file import create_key_file
+from bot.sandbox.driver import Driver
+from bot.sandbox.server import Sandbox
+from bot.sandbox.values import Action
+
+CLUSTER = "slips"
+MAJOR = 18
+
+_SETTINGS = {
+    "wal_level": "replica",
+    "max_wal_senders": "10",
+    "fsync": "on",
+    "shared_buffers": "64MB",
+    "timezone": "UTC",
+}
+_CONFIG = """\
+# The demo's configuration: one cluster, one repository, the sandbox's channels and people.
+ledger = "{root}/pitstop/ledger.db"
+spool = "{root}/pitstop/spool"
+
+[slack]
+channels = {{ results = "#db-backups", alerts = "#db-alerts", approvals = "#db-approvals" }}
+api_url = "{api_url}"
+
+[repositories.local]
+url = "file://{root}/repository"
+
+[encryption]
+key = "file:{root}/pitstop/key"
+
+[restore]
+directory = "{root}/restores"
+lifetime = "2h"
+
+[clusters.slips]
+dsn = "{dsn}"
+databases = ["{database}"]
+timezone = "Asia/Bangkok"
+shared_disk = true                 # one machine, one disk: fine for a demo, refused for production
+
+[clusters.slips.approval]
+requesters = ["everyone"]
+approvers = ["S0DBAS"]
+
+[[clusters.slips.checks]]
+name = "every transaction has its order"
+database = "{database}"
+sql = 'SELECT count(*) FROM "Transactions" t LEFT JOIN "Orders" o ON o."Id" = t."OrderId" WHERE o."Id" IS NULL'
+expect = "0"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running demo. `dsn` leads to the live server, `config_path` is the bot's configuration, `url` the workspace's page."""
+
+    root: Path
+    dsn: str
+    config: Config
+    config_path: Path
+    sandbox: Sandbox
+    customers: shop.Customers
+
+    @property
+    def driver(self) -> Driver:
+        """Hands and eyes in the workspace."""
+        return self.sandbox.driver()
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return self.sandbox.url
+
+    @property
+    def ledger(self) -> Ledger:
+        """The bot's ledger."""
+        return Ledger(self.config.ledger)
+
+
+@contextmanager
+def stage(
+    *, directory: Path | None = None, port: int = 0, actions: Callable[[str], Sequence[Action]] | None = None
+) -> Iterator[Stage]:
+    """Build the demo, and take everything down again: processes by their identity, files unless `directory` was named.
+
+    Raises:
+        Failed: the bot did not come up; says where its log is.
+    """
+    with ExitStack() as cleanup:
+        root = _root(directory, cleanup)
+        account = server_account(None, None)
+        dsn = _live_server(root, account, cleanup)
+        shop.fill(dsn)
+        sandbox = Sandbox.start(port, actions=actions(dsn) if actions else ())
+        cleanup.callback(sandbox.stop)
+        config_path = _configure(root, dsn, sandbox.api_url)
+        config, _ = load(config_path)
+        cleanup.callback(_end_runs, config)
+        bot = _bot(root, config_path, sandbox)
+        cleanup.callback(_end_bot, bot)
+        customers = shop.Customers(dsn)
+        customers.start()
+        cleanup.callback(customers.close)
+        _wait_for_bot(bot, sandbox, root)
+        yield Stage(root, dsn, config, config_path, sandbox, customers)
+
+
+def _root(directory: Path | None, cleanup: ExitStack) -> Path:
+    if directory is None:
+        root = Path(tempfile.mkdtemp(prefix="pitstop-demo-"))
+        cleanup.callback(shutil.rmtree, root, ignore_errors=True)
+    else:
+        root = directory.absolute()
+        if root.exists() and any(root.iterdir()):
+            raise Failed(f"{root} is not empty.", hint="Name an empty or new folder with --dir.", code="not-empty")
+        root.mkdir(parents=True, exist_ok=True)
+    # The server's account passes through; what is secret is in folders of its own.
+    root.chmod(0o711)
+    for name in ("pitstop", "repository"):
+        (root / name).mkdir(mode=0o700)
+    (root / "restores").mkdir(mode=0o711)
+    return root
+
+
+def _live_server(root: Path, account: Account, cleanup: ExitStack) -> str:
+    binaries = runnable_by(find(MAJOR), account)
+    home = root / "server"
+    home.mkdir(mode=0o700)
+    os.chown(home, account.uid, account.gid)
+    initdb(binaries, home / "data", account)
+    server = PlainServer.start(
+        binaries, home / "data", account, socket_dir=home, settings=_SETTINGS, log=home / "postgres.log"
+    )
+    cleanup.callback(server.stop)
+    return server.dsn()
+
+
+def _configure(root: Path, dsn: str, api_url: str) -> Path:
+    create_key_file(root / "pitstop" / "key")
+    path = root / "pitstop" / "pitstop.toml"
+    path.write_text(_CONFIG.format(root=root, dsn=dsn, api_url=api_url, database=shop.DATABASE), encoding="utf-8")
+    return path
+
+
+def _bot(root: Path, config_path: Path, sandbox: Sandbox) -> subprocess.Popen[bytes]:
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+    environment = {name: value for name, value in os.environ.items() if name.lower() not in proxies}
+    environment |= {"SLACK_BOT_TOKEN": sandbox.bot_token, "SLACK_APP_TOKEN": sandbox.app_token}
+    environment.pop("SLACK_SIGNING_SECRET", None)
+    with (root / "pitstop" / "bot.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-m", "bot", "run", "--config", str(config_path)],
+            cwd="/",
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _wait_for_bot(bot: subprocess.Popen[bytes], sandbox: Sandbox, root: Path, timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    driver = sandbox.driver()
+    while not driver.sockets():
+        if bot.poll() is not None or time.monotonic() > deadline:
+            tail = (root / "pitstop" / "bot.log").read_text("utf-8", "replace").splitlines()[-8:]
+            raise Failed("The bot did not come up:\n" + "\n".join(tail), hint=f"Its log is {root}/pitstop/bot.log.")
+        time.sleep(0.05)
+
+
+def _end_bot(bot: subprocess.Popen[bytes]) -> None:
+    if bot.poll() is None:
+        bot.send_signal(signal.SIGTERM)
+        try:
+            bot.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            bot.kill()
+            bot.wait()
+
+
+def _end_runs(config: Config) -> None:
+    """Remove what was started beside and end the jobs that outlive the bot, by their recorded identity."""
+    with Ledger(config.ledger).read() as tx:
+        servers = [row["id"] for row in tx.query("SELECT id FROM servers WHERE state <> 'removed'")]
+    for server in servers:
+        argv = [sys.executable, "-I", "-m", "bot", "--config", str(config.ledger.parent / "pitstop.toml")]
+        subprocess.run([*argv, "server", "remove", server], cwd="/", capture_output=True, check=False, timeout=120)
+    with Ledger(config.ledger).read() as tx:
+        running = [row["process"] for row in tx.query("SELECT process FROM runs WHERE state = 'running'")]
+    identities = [ProcessIdentity.from_json(json.loads(process)) for process in running if process]
+    for process in identities:
+        processes.signal(process, signal.SIGTERM)
+    for process in identities:
+        if not processes.wait_gone(process, 20):
+            processes.signal(process, signal.SIGKILL)
+            processes.wait_gone(process, 5)
