@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from bot.errors import Conflict, Usage
 from bot.model.backups import BackupSummary
-from bot.model.ids import BackupId, ClusterName, SystemId
+from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind, is_backup_id
+from bot.model.wal import Lsn
+from bot.repository import events, layout, reader
 from bot.repository.backup_writer import BackupWriter
+from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
 from bot.repository.wal import WalArchive
 
@@ -17,20 +22,26 @@ if TYPE_CHECKING:
 
 
 class ClusterRepository:
-    """What is kept of one cluster (name and system identifier) in `repository`."""
+    """What is kept of one cluster (name and system identifier) in `repository`. Thread-safe.
 
-    repository: Repository
-    name: ClusterName
-    system_id: SystemId
-    segment_bytes: int
-    wal: WalArchive
+    Attributes:
+        segment_bytes: the cluster's WAL segment size.
+        wal: its WAL.
+    """
+
+    def __init__(self, repository: Repository, name: ClusterName, system_id: SystemId, segment_bytes: int) -> None:
+        self.repository = repository
+        self.name = name
+        self.system_id = system_id
+        self.segment_bytes = segment_bytes
+        self.wal = WalArchive(repository, layout.wal(name, system_id), segment_bytes)
 
     def backups(self) -> list[BackupSummary]:
         """Return every backup that has a manifest, oldest first, with what events say of it (verified, damaged, pinned).
 
         A missing or damaged summary is rebuilt from the manifest; one whose manifest is damaged as well is listed as damaged.
         """
-        raise NotImplementedError
+        return [self._summary(backup) for backup in self._ids() if self._exists(backup)]
 
     def manifest(self, backup: BackupId) -> Manifest:
         """Read a backup's manifest.
@@ -39,32 +50,127 @@ class ClusterRepository:
             Usage: `unknown-backup`.
             ObjectDamaged: it cannot be trusted.
         """
-        raise NotImplementedError
+        path = layout.manifest(self._folder(backup))
+        try:
+            found = Manifest.from_bytes(self.repository.read_body(path))
+        except ObjectMissing:
+            raise Usage(
+                f"There is no backup {backup} of {self.name} in the repository {self.repository.name}.",
+                hint=f"`pitstop list {self.name}` shows what there is.",
+                code="unknown-backup",
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ObjectDamaged(path, f"it cannot be read as a manifest ({error})") from None
+        if (found.id, found.cluster, found.system_id) != (backup, self.name, self.system_id):
+            raise ObjectDamaged(path, f"it is the manifest of {found.id} of {found.cluster}")
+        return found
 
-    def begin(self, backup: BackupId) -> BackupWriter:
-        """Start writing a backup; nothing of it is visible before `commit`.
+    def begin(self, backup: BackupId, *, workers: int | None = None) -> BackupWriter:
+        """Start writing a backup; nothing of it is visible before `commit`. `workers` compress; one for each core unless given.
 
         Raises:
             Conflict: `backup-exists`, objects of that id are there.
         """
-        raise NotImplementedError
+        if not is_backup_id(backup):
+            raise ValueError(f"not a backup id: {backup!r}")
+        if self.repository.store.children(self._folder(backup)):
+            raise Conflict(
+                f"There is a backup {backup} already, or an unfinished one.", hint="Try again.", code="backup-exists"
+            )
+        return BackupWriter(self, backup, workers)
 
     def read_archive(self, manifest: Manifest, name: str) -> Iterator[bytes]:
         """Yield the content of one archive, e.g. PostgreSQL's `backup_manifest`, verified piece by piece.
 
         Raises:
-            Usage: the backup has no such archive.
+            Usage: `unknown-archive`, the backup has no such archive.
             ObjectMissing, ObjectDamaged.
         """
-        raise NotImplementedError
+        archive = reader.find_archive(manifest, name)
+        for volume in archive.volumes:
+            yield from reader.pieces(self.repository, volume)
 
     def record_event(self, backup: BackupId, kind: str, *, at: datetime, text: str = "") -> None:
         """Append an event to a backup: `verified`, `damaged` (with the reason), `pinned`, `unpinned`, `report`. Idempotent."""
-        raise NotImplementedError
+        events.record(self.repository, self._folder(backup), kind, at=at, text=text)
 
     def delete_unfinished(self, older_than: datetime, *, live: Container[BackupId] = ()) -> list[BackupId]:
         """Delete backups without a manifest whose newest object and own start are before `older_than`; return their ids.
 
         `live` are ids some run is still writing (the ledger knows); they are left alone whatever their age.
+        What interrupted writes left behind in the store goes as well.
         """
-        raise NotImplementedError
+        deleted = []
+        for backup in self._ids():
+            if backup not in live and not self._exists(backup) and self._quiet_since(backup, older_than):
+                self.delete_backup_objects(backup)
+                deleted.append(backup)
+        self.repository.store.sweep(older_than)
+        return deleted
+
+    def delete_backup_objects(self, backup: BackupId) -> None:
+        """Delete every object of an unfinished backup.
+
+        Raises:
+            Conflict: `backup-exists`, it has a manifest: it is a backup, and nothing was deleted.
+        """
+        if self._exists(backup):
+            raise Conflict(f"{backup} is a finished backup; nothing was deleted.", code="backup-exists")
+        for info in list(self.repository.store.list(self._folder(backup))):
+            self.repository.store.delete(info.path)
+
+    def _ids(self) -> list[BackupId]:
+        children = self.repository.store.children(layout.backups(self.name, self.system_id))
+        return [BackupId(child) for child in children if is_backup_id(child)]
+
+    def _folder(self, backup: BackupId) -> str:
+        return layout.backup(self.name, self.system_id, backup)
+
+    def _exists(self, backup: BackupId) -> bool:
+        return self.repository.store.exists(layout.manifest(self._folder(backup)))
+
+    def _quiet_since(self, backup: BackupId, bound: datetime) -> bool:
+        newest = max((i.modified for i in self.repository.store.list(self._folder(backup))), default=bound)
+        return _started(backup) < bound and newest <= bound
+
+    def _summary(self, backup: BackupId) -> BackupSummary:
+        folder = self._folder(backup)
+        return events.fold(self._stored_summary(backup), events.read(self.repository, folder))
+
+    def _stored_summary(self, backup: BackupId) -> BackupSummary:
+        path = layout.summary(self._folder(backup))
+        try:
+            found = BackupSummary.from_json(json.loads(self.repository.read_body(path)))
+            if (found.id, found.cluster, found.system_id) == (backup, self.name, self.system_id):
+                return found
+        except (ObjectMissing, ObjectDamaged, ValueError, KeyError, TypeError):
+            pass  # the manifest says the same, and decides whether the backup is sound
+        try:
+            return self.manifest(backup).summary()
+        except ObjectDamaged as error:
+            return self._unreadable(backup, error)
+
+    def _unreadable(self, backup: BackupId, error: ObjectDamaged) -> BackupSummary:
+        """Return what the id alone says, so that a backup nobody can read is still seen, as damaged."""
+        at = _started(backup)
+        return BackupSummary(
+            id=backup,
+            kind=backup_kind(backup),
+            cluster=self.name,
+            system_id=self.system_id,
+            started_at=at,
+            finished_at=at,
+            timeline=0,
+            start_lsn=Lsn(0),
+            end_lsn=Lsn(0),
+            bytes_read=0,
+            bytes_stored=0,
+            server_version=0,
+            segment_bytes=self.segment_bytes,
+            manifest_sha256="",
+            damaged=error.message,
+        )
+
+
+def _started(backup: BackupId) -> datetime:
+    return datetime.strptime(backup.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

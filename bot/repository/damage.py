@@ -10,6 +10,7 @@ class ObjectDamaged(Corruption):
 
     Attributes:
         path: the object.
+        what: is wrong, a clause.
         chunk: the envelope's chunk (1 MiB of content each, counted from 0), or None.
         piece: the piece of the volume (4 MiB of input each, counted from 0), or None.
     """
@@ -23,6 +24,7 @@ class ObjectDamaged(Corruption):
             hint="Is there another repository or a later backup? Keep this object for inspection and run `pitstop list`.",
         )
         self.path = path
+        self.what = what
         self.chunk = chunk
         self.piece = piece
 

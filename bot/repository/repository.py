@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import secrets
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+from bot.errors import Conflict, Refused, Usage
 from bot.model.ids import ClusterName, SystemId
+from bot.model.plans import canonical_json
+from bot.model.wal import DEFAULT_SEGMENT_BYTES
+from bot.repository import envelope, layout
 from bot.repository.cluster import ClusterRepository
+from bot.repository.codec import Buffer, Codec, unframe
+from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.ring import KeyRing
 from bot.repository.stores import Store
 
 
@@ -15,31 +26,65 @@ class Repository:
     Attributes:
         name: as in the configuration.
         store: where its objects are.
+        keys: its data keys.
+        codec: what new objects are compressed with.
     """
 
-    name: str
-    store: Store
+    def __init__(self, name: str, store: Store, keys: KeyRing, codec: Codec) -> None:
+        self.name = name
+        self.store = store
+        self.keys = keys
+        self.codec = codec
 
-    def seal(self, path: str, chunks: Iterable[bytes]) -> int:
+    def seal(self, path: str, chunks: Iterable[Buffer]) -> int:
         """Encrypt `chunks` into a new object, and return its size as stored.
 
         Raises:
             Conflict: `object-exists`; the object is untouched.
         """
-        raise NotImplementedError
+        return self.store.put(path, self.sealed(path, chunks))
 
     def unseal(self, path: str) -> Iterator[bytes]:
         """Yield an object's content, chunk by verified chunk. Only when it ends without an error was the object whole.
 
         Raises:
-            ObjectMissing, ObjectDamaged: naming object and chunk.
+            ObjectMissing: at the call.
+            ObjectDamaged: naming object and chunk.
             Usage: its data key is not in this repository.
         """
-        raise NotImplementedError
+        return envelope.unseal(self.store.get(path), path=path, key_of=self.keys.key)
+
+    def sealed(self, path: str, chunks: Iterable[Buffer]) -> Iterator[bytes]:
+        """Yield the bytes of the object that would hold `chunks` at `path`."""
+        key_id, data_key = self.keys.current()
+        salt = secrets.token_bytes(envelope.SALT_BYTES)
+        return envelope.seal(chunks, path=path, key_id=key_id, data_key=data_key, salt=salt)
+
+    def put_frames(self, path: str, frames: Iterable[bytes]) -> str:
+        """Seal frames of `Codec.frame` into a new object, and return the SHA-256 (hex) of the object."""
+        blocks = list(self.sealed(path, frames))
+        self.store.put(path, blocks)
+        return hashlib.sha256(b"".join(blocks)).hexdigest()
+
+    def put_body(self, path: str, content: Buffer) -> int:
+        """Compress and seal `content` into a new object, and return its size as stored."""
+        return self.seal(path, self.codec.frames(content))
+
+    def read_body(self, path: str) -> bytes:
+        """Return what `put_body` was given.
+
+        Raises:
+            ObjectMissing, ObjectDamaged.
+        """
+        return b"".join(unframe(self.unseal(path), path))
+
+    def put_json(self, path: str, value: dict[str, Any]) -> None:
+        """Store a small JSON document."""
+        self.put_body(path, canonical_json(value))
 
     def systems(self, name: ClusterName) -> list[SystemId]:
         """Return the system identifiers kept under a cluster's name, ordered."""
-        raise NotImplementedError
+        return [SystemId(child) for child in self.store.children(name) if layout.is_system(child)]
 
     def cluster(
         self, name: ClusterName, system_id: SystemId, *, create: bool = False, segment_bytes: int | None = None
@@ -49,5 +94,44 @@ class Repository:
         Raises:
             Usage: `unknown-cluster`, there is none and `create` is False.
             Refused: `foreign-cluster`, its cluster.json speaks of another cluster, system or segment size.
+            ObjectDamaged: its cluster.json cannot be trusted.
         """
-        raise NotImplementedError
+        if name == layout.KEYS or not layout.is_system(system_id):
+            raise Usage(f"{name} with system identifier {system_id!r} cannot be kept in a repository.")
+        path = layout.identity(name, system_id)
+        wanted = {"format": 1, "cluster": name, "system_id": system_id}
+        if create and not self.store.exists(path):
+            self._start(path, {**wanted, "segment_bytes": segment_bytes or DEFAULT_SEGMENT_BYTES})
+        found = self._identity(path, name, system_id)
+        size = found.get("segment_bytes")
+        if any(found.get(key) != value for key, value in wanted.items()) or segment_bytes not in {None, size}:
+            raise Refused(
+                f"{path} speaks of cluster {found.get('cluster')} with system identifier {found.get('system_id')} and "
+                f"segments of {size} bytes; {name} has {system_id} and {segment_bytes or size}.",
+                hint="Is this the repository of another cluster? Give this cluster a repository or a name of its own.",
+                code="foreign-cluster",
+            )
+        return ClusterRepository(self, name, system_id, int(found["segment_bytes"]))
+
+    def _start(self, path: str, identity: dict[str, Any]) -> None:
+        try:
+            self.put_json(path, identity)
+        except Conflict:
+            return  # another process was first; what it wrote is compared like any other
+
+    def _identity(self, path: str, name: ClusterName, system_id: SystemId) -> dict[str, Any]:
+        try:
+            found = json.loads(self.read_body(path))
+        except ObjectMissing:
+            known = ", ".join(self.systems(name)) or "none"
+            raise Usage(
+                f"The repository {self.name} keeps nothing of cluster {name} with system identifier {system_id} "
+                f"(known: {known}).",
+                hint=f"Take a first backup: `pitstop backup base {name}`. Or is it another repository?",
+                code="unknown-cluster",
+            ) from None
+        except ValueError:
+            raise ObjectDamaged(path, "it cannot be read") from None
+        if not isinstance(found, dict) or not isinstance(found.get("segment_bytes"), int):
+            raise ObjectDamaged(path, "it cannot be read")
+        return found

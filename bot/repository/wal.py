@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bot.model.wal import WalRange
+from bot.errors import Conflict, Corruption
+from bot.model.wal import (
+    Lsn,
+    WalRange,
+    history_name,
+    merge_ranges,
+    parse_history_name,
+    parse_segment_name,
+    segment_name,
+    segment_start,
+)
+from bot.repository import layout
+from bot.repository.damage import ObjectDamaged, ObjectMissing
+
+if TYPE_CHECKING:
+    from bot.repository.repository import Repository
+
+Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True, slots=True)
 class WalInventory:
-    """What a listing shows, without reading: whole segments per timeline (ordered numbers), and how far the pieces of other
-    segments reach without a hole: bytes from the segment's start, keyed by (timeline, number)."""
+    """What a listing shows, without reading.
+
+    `segments` are the whole ones of each timeline, ordered numbers. `partial_ends` says how far the pieces of the others reach
+    without a hole: bytes from the segment's start, keyed by (timeline, number).
+    """
 
     segments: dict[int, list[int]]
     partial_ends: dict[tuple[int, int], int]
@@ -19,49 +41,193 @@ class WalInventory:
 class WalArchive:
     """Segments are written once. Writing the same bytes again changes nothing; other bytes are Corruption `wal-differs`."""
 
-    segment_bytes: int
+    def __init__(self, repository: Repository, folder: str, segment_bytes: int) -> None:
+        self.segment_bytes = segment_bytes
+        self._repository = repository
+        self._folder = folder
 
-    def put_segment(self, timeline: int, number: int, data: bytes | bytearray | memoryview) -> int:
+    def put_segment(self, timeline: int, number: int, data: Buffer) -> int:
         """Store a whole segment durably and return its size as stored (0 when it was there).
 
         Raises:
             ValueError: `data` is not exactly `segment_bytes` long.
             Corruption: `wal-differs`.
         """
-        raise NotImplementedError
+        if len(data) != self.segment_bytes:
+            raise ValueError(f"a segment has {self.segment_bytes} bytes, not {len(data)}")
+        return self._put(self._segment(timeline, number), data)
 
-    def put_piece(self, timeline: int, number: int, offset: int, data: bytes | bytearray | memoryview) -> int:
-        """Store bytes [offset, offset+len) of a segment that is not complete yet; returns the size as stored (0: was there)."""
-        raise NotImplementedError
+    def put_piece(self, timeline: int, number: int, offset: int, data: Buffer) -> int:
+        """Store bytes [offset, offset+len) of a segment that is not complete yet; returns the size as stored (0: was there).
+
+        Raises:
+            ValueError: the range is empty or not within a segment.
+            Corruption: `wal-differs`.
+        """
+        end = offset + len(data)
+        if not 0 <= offset < end <= self.segment_bytes:
+            raise ValueError(f"bytes {offset} to {end} are not a part of a segment")
+        return self._put(f"{self._segment(timeline, number)}{layout.PARTIAL}/{layout.piece(offset, end)}", data)
 
     def put_history(self, timeline: int, data: bytes) -> None:
-        """Store a timeline's history file."""
-        raise NotImplementedError
+        """Store a timeline's history file.
+
+        Raises:
+            Corruption: `wal-differs`, another history of that timeline is here.
+        """
+        self._put(self._history(timeline), data)
 
     def read_segment(self, timeline: int, number: int) -> bytes | None:
-        """Return a whole segment, or None when it is not here as a whole (see `read_pieces`)."""
-        raise NotImplementedError
+        """Return a whole segment, or None when it is not here as a whole (see `read_pieces`).
+
+        Raises:
+            ObjectDamaged: it is here and cannot be trusted.
+        """
+        path = self._segment(timeline, number)
+        try:
+            data = self._repository.read_body(path)
+        except ObjectMissing:
+            return None
+        if len(data) != self.segment_bytes:
+            raise ObjectDamaged(path, f"it holds {len(data)} bytes instead of {self.segment_bytes}")
+        return data
 
     def read_pieces(self, timeline: int, number: int) -> bytes | None:
         """Return the longest run of bytes from the segment's start that its pieces make up, or None when there is none.
 
         Raises:
-            Corruption: a piece is damaged, or two that overlap differ.
+            Corruption: a piece is damaged, or two that overlap differ (`wal-differs`).
         """
-        raise NotImplementedError
+        folder = f"{self._segment(timeline, number)}{layout.PARTIAL}"
+        chosen = chain(self._pieces(folder))
+        assembled = bytearray()
+        for offset, end in chosen:
+            path = f"{folder}/{layout.piece(offset, end)}"
+            data = self._repository.read_body(path)
+            if len(data) != end - offset:
+                raise ObjectDamaged(path, f"it holds {len(data)} bytes instead of {end - offset}")
+            overlap = len(assembled) - offset
+            if assembled[offset:] != data[:overlap]:
+                raise _differs(path)
+            assembled += data[overlap:]
+        return bytes(assembled) if assembled else None
 
     def drop_pieces(self, timeline: int, number: int) -> int:
-        """Delete a segment's pieces if the whole segment is here; return how many."""
-        raise NotImplementedError
+        """Delete a segment's pieces if the whole segment is here and can be read; return how many."""
+        folder = f"{self._segment(timeline, number)}{layout.PARTIAL}"
+        names = self._repository.store.children(folder)
+        if not names or self.read_segment(timeline, number) is None:
+            return 0
+        for name in names:
+            self._repository.store.delete(f"{folder}/{name}")
+        return len(names)
 
     def histories(self) -> dict[int, bytes]:
-        """Return every history file, by the timeline it tells of."""
-        raise NotImplementedError
+        """Return every history file, by the timeline it tells of.
+
+        Raises:
+            ObjectDamaged: one cannot be trusted.
+        """
+        found = {}
+        for timeline in self._timelines():
+            try:
+                found[timeline] = self._repository.read_body(self._history(timeline))
+            except ObjectMissing:
+                continue  # the first timeline of a cluster has none
+        return found
 
     def inventory(self) -> WalInventory:
-        """List what is here."""
-        raise NotImplementedError
+        """List what is here: one listing, nothing is read."""
+        whole: dict[int, set[int]] = {}
+        pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        for info in self._repository.store.list(self._folder):
+            self._note(info.path[len(self._folder) + 1 :].split("/"), whole, pieces)
+        ends = {}
+        for (timeline, number), ranges in pieces.items():
+            reach = chain(ranges)
+            if reach and number not in whole.get(timeline, ()):
+                ends[timeline, number] = reach[-1][1]
+        return WalInventory({timeline: sorted(numbers) for timeline, numbers in whole.items()}, ends)
 
     def ranges(self, segment_bytes: int | None = None) -> list[WalRange]:
-        """Return the WAL that is here without holes, as the fewest ranges."""
-        raise NotImplementedError
+        """Return the WAL that is here without holes, as the fewest ranges.
+
+        Raises:
+            ValueError: `segment_bytes` is given and not the cluster's.
+        """
+        if segment_bytes not in {None, self.segment_bytes}:
+            raise ValueError(f"the segments here have {self.segment_bytes} bytes, not {segment_bytes}")
+        return ranges_of(self.inventory(), self.segment_bytes)
+
+    def _note(
+        self, parts: list[str], whole: dict[int, set[int]], pieces: dict[tuple[int, int], list[tuple[int, int]]]
+    ) -> None:
+        """Sort one listed path, relative to the folder, into segments and pieces; others (history files) are passed over."""
+        name, partial, _ = parts[1].partition(layout.PARTIAL) if len(parts) > 1 else ("", "", "")
+        try:
+            timeline, number = parse_segment_name(name, self.segment_bytes)
+        except ValueError:
+            return
+        if len(parts) == 2 and not partial:
+            whole.setdefault(timeline, set()).add(number)
+        elif len(parts) == 3 and partial and (piece := layout.parse_piece(parts[2])):
+            pieces.setdefault((timeline, number), []).append(piece)
+
+    def _put(self, path: str, data: Buffer) -> int:
+        try:
+            return self._repository.put_body(path, data)
+        except Conflict:
+            if self._repository.read_body(path) != data:
+                raise _differs(path) from None
+            return 0
+
+    def _segment(self, timeline: int, number: int) -> str:
+        name = segment_name(timeline, number, self.segment_bytes)
+        return f"{layout.timeline(self._folder, timeline)}/{name}"
+
+    def _history(self, timeline: int) -> str:
+        return f"{layout.timeline(self._folder, timeline)}/{history_name(timeline)}"
+
+    def _timelines(self) -> list[int]:
+        children = self._repository.store.children(self._folder)
+        found = (parse_history_name(f"{child}.history") for child in children)
+        return [timeline for timeline in found if timeline is not None]
+
+    def _pieces(self, folder: str) -> list[tuple[int, int]]:
+        found = (layout.parse_piece(name) for name in self._repository.store.children(folder))
+        return [piece for piece in found if piece is not None]
+
+
+def chain(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the fewest of the pieces [offset, end) that reach furthest from 0 without a hole, in order. Pure."""
+    chosen: list[tuple[int, int]] = []
+    best, reach = (0, 0), 0
+    for piece in sorted(pieces):
+        if piece[0] > reach and best[1] > reach:
+            chosen.append(best)
+            reach = best[1]
+        if piece[0] > reach:
+            return chosen
+        best = max(best, piece, key=lambda p: p[1])
+    return [*chosen, best] if best[1] > reach else chosen
+
+
+def ranges_of(inventory: WalInventory, segment_bytes: int) -> list[WalRange]:
+    """Return an inventory as the fewest ranges. Pure."""
+    ranges = [
+        WalRange(timeline, segment_start(number, segment_bytes), segment_start(number + 1, segment_bytes))
+        for timeline, numbers in inventory.segments.items()
+        for number in numbers
+    ]
+    for (timeline, number), end in inventory.partial_ends.items():
+        start = segment_start(number, segment_bytes)
+        ranges.append(WalRange(timeline, start, Lsn(start + end)))
+    return merge_ranges(ranges)
+
+
+def _differs(path: str) -> Corruption:
+    return Corruption(
+        f"The repository has other WAL under {path} than was given; what it has was not touched.",
+        hint="Did two servers write the same timeline, or was one restored without a new timeline? Find out which is live.",
+        code="wal-differs",
+    )

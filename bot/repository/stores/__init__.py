@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+Names = list[str]
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -60,7 +62,7 @@ class Store(Protocol):
         """Yield every complete object below `prefix`, ordered by path."""
         ...
 
-    def children(self, prefix: str) -> list[str]:
+    def children(self, prefix: str) -> Names:
         """Return the next components below `prefix` that are objects or lead to one, ordered."""
         ...
 
@@ -70,4 +72,8 @@ class Store(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove an object; one that is not there is no error."""
+        ...
+
+    def sweep(self, older_than: datetime) -> int:
+        """Remove what interrupted puts left behind, invisible to every other method; return how many. Never a live one."""
         ...

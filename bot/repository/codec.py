@@ -1,0 +1,140 @@
+"""Compression: content becomes a run of pieces, each a frame that says its codec and both its lengths."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import zstandard
+
+from bot.errors import Usage
+from bot.repository.damage import ObjectDamaged
+
+CodecName = Literal["zstd", "gzip", "none"]
+Buffer = bytes | bytearray | memoryview
+
+PIECE_BYTES = 4 * 1024 * 1024
+MAX_PIECE_BYTES = 16 * 1024 * 1024
+FRAME_HEADER = struct.Struct(">BII")
+"""Before each frame: codec (0 none, 1 zstd, 2 gzip), length of the piece, length of the frame."""
+_NONE, _ZSTD, _GZIP = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Compresses pieces; `level` is the codec's own (zstd 1-19, gzip 1-9). Thread-safe; the work is done without the GIL."""
+
+    name: CodecName = "zstd"
+    level: int = 3
+    _local: threading.local = field(default_factory=threading.local, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name == "gzip" and not 1 <= self.level <= 9:
+            raise Usage(f"gzip knows levels 1 to 9, not {self.level}.", hint="Set `level` in the repository's table.")
+
+    def frame(self, piece: Buffer) -> bytes:
+        """Return one piece (at most 16 MiB) as a frame with its header; one that would grow is stored as it is."""
+        size = len(piece)
+        tag, body = self._compress(piece)
+        if len(body) >= size:
+            tag, body = _NONE, bytes(piece)
+        return FRAME_HEADER.pack(tag, size, len(body)) + body
+
+    def frames(self, content: Buffer) -> Iterator[bytes]:
+        """Yield content of any size as frames of pieces of 4 MiB; nothing for empty content."""
+        view = memoryview(content)
+        for start in range(0, len(view), PIECE_BYTES):
+            yield self.frame(view[start : start + PIECE_BYTES])
+
+    def _compress(self, piece: Buffer) -> tuple[int, bytes]:
+        if self.name == "zstd":
+            return _ZSTD, self._zstd().compress(piece)
+        if self.name == "gzip":
+            gzip = zlib.compressobj(self.level, zlib.DEFLATED, 31)
+            return _GZIP, gzip.compress(piece) + gzip.flush()
+        return _NONE, bytes(piece)
+
+    def _zstd(self) -> zstandard.ZstdCompressor:
+        context = getattr(self._local, "context", None)
+        if context is None:
+            context = self._local.context = zstandard.ZstdCompressor(level=self.level)
+        assert isinstance(context, zstandard.ZstdCompressor)
+        return context
+
+
+def unframe(chunks: Iterable[bytes], path: str) -> Iterator[bytes]:
+    """Yield the pieces of an object's content, given in chunks of any sizes, decompressed.
+
+    Raises:
+        ObjectDamaged: a frame is malformed or cut off; naming the piece.
+    """
+    held, number = bytearray(), 0
+    for chunk in chunks:
+        held += chunk
+        while (end := _frame_end(held, path, number)) is not None:
+            yield piece_of(held[:end], path, number)
+            del held[:end]
+            number += 1
+    if held:
+        raise ObjectDamaged(path, "it ends within a frame", piece=number)
+
+
+def piece_of(frame: Buffer, path: str, number: int) -> bytes:
+    """Return the piece in one whole frame with its header; `path` and `number` are for the error.
+
+    Raises:
+        ObjectDamaged: it cannot be decompressed to the length it states.
+    """
+    tag, size, stored = FRAME_HEADER.unpack_from(frame)
+    body = memoryview(frame)[FRAME_HEADER.size :]
+    if len(body) != stored or size > MAX_PIECE_BYTES:
+        raise ObjectDamaged(path, "a frame has another length than it states", piece=number)
+    try:
+        piece = _decompress(tag, body, size)
+    except (zstandard.ZstdError, zlib.error, ValueError) as error:
+        raise ObjectDamaged(path, f"a frame cannot be decompressed ({error})", piece=number) from None
+    if len(piece) != size:
+        raise ObjectDamaged(path, f"a frame holds {len(piece)} bytes instead of {size}", piece=number)
+    return piece
+
+
+def _frame_end(held: bytearray, path: str, number: int) -> int | None:
+    """Return the length of the first whole frame in `held`, or None when more is needed."""
+    if len(held) < FRAME_HEADER.size:
+        return None
+    _, size, stored = FRAME_HEADER.unpack_from(held)
+    if size > MAX_PIECE_BYTES or stored > MAX_PIECE_BYTES:
+        raise ObjectDamaged(path, "a frame states a length that is never written", piece=number)
+    end = FRAME_HEADER.size + int(stored)
+    return end if len(held) >= end else None
+
+
+def _decompress(tag: int, body: memoryview, size: int) -> bytes:
+    if tag == _NONE:
+        return bytes(body)
+    if tag == _ZSTD:
+        if zstandard.frame_content_size(body) != size:
+            raise ValueError("the frame states another size")
+        return _decompressor().decompress(body, max_output_size=size, allow_extra_data=False)
+    if tag == _GZIP:
+        gzip = zlib.decompressobj(31)
+        piece = gzip.decompress(body, size + 1)
+        if not gzip.eof or gzip.unused_data:
+            raise ValueError("the frame does not end where it should")
+        return piece
+    raise ValueError(f"codec {tag} is not known here")
+
+
+_LOCAL = threading.local()
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    context = getattr(_LOCAL, "context", None)
+    if context is None:
+        context = _LOCAL.context = zstandard.ZstdDecompressor()
+    assert isinstance(context, zstandard.ZstdDecompressor)
+    return context

@@ -1,0 +1,79 @@
+"""What happened to a backup after it was written: small objects, appended, never changed; folded into its summary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from bot.errors import Conflict
+from bot.model.backups import BackupSummary
+from bot.repository import layout
+from bot.repository.damage import ObjectDamaged
+
+if TYPE_CHECKING:
+    from bot.repository.repository import Repository
+
+KINDS = frozenset({"verified", "damaged", "pinned", "unpinned", "report"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: `kind` of `KINDS`, `at` aware UTC, `text` for people (the reason of `damaged`)."""
+
+    kind: str
+    at: datetime
+    text: str
+
+
+def record(repository: Repository, folder: str, kind: str, *, at: datetime, text: str = "") -> None:
+    """Append an event to the backup in `folder`; the same one again changes nothing.
+
+    Raises:
+        ValueError: `kind` is not one of `KINDS`.
+        Conflict: `event-differs`, another text was recorded at the same microsecond.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"not an event's kind: {kind!r}")
+    path = layout.event(folder, at, kind)
+    try:
+        repository.put_json(path, {"kind": kind, "at": at.isoformat(), "text": text})
+    except Conflict:
+        if _event(repository, path) != Event(kind, at, text):
+            raise Conflict(f"Another event is recorded as {path}.", code="event-differs") from None
+
+
+def read(repository: Repository, folder: str) -> list[Event]:
+    """Return the events of the backup in `folder`, in the order of their time.
+
+    An event that is damaged itself is returned as a `damaged` event that names it: it may have said just that.
+    """
+    found = []
+    for info in repository.store.list(f"{folder}/events"):
+        try:
+            found.append(_event(repository, info.path))
+        except ObjectDamaged as error:
+            found.append(Event("damaged", info.modified, error.message))
+    return sorted(found, key=lambda event: event.at)
+
+
+def fold(summary: BackupSummary, events: Iterable[Event]) -> BackupSummary:
+    """Return the summary with what `events`, in order, say. Once damaged, a backup stays so. Pure."""
+    for event in events:
+        if event.kind == "verified":
+            summary = replace(summary, verified_at=event.at)
+        elif event.kind == "damaged":
+            summary = replace(summary, damaged=summary.damaged or event.text or "marked as damaged")
+        elif event.kind in {"pinned", "unpinned"}:
+            summary = replace(summary, pinned=event.kind == "pinned")
+    return summary
+
+
+def _event(repository: Repository, path: str) -> Event:
+    try:
+        fields = json.loads(repository.read_body(path))
+        return Event(fields["kind"], datetime.fromisoformat(fields["at"]), fields["text"])
+    except (ValueError, KeyError, TypeError):
+        raise ObjectDamaged(path, "it cannot be read as an event") from None

@@ -1,0 +1,289 @@
+"""A store in a directory: each object a file, written beside under a hidden name, made durable, then linked into place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot.errors import Conflict, Unavailable
+from bot.host.files import fsync_dir
+from bot.repository.damage import ObjectMissing
+from bot.repository.layout import check_path
+from bot.repository.stores import Names, ObjectInfo
+
+BLOCK_BYTES = 1024 * 1024
+_HIDDEN = "."
+_SUFFIX = ".tmp"
+_ATTEMPTS = 5
+
+
+class FilesStore:
+    """Objects as files (0600) in folders (0700) below `root`. Several processes may share it, also over a network file system
+    that has hard links. Names beginning with a dot are never objects."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._durable: set[Path] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Return `file:///…`."""
+        return f"file://{self.root}"
+
+    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+        """Write an object once; see `Store.put`."""
+        target = self._file(path)
+        if self.exists(path):
+            raise self._taken(target, path)
+        with _translated(path):
+            fd, temporary = self._temporary(target)
+        try:
+            size = 0
+            for chunk in chunks:
+                with _translated(path):
+                    size += _write(fd, chunk)
+            with _translated(path):
+                os.fsync(fd)
+                self._link(temporary, target, path)
+        finally:
+            # Unlinked before the lock goes with the descriptor, so that nobody takes it for a leftover.
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            os.close(fd)
+        with _translated(path):
+            fsync_dir(target.parent)
+        return size
+
+    def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Yield an object's bytes; see `Store.get`."""
+        with _translated(path):
+            try:
+                fd = os.open(self._file(path), os.O_RDONLY | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                raise ObjectMissing(path) from None
+        reading = _Reading(fd, path, offset, length)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            reading.close()
+            raise ObjectMissing(path)
+        return reading
+
+    def read(self, path: str) -> bytes:
+        """Return a small object's bytes."""
+        return b"".join(self.get(path))
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield every complete object below `prefix`, ordered by path."""
+        prefix = prefix.rstrip("/")
+        folder = self._file(prefix) if prefix else self.root
+        yield from _walk(folder, f"{prefix}/" if prefix else "")
+
+    def children(self, prefix: str) -> Names:
+        """Return the next components below `prefix` that are objects or lead to one, ordered."""
+        prefix = prefix.rstrip("/")
+        found = _entries(self._file(prefix) if prefix else self.root, prefix)
+        return sorted(
+            entry.name for entry in found if not entry.is_dir() or next(_walk(Path(entry.path), ""), None) is not None
+        )
+
+    def exists(self, path: str) -> bool:
+        """Say whether a complete object of that path is there."""
+        with _translated(path):
+            try:
+                return stat.S_ISREG(self._file(path).stat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def delete(self, path: str) -> None:
+        """Remove an object, and the folders it leaves empty."""
+        target = self._file(path)
+        with _translated(path):
+            try:
+                target.unlink()
+            except FileNotFoundError:
+                return
+            fsync_dir(target.parent)
+            self._prune(target.parent)
+
+    def sweep(self, older_than: datetime) -> int:
+        """Remove what interrupted writes left behind: not written to since `older_than`, and locked by nobody."""
+        count = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                if name.startswith(_HIDDEN) and name.endswith(_SUFFIX):
+                    count += _remove_leftover(Path(folder, name), older_than)
+        return count
+
+    def _file(self, path: str) -> Path:
+        return self.root / check_path(path)
+
+    def _temporary(self, target: Path) -> tuple[int, Path]:
+        """Open a hidden file beside `target`, locked for as long as it is written; a folder pruned meanwhile is made again."""
+        temporary = target.with_name(f"{_HIDDEN}{target.name[:100]}.{secrets.token_hex(8)}{_SUFFIX}")
+        for _ in range(_ATTEMPTS):
+            self._make_folder(target.parent)
+            try:
+                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            except FileNotFoundError:
+                with self._lock:
+                    self._durable.discard(target.parent)
+                continue
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return fd, temporary
+        raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target.parent))
+
+    def _link(self, temporary: Path, target: Path, path: str) -> None:
+        """Give the finished file its name, never replacing one: a link fails where the name is taken."""
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise self._taken(target, path) from None
+
+    def _taken(self, target: Path, path: str) -> Conflict:
+        """Refuse to write `path` again, after making sure that the one which is there stays: its writer may have died
+        between the link and the fsync, and callers take `object-exists` for durable."""
+        with _translated(path):
+            fsync_dir(target.parent)
+        return Conflict(
+            f"There is an object {path} already; it was not touched.",
+            hint="Objects are written once. Is another process writing the same?",
+            code="object-exists",
+        )
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder below the root and its name durable, and those above it."""
+        with self._lock:
+            if folder in self._durable:
+                return
+        if folder == self.root:
+            if not folder.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "the repository's folder is gone", str(folder))
+            return
+        self._make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        fsync_dir(folder.parent)
+        with self._lock:
+            self._durable.add(folder)
+
+    def _prune(self, folder: Path) -> None:
+        while folder != self.root:
+            with self._lock:
+                self._durable.discard(folder)
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY}:
+                    return
+                raise
+            folder = folder.parent
+
+
+class _Reading:
+    """Blocks of an open file; the descriptor is closed at the end, on an error, or when nobody reads on."""
+
+    def __init__(self, fd: int, path: str, offset: int, length: int | None) -> None:
+        self._fd, self._path, self._offset = fd, path, offset
+        self._left = length if length is not None else 1 << 62
+
+    def __iter__(self) -> _Reading:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._fd < 0:
+            raise StopIteration
+        with _translated(self._path):
+            block = os.pread(self._fd, min(BLOCK_BYTES, self._left), self._offset)
+        if not block:
+            self.close()
+            raise StopIteration
+        self._offset += len(block)
+        self._left -= len(block)
+        return block
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _write(fd: int, chunk: bytes) -> int:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(fd, view) :]
+    return len(chunk)
+
+
+def _entries(folder: Path, path: str) -> list[os.DirEntry[str]]:
+    """Return a folder's visible entries; nothing for one that is not there."""
+    with _translated(path):
+        try:
+            with os.scandir(folder) as found:
+                return [entry for entry in found if not entry.name.startswith(_HIDDEN)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
+    # A folder sorts by its name with the slash, so that the paths come out in order.
+    entries = sorted(_entries(folder, prefix), key=lambda e: e.name + "/" if e.is_dir() else e.name)
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            continue
+        with _translated(prefix):
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                continue
+        yield ObjectInfo(prefix + entry.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+
+def _remove_leftover(path: Path, older_than: datetime) -> int:
+    with _translated(path.name):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return 0
+        try:
+            if os.fstat(fd).st_mtime >= older_than.timestamp():
+                return 0
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+        except BlockingIOError:
+            return 0
+        finally:
+            os.close(fd)
+    return 1
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Say an operating system's error in our words."""
+    try:
+        yield
+    except OSError as error:
+        raise _unavailable(path, error) from error
+
+
+def _unavailable(path: str, error: OSError) -> Unavailable:
+    what = f"The repository's directory cannot be used for {path or 'a listing'}: {error.strerror}."
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Unavailable(
+            what, hint="Is the disk full? `df` shows it; free space or expire backups.", code="storage-full"
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return Unavailable(what, hint="Does the user that runs this own the directory?", code="storage-forbidden")
+    return Unavailable(what, hint="Is the disk mounted and healthy? `dmesg` may say.", code="storage-failed")
