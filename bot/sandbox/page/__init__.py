@@ -1,0 +1,1 @@
+"""The page of the sandbox: plain HTML, CSS and JavaScript modules."""
