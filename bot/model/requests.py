@@ -1,6 +1,7 @@
-"""Requests: a plan with requester, reason, state and decisions, and the transitions between the states.
+"""Requests: a plan with requester, reason, state and decisions; the states, and the lettered arrows between them.
 
-The states and arrows are those of the architecture page; each transition is a pure function over a frozen value.
+`TRANSITIONS` is the whole state machine: the architecture page's table is made from it, and `bot.model.transitions` holds the
+pure function that walks each arrow. What no arrow names cannot happen.
 """
 
 from __future__ import annotations
@@ -46,6 +47,81 @@ class State(StrEnum):
             State.VOID,
             State.FAILED,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One arrow of the state diagram; `source` None is where a request begins. `verb` is the function that walks it."""
+
+    letter: str
+    source: State | None
+    target: State
+    verb: str
+    meaning: str
+
+
+def _arrows(letter: str, sources: tuple[State, ...], target: State, verb: str, meaning: str) -> tuple[Arrow, ...]:
+    return tuple(Arrow(letter, source, target, verb, meaning) for source in sources)
+
+
+TRANSITIONS: tuple[Arrow, ...] = (
+    Arrow("a", None, State.PLANNING, "ask", "somebody asked; a run makes the plan"),
+    Arrow("b", State.PLANNING, State.PROPOSED, "propose", "the plan is made and shown to the requester"),
+    Arrow(
+        "c", State.PLANNING, State.REFUSED, "refuse", "there is no such plan: the nearest reachable times are offered"
+    ),
+    Arrow(
+        "d", State.PROPOSED, State.PENDING, "confirm", "the requester sent the plan with a reason; approvers are asked"
+    ),
+    Arrow("e", State.PROPOSED, State.APPROVED, "confirm", "the same from the host, beside, where the quorum is 0"),
+    Arrow("f", State.PENDING, State.APPROVED, "approve", "enough distinct humans, none of them the requester, agreed"),
+    Arrow("g", State.PENDING, State.DENIED, "deny", "an approver said no, with a reason"),
+    *_arrows(
+        "h",
+        (State.PLANNING, State.PROPOSED, State.PENDING),
+        State.EXPIRED,
+        "expire",
+        "nobody planned, confirmed or decided in time",
+    ),
+    Arrow("i", State.APPROVED, State.EXPIRED, "expire", "approved, and no executor claimed it in time"),
+    *_arrows(
+        "j",
+        (State.PLANNING, State.PROPOSED, State.PENDING, State.APPROVED),
+        State.CANCELLED,
+        "cancel",
+        "its requester, an approver or the host stopped it before anything was done",
+    ),
+    Arrow("k", State.APPROVED, State.RUNNING, "claim", "the executor checked everything again and took it"),
+    Arrow("l", State.APPROVED, State.VOID, "void", "no longer as planned: steps, facts, rights or policy changed"),
+    Arrow("m", State.RUNNING, State.VERIFYING, "verify", "recovery reached its target; the checks run"),
+    Arrow("n", State.VERIFYING, State.SUCCEEDED, "succeed", "the checks are done and the result is reported"),
+    *_arrows(
+        "o",
+        (State.RUNNING, State.VERIFYING, State.INTERRUPTED),
+        State.FAILED,
+        "fail",
+        "it was tried and did not work, or was given up",
+    ),
+    *_arrows(
+        "p",
+        (State.PLANNING, State.RUNNING, State.VERIFYING),
+        State.INTERRUPTED,
+        "interrupt",
+        "the process that worked on it died",
+    ),
+    *(
+        Arrow("q", State.INTERRUPTED, state, "resume", "a new process takes it up where it was left")
+        for state in (State.PLANNING, State.RUNNING, State.VERIFYING)
+    ),
+    *_arrows(
+        "r",
+        (State.RUNNING, State.VERIFYING),
+        State.CANCELLED,
+        "cancel",
+        "it was stopped while it ran; what was begun beside is undone",
+    ),
+)
+"""Every arrow there is (`letter`, from, to, the verb, the meaning); one letter per meaning."""
 
 
 @dataclass(frozen=True, slots=True)
