@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -52,18 +55,28 @@ class SlackBusy(Unavailable):
 
 def web_client(token: str, *, api_url: str = "https://slack.com/api/", timeout_s: int = TIMEOUT_S) -> WebClient:
     """Return a client without retry handlers: the SDK's default sends a POST twice when an answer is lost."""
-    return WebClient(token, base_url=api_url, timeout=timeout_s, retry_handlers=[])
+    client = WebClient(token, base_url=api_url, timeout=timeout_s, retry_handlers=[])
+    if direct(urlsplit(api_url).hostname or ""):
+        client.proxy = None  # the SDK takes HTTPS_PROXY from the environment, but not NO_PROXY
+    return client
 
 
 def call(
     client: WebClient, method: str, *, http_verb: Literal["GET", "POST"] = "POST", **arguments: Any
 ) -> Mapping[str, Any]:
-    """Call one Web API method and return its answer.
+    """Call one Web API method and return its answer; arguments that are None are left out.
 
     Raises:
         SlackBusy: rate limited, away, or no answer came (then it may have been done).
         SlackAnswered: Slack said no.
     """
+    return call_with_headers(client, method, http_verb=http_verb, **arguments)[0]
+
+
+def call_with_headers(
+    client: WebClient, method: str, *, http_verb: Literal["GET", "POST"] = "POST", **arguments: Any
+) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Like `call`, with the answer's HTTP headers."""
     given = {key: value for key, value in arguments.items() if value is not None}
     try:
         answer = (
@@ -73,9 +86,9 @@ def call(
         )
     except SlackApiError as error:
         raise _refusal(method, error) from None
-    except (SlackClientError, OSError, ValueError) as error:
+    except (SlackClientError, OSError, ValueError, HTTPException) as error:
         raise SlackBusy(f"Slack did not answer {method}: {redact(str(error)[:200])}.", maybe_done=True) from None
-    return dict(answer.data) if isinstance(answer.data, dict) else {}
+    return dict(answer.data) if isinstance(answer.data, dict) else {}, dict(answer.headers)
 
 
 def redact(text: str) -> str:
