@@ -61,6 +61,11 @@ def web_client(token: str, *, api_url: str = "https://slack.com/api/", timeout_s
     return client
 
 
+def direct(host: str) -> bool:
+    """Say whether a host is reached without a proxy: this machine, or what NO_PROXY names."""
+    return host in {"localhost", "127.0.0.1", "::1"} or bool(proxy_bypass(host))
+
+
 def call(
     client: WebClient, method: str, *, http_verb: Literal["GET", "POST"] = "POST", **arguments: Any
 ) -> Mapping[str, Any]:
