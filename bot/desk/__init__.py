@@ -7,7 +7,7 @@ and changes nothing. A refused attempt is audited and raises.
 
 from bot.desk.asking import ask, confirm, propose, refuse
 from bot.desk.attempts import note_attempt
-from bot.desk.claiming import claim
+from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
@@ -31,6 +31,8 @@ __all__ = [
     "deny",
     "cancel",
     "claim",
+    "to_refresh",
+    "Refresh",
     "verifying",
     "succeed",
     "fail",

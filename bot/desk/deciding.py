@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bot.desk.asking import NO_GROUPS, NO_PEOPLE
-from bot.ledger.database import Ledger
+from bot.desk.change import Call, Caller, change, once, permit, redeem
+from bot.ledger import requests
+from bot.ledger.database import Ledger, Tx
+from bot.model import transitions
 from bot.model.ids import RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.policy import Action
 from bot.model.requests import Request
 
 
@@ -35,7 +39,18 @@ def approve(
         Refused: `by` is the requester, no approver, or their facts are missing or stale.
         Conflict: it is not PENDING any more; the sentence says who decided.
     """
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Request]:
+        before = requests.get(tx, request_id)
+        identities = permit(tx, caller, Action.APPROVE, before.requester, at)
+        redeem(tx, token, caller, "approve", at, before)
+        after = transitions.approve(before, by=by, name=caller.called, policy=policy, identities=identities, at=at)
+        detail = {"name": caller.called, "human": identities.human(by).key}
+        change(tx, before, after, verb="approve", actor=by.key, at=at, detail=detail)
+        return request_id, after
+
+    return once(ledger, Call("request.approve", key, request_id, by.key, at), body, _reread)
 
 
 def deny(
@@ -55,7 +70,18 @@ def deny(
     token: str | None = None,
 ) -> Request:
     """Say no, with a reason: PENDING → DENIED. Raises like `approve`, and Usage without a reason."""
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Request]:
+        before = requests.get(tx, request_id)
+        identities = permit(tx, caller, Action.DENY, before.requester, at)
+        redeem(tx, token, caller, "deny", at, before)
+        after = transitions.deny(before, by=by, name=caller.called, reason=reason, identities=identities, at=at)
+        detail = {"name": caller.called, "human": identities.human(by).key, "reason": reason}
+        change(tx, before, after, verb="deny", actor=by.key, at=at, detail=detail)
+        return request_id, after
+
+    return once(ledger, Call("request.deny", key, request_id, by.key, at), body, _reread)
 
 
 def cancel(
@@ -77,4 +103,18 @@ def cancel(
 
     Its queued run is cancelled with it; a running one is in `ledger.runs.unwanted` until the supervisor has ended it.
     """
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Request]:
+        before = requests.get(tx, request_id)
+        permit(tx, caller, Action.CANCEL, before.requester, at)
+        after = transitions.cancel(before, by=by, name=caller.called, reason=reason, at=at)
+        detail = {"name": caller.called, "reason": reason}
+        change(tx, before, after, verb="cancel", actor=by.key, at=at, detail=detail)
+        return request_id, after
+
+    return once(ledger, Call("request.cancel", key, request_id, by.key, at), body, _reread)
+
+
+def _reread(tx: Tx, subject: str) -> Request:
+    return requests.get(tx, RequestId(subject))

@@ -3,22 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE
-from bot.ledger.database import Ledger
-from bot.model.ids import RequestId
+from bot.desk.asking import NO_GROUPS, NO_PEOPLE, fresh
+from bot.desk.change import PITSTOP, Call, Caller, once, permit
+from bot.desk.queueing import enqueue
+from bot.errors import Conflict, Usage
+from bot.ledger import audit, cards, requests, runs, servers
+from bot.ledger.database import Ledger, Tx
+from bot.model.ids import RequestId, RunId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.runs import Run
-from bot.model.servers import Server
+from bot.model.policy import Action
+from bot.model.runs import Job, Run, RunState
+from bot.model.servers import Server, ServerState
 
 
 def register_server(
     ledger: Ledger, *, request_id: RequestId, dsn: str, size_bytes: int, detail: dict[str, Any], at: datetime
 ) -> Server:
-    """Record a started server (directory, owner and lifetime come from the request's plan). Idempotent: registering again updates it."""
-    raise NotImplementedError
+    """Record a started server; directory, owner and lifetime come from the request's plan.
+
+    Idempotent: registering again, as a resumed executor does, writes the new `dsn`, size and detail.
+    """
+    with ledger.transaction() as tx:
+        request, known = requests.get(tx, request_id), servers.find(tx, request_id)
+        if request.plan is None:
+            raise Conflict(f"Request {request_id} has no plan, so it has no server.", code="no-plan")
+        if known is not None:
+            after = replace(
+                known,
+                state=ServerState.RUNNING,
+                version=known.version + 1,
+                dsn=dsn,
+                size_bytes=size_bytes,
+                detail=detail,
+            )
+            return _change(tx, after, "start", PITSTOP, at)
+        steps = request.plan.steps
+        server = Server(
+            id=request_id,
+            cluster=request.cluster,
+            state=ServerState.RUNNING,
+            version=1,
+            owner=request.requester,
+            directory=steps.destination.directory,
+            dsn=dsn,
+            size_bytes=size_bytes,
+            started_at=at,
+            expires_at=at + timedelta(seconds=steps.lifetime_s),
+            detail=detail,
+        )
+        servers.insert(tx, server)
+        _tell(tx, server, "start", PITSTOP, at)
+        cards.want(tx, "server", request_id, f"thread:request:{request_id}")
+        return server
 
 
 def extend_server(
@@ -37,7 +77,22 @@ def extend_server(
     slack_away: bool = False,
 ) -> Server:
     """Let a running server live `extension` longer, from its present end."""
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Server]:
+        server = servers.get(tx, server_id)
+        permit(tx, caller, Action.SERVER, server.owner, at)
+        _running(server)
+        if not timedelta(0) < extension <= LONGEST_EXTENSION:
+            raise Usage(
+                "A server is extended by up to 7 days at a time.", hint="How long is it still needed?", code="extension"
+            )
+        after = replace(server, version=server.version + 1, expires_at=max(server.expires_at, at) + extension)
+        return server_id, _change(tx, after, "extend", by.key, at)
+
+    return once(
+        ledger, Call("server.extend", key, server_id, by.key, at), body, lambda tx, _: servers.get(tx, server_id)
+    )
 
 
 def stop_server(
@@ -56,7 +111,8 @@ def stop_server(
     slack_away: bool = False,
 ) -> Run:
     """Queue the run that stops a server; its data stays."""
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+    return _ask_run(ledger, Job.SERVER_STOP, Call("server.stop", key, server_id, by.key, at), caller, entropy)
 
 
 def remove_server(
@@ -75,19 +131,93 @@ def remove_server(
     slack_away: bool = False,
 ) -> Run:
     """Queue the run that stops a server and removes its data."""
-    raise NotImplementedError
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+    return _ask_run(ledger, Job.SERVER_REMOVE, Call("server.remove", key, server_id, by.key, at), caller, entropy)
 
 
 def server_stopped(ledger: Ledger, server_id: RequestId, at: datetime) -> Server:
     """Say that a server no longer runs. Idempotent."""
-    raise NotImplementedError
+    return _reach(ledger, server_id, ServerState.STOPPED, "stopped", at)
 
 
 def server_removed(ledger: Ledger, server_id: RequestId, at: datetime) -> Server:
     """Say that a server's data is gone. Idempotent."""
-    raise NotImplementedError
+    return _reach(ledger, server_id, ServerState.REMOVED, "removed", at)
 
 
 def sweep_servers(ledger: Ledger, at: datetime, entropy: bytes) -> list[Run]:
     """Queue a stop for every running server whose lifetime is over; return the runs. Idempotent."""
-    raise NotImplementedError
+    with ledger.read() as tx:
+        due = servers.lapsed(tx, at)
+    stops = [_stop_lapsed(ledger, server.id, at, fresh(entropy, server.id)) for server in due]
+    return [run for run in stops if run is not None]
+
+
+LONGEST_EXTENSION = timedelta(days=7)
+
+
+def _ask_run(ledger: Ledger, job: Job, call: Call, caller: Caller, entropy: bytes) -> Run:
+    """Authorize and queue a run on a server; stopping one that is stopped is refused, removing it is not."""
+
+    def body(tx: Tx) -> tuple[str, Run]:
+        server = servers.get(tx, RequestId(call.subject))
+        permit(tx, caller, Action.SERVER, server.owner, call.at)
+        if job is Job.SERVER_STOP:
+            _running(server)
+        elif server.state is ServerState.REMOVED:
+            raise Conflict("This server was removed before.", code="server-removed")
+        run = _queue(tx, job, server, caller.by.key, call.at, entropy)
+        return run.id, run
+
+    return once(ledger, call, body, lambda tx, run: runs.get(tx, RunId(run)))
+
+
+def _stop_lapsed(ledger: Ledger, server_id: RequestId, at: datetime, entropy: bytes) -> Run | None:
+    with ledger.transaction() as tx:
+        server = servers.get(tx, server_id)
+        waiting = runs.recent(tx, request=server_id, jobs=_STOPS, states=(RunState.QUEUED, RunState.RUNNING))
+        if server.state is not ServerState.RUNNING or server.expires_at > at or waiting:
+            return None
+        return _queue(tx, Job.SERVER_STOP, server, PITSTOP, at, entropy)
+
+
+_STOPS = (Job.SERVER_STOP, Job.SERVER_REMOVE)
+
+
+def _queue(tx: Tx, job: Job, server: Server, by: str, at: datetime, entropy: bytes) -> Run:
+    request = requests.get(tx, server.id)
+    args = {"server": server.id}
+    return enqueue(tx, job=job, cluster=server.cluster, args=args, by=by, at=at, entropy=entropy, request=request)
+
+
+def _reach(ledger: Ledger, server_id: RequestId, state: ServerState, word: str, at: datetime) -> Server:
+    with ledger.transaction() as tx:
+        server = servers.get(tx, server_id)
+        if server.state in {state, ServerState.REMOVED}:
+            return server
+        return _change(tx, replace(server, state=state, version=server.version + 1), word, PITSTOP, at)
+
+
+def _running(server: Server) -> None:
+    if server.state is not ServerState.RUNNING:
+        raise Conflict(
+            f"This server is {server.state.value}.", hint="Remove it, or ask for a new one.", code="server-not-running"
+        )
+
+
+def _change(tx: Tx, after: Server, verb: str, actor: str, at: datetime) -> Server:
+    servers.update(tx, after)
+    _tell(tx, after, verb, actor, at)
+    return after
+
+
+def _tell(tx: Tx, server: Server, verb: str, actor: str, at: datetime) -> None:
+    detail = {
+        "state": server.state.value,
+        "directory": server.directory,
+        "expires_at": server.expires_at.isoformat(),
+        "bytes": server.size_bytes,
+    }
+    audit.append(tx, at, actor, f"server.{verb}", server.id, detail)
+    cards.bump(tx, "server", server.id)
+    cards.bump(tx, "request", server.id)

@@ -5,23 +5,80 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from bot.ledger.database import Ledger
-from bot.model.ids import ClusterName
-from bot.model.people import Policy
+from bot.desk.asking import NO_PEOPLE
+from bot.desk.change import PITSTOP, change
+from bot.ledger import cards, modal_tokens, requests
+from bot.ledger import people as known
+from bot.ledger.database import Ledger, Tx
+from bot.model import transitions
+from bot.model.ids import ClusterName, RequestId
+from bot.model.people import Person, Policy
+from bot.model.policy import Identities, approver_people, group_ids
 from bot.model.requests import Request
 
 
 def sweep(ledger: Ledger, at: datetime) -> list[Request]:
     """Expire every request whose time is up (also those that lapsed while nobody ran); return them. Idempotent."""
-    raise NotImplementedError
+    with ledger.read() as tx:
+        due = requests.lapsed(tx, at)
+    expired = [request for request_id in due if (request := _expire(ledger, request_id, at)) is not None]
+    if expired:
+        with ledger.transaction() as tx:
+            modal_tokens.forget(tx, at - timedelta(days=1))
+    return expired
 
 
 def wake_due(
-    ledger: Ledger, at: datetime, after: timedelta, policies: Mapping[ClusterName, Policy] | None = None
+    ledger: Ledger,
+    at: datetime,
+    after: timedelta,
+    policies: Mapping[ClusterName, Policy] | None = None,
+    people: Mapping[str, str] = NO_PEOPLE,
 ) -> list[Request]:
     """Wake the approvers of each request PENDING for `after` with no decision, once; return those requests.
 
     Cards wanted: kind `wake`, subject the request's id, at `thread:request:<id>` (the second mention) and, for each approver the
     policy names or a known group holds (never the requester), at `dm:<user>`. They are bumped when the request changes.
     """
-    raise NotImplementedError
+    with ledger.transaction() as tx:
+        due = requests.unwoken(tx, at - after)
+        return [_wake(tx, request_id, at, policies or {}, people) for request_id in due]
+
+
+def _expire(ledger: Ledger, request_id: RequestId, at: datetime) -> Request | None:
+    """Expire one request, unless somebody was faster."""
+    with ledger.transaction() as tx:
+        before = requests.get(tx, request_id)
+        try:
+            after = transitions.expire(before, at)
+        except transitions.NotLapsed:
+            return None
+        return change(tx, before, after, verb="expire", actor=PITSTOP, at=at)
+
+
+def _wake(
+    tx: Tx,
+    request_id: RequestId,
+    at: datetime,
+    policies: Mapping[ClusterName, Policy],
+    people: Mapping[str, str],
+) -> Request:
+    before = requests.get(tx, request_id)
+    asked = _asked(tx, before, policies.get(before.cluster), people)
+    detail = {"asked": [person.key for person in asked]}
+    after = change(tx, before, transitions.woken(before, at), verb="wake", actor=PITSTOP, at=at, detail=detail)
+    cards.want(tx, "wake", request_id, f"thread:request:{request_id}", urgent=True)
+    for person in asked:
+        cards.want(tx, "wake", request_id, f"dm:{person.user}", urgent=True)
+    return after
+
+
+def _asked(tx: Tx, request: Request, policy: Policy | None, people: Mapping[str, str]) -> list[Person]:
+    """Return who can still decide: neither the requester nor anybody who has."""
+    team = known.team(tx)
+    if policy is None or team is None:
+        return []
+    identities = Identities(team, people)
+    done = {identities.human(decision.by) for decision in request.decisions}
+    candidates = approver_people(policy, known.groups(tx, group_ids(policy)), team)
+    return [p for p in candidates if p not in done and not identities.same(p, request.requester)]

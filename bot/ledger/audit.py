@@ -49,6 +49,12 @@ def entries(tx: Tx, *, subject: str | None = None, since: int = 0) -> Iterator[E
         yield Entry(**row)
 
 
+def details(tx: Tx, subject: str, name: str) -> list[str]:
+    """Return the text values that a subject's entries carry under `name` in their detail, oldest first."""
+    sql = "SELECT detail ->> ? AS value FROM audit WHERE subject = ? AND detail ->> ? IS NOT NULL ORDER BY seq"
+    return [str(row["value"]) for row in tx.query(sql, [name, subject, name])]
+
+
 def export(tx: Tx) -> Iterator[str]:
     """Yield the chain as JSON lines, oldest first; each line holds what its hash was made over, and the hash."""
     for entry in entries(tx):

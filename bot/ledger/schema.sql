@@ -99,6 +99,7 @@ CREATE TABLE audit (                           -- append-only, each entry hashed
     prev    TEXT NOT NULL,
     hash    TEXT NOT NULL
 ) STRICT;
+CREATE INDEX audit_by_subject ON audit (subject, seq);
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 

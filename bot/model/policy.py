@@ -14,6 +14,9 @@ from bot.errors import Refused
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 
 EVERYONE = "everyone"
+UNSURE = frozenset({"facts-stale", "facts-missing", "workspace-unknown", "slack-away"})
+"""Refusals that say nothing against the person: asking again with fresh facts may answer differently."""
+
 MAX_AGE = timedelta(seconds=60)
 """How old facts may be when something is decided with them."""
 
@@ -138,13 +141,11 @@ def _account(
     identities: Identities,
     slack_away: bool,
 ) -> Refused | None:
-    if facts is not None:
-        refusal = _unfit(facts, human)
-        if refusal is not None:
-            return refusal
-    if person.on_host or (slack_away and action.decides):
-        return None if person.on_host else _foreign(person, identities)
-    if (refusal := _foreign(person, identities)) is not None:
+    refusal = _unfit(facts, human) if facts is not None else None
+    if refusal is not None or person.on_host:
+        return refusal
+    refusal = _foreign(person, identities)
+    if refusal is not None or (slack_away and action.decides):
         return refusal
     if facts is None:
         return Refused(

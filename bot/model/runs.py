@@ -38,6 +38,11 @@ class Job(StrEnum):
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"
 
+    @property
+    def of_request(self) -> bool:
+        """Whether such a run plans or carries out a request, which then stands and falls with it."""
+        return self in {Job.PLAN, Job.EXECUTE}
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:

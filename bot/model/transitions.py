@@ -258,7 +258,7 @@ def claim(request: Request, run: RunId, *, identities: Identities, at: datetime)
     """
     _stands(request, {State.APPROVED}, NotApproved, at)
     _in_time(request, at)
-    if len(agreed(request, identities)) < _needed(request):
+    if len(agreed(request, identities)) < needed_approvals(request):
         raise NotAgreed("Not enough people agreed to this.", hint="Ask again from its card.")
     return _moved(request, State.RUNNING, at, run=run, expires_at=None)
 
@@ -323,6 +323,12 @@ def agreed(request: Request, identities: Identities) -> frozenset[Person]:
     )
 
 
+def needed_approvals(request: Request) -> int:
+    """Return the quorum that binds: 0 counts only for a restore beside that was asked for on the host."""
+    beside = request.plan is not None and request.plan.steps.destination.kind == "beside"
+    return request.quorum if request.requester.on_host and beside else max(1, request.quorum)
+
+
 def told(text: str, what: str, limit: int) -> str:
     """Return a text from a person without control characters and surrounding space.
 
@@ -367,12 +373,6 @@ def _same_policy(request: Request, policy: Policy) -> None:
     assert request.plan is not None
     if request.plan.steps.policy_version != policy.version:
         raise PolicyChanged("The approval policy changed after the plan was made.", hint="Ask again from its card.")
-
-
-def _needed(request: Request) -> int:
-    """Return the quorum that binds: 0 counts only for a restore beside that was asked for on the host."""
-    beside = request.plan is not None and request.plan.steps.destination.kind == "beside"
-    return request.quorum if request.requester.on_host and beside else max(1, request.quorum)
 
 
 def _plan_hash(request: Request) -> str:
