@@ -35,14 +35,17 @@ def wake_due(
     policies: Mapping[ClusterName, Policy] | None = None,
     people: Mapping[str, str] = NO_PEOPLE,
 ) -> list[Request]:
-    """Wake the approvers of each request PENDING for `after` with no decision, once; return those requests.
+    """Wake the approvers of each request PENDING for `after` with no end to it, once; return those requests.
+
+    With `policies` only requests on its clusters, so that clusters may differ in `after`; without, the mention alone.
 
     Cards wanted: kind `wake`, subject the request's id, at `thread:request:<id>` (the second mention) and, for each approver the
     policy names or a known group holds (never the requester), at `dm:<user>`. They are bumped when the request changes.
     """
     with ledger.transaction() as tx:
-        due = requests.unwoken(tx, at - after)
-        return [_wake(tx, request_id, at, policies or {}, people) for request_id in due]
+        due = [requests.get(tx, request_id) for request_id in requests.unwoken(tx, at - after)]
+        chosen = [request for request in due if policies is None or request.cluster in policies]
+        return [_wake(tx, request, at, (policies or {}).get(request.cluster), people) for request in chosen]
 
 
 def _expire(ledger: Ledger, request_id: RequestId, at: datetime) -> Request | None:
@@ -58,18 +61,17 @@ def _expire(ledger: Ledger, request_id: RequestId, at: datetime) -> Request | No
 
 def _wake(
     tx: Tx,
-    request_id: RequestId,
+    before: Request,
     at: datetime,
-    policies: Mapping[ClusterName, Policy],
+    policy: Policy | None,
     people: Mapping[str, str],
 ) -> Request:
-    before = requests.get(tx, request_id)
-    asked = _asked(tx, before, policies.get(before.cluster), people)
+    asked = _asked(tx, before, policy, people)
     detail = {"asked": [person.key for person in asked]}
     after = change(tx, before, transitions.woken(before, at), verb="wake", actor=PITSTOP, at=at, detail=detail)
-    cards.want(tx, "wake", request_id, f"thread:request:{request_id}", urgent=True)
+    cards.want(tx, "wake", before.id, f"thread:request:{before.id}", urgent=True)
     for person in asked:
-        cards.want(tx, "wake", request_id, f"dm:{person.user}", urgent=True)
+        cards.want(tx, "wake", before.id, f"dm:{person.user}", urgent=True)
     return after
 
 
