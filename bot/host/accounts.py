@@ -26,7 +26,8 @@ class Account:
     @classmethod
     def current(cls) -> Account:
         """Return the account this process runs as."""
-        return cls.of_uid(os.geteuid(), gid=os.getegid())
+        found = cls.of_uid(os.geteuid(), gid=os.getegid())
+        return cls(found.name, found.uid, os.getegid(), tuple(sorted(os.getgroups())))
 
     @classmethod
     def of_uid(cls, uid: int, *, gid: int | None = None) -> Account:

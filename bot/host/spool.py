@@ -87,6 +87,18 @@ class Spool:
             write_durable(self.directory / "spool.json", text.encode())
         return aside
 
+    def same_boot(self) -> bool:
+        """Say whether the spool was last written since this machine booted, and remember this boot.
+
+        After a power cut the end of a partial file may be anything; after a killed process it is what was written.
+        """
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes()
+        path = self.directory / "boot"
+        same = path.exists() and path.read_bytes() == boot
+        if not same:
+            write_durable(path, boot)
+        return same
+
     def names(self) -> list[str]:
         """Return the names of whole segments and history files, ordered."""
         return sorted(name for name in self._listing() if _SEGMENT.match(name) or _HISTORY.match(name))

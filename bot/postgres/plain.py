@@ -127,7 +127,7 @@ def wait_for_postmaster(
         Failed: the process ended first, or `timeout_s` passed.
     """
     deadline = time.monotonic() + timeout_s
-    while _status(data_directory, identity.pid) not in ready:
+    while postmaster_status(data_directory, identity) not in ready:
         if not processes.alive(identity):
             raise Failed(
                 f"The PostgreSQL server in {data_directory} did not start: {last_complaint(log)}", code="start-failed"
@@ -141,6 +141,16 @@ def wait_for_postmaster(
         time.sleep(0.02)
 
 
+def postmaster_status(data_directory: Path, identity: ProcessIdentity | None) -> str:
+    """Return what the postmaster says of itself: `starting`, `standby`, `ready`, `stopping`, or "" when it says nothing."""
+    try:
+        lines = (data_directory / "postmaster.pid").read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    ours = identity is not None and len(lines) > 7 and lines[0].strip() == str(identity.pid)
+    return lines[7].strip() if ours else ""
+
+
 def last_complaint(log: Path) -> str:
     """Return the last FATAL, PANIC or ERROR line of a server's log, or its last line, or a sentence saying it is empty."""
     try:
@@ -149,14 +159,6 @@ def last_complaint(log: Path) -> str:
         return "there is no log."
     bad = [line for line in lines if any(mark in line for mark in ("FATAL:", "PANIC:", "ERROR:", "could not"))]
     return (bad or lines or ["the log is empty."])[-1].strip()
-
-
-def _status(data_directory: Path, pid: int) -> str:
-    try:
-        lines = (data_directory / "postmaster.pid").read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return lines[7].strip() if len(lines) > 7 and lines[0].strip() == str(pid) else ""
 
 
 def _write_settings(data_directory: Path, account: Account, settings: Mapping[str, str]) -> None:
