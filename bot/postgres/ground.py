@@ -125,7 +125,7 @@ class Ground:
     def first_reachable(self, after: datetime | None = None) -> datetime | None:
         """Return when the oldest backup finished (of those after `after`), rounded up to what people can type."""
         times = [b.finished_at for b in self.backups if after is None or b.finished_at > after]
-        return whole_second(min(times), self.now) if times else None
+        return whole_second(min(times), self.complete_until) if times else None
 
     def nearest(self, *times: datetime | None) -> tuple[datetime, ...]:
         """Return the known ones of `times`, in order."""
@@ -149,7 +149,7 @@ class Ground:
         )
 
 
-def whole_second(at: datetime, now: datetime) -> datetime:
-    """Round `at` up to a whole second, unless that is still to come."""
+def whole_second(at: datetime, latest: datetime | None) -> datetime:
+    """Round `at` up to a whole second, which people can type, unless that is later than `latest` or nothing is known."""
     rounded = at.replace(microsecond=0) + timedelta(seconds=1) if at.microsecond else at
-    return rounded if rounded <= now else at
+    return rounded if latest is not None and rounded <= latest else at

@@ -24,7 +24,10 @@ SCRATCH_BYTES = 256 * 1024 * 1024
 class SegmentSource(Protocol):
     """Where WAL comes from: the spool first, then the repositories."""
 
-    segment_bytes: int
+    @property
+    def segment_bytes(self) -> int:
+        """The cluster's segment size."""
+        ...
 
     def prefix(self, timeline: int, number: int) -> bytes | None:
         """Return the longest known beginning of a segment, or None."""
@@ -86,13 +89,15 @@ class WalReader:
 
     def records(self, start: Lsn, end: Lsn, *, rmgrs: Iterable[str] = (), xid: int | None = None) -> Iterator[Record]:
         """Yield pg_waldump's records from `start` that end at or before `end`; see `events`."""
+        pages = self.pages  # before the loop: reading it may push other segments out of the scratch folder
         wanted, seen, position, width = tuple(rmgrs), Lsn(max(start - 1, 0)), start, self._most
         while position < end:
             first = segment_number(position, self.segment_bytes)
             last = min(segment_number(Lsn(end - 1), self.segment_bytes), first + width - 1)
             self._hold(range(first, last + 1))
             stop = min(end, segment_start(last + 1, self.segment_bytes))
-            for record in self._dump(position, stop, wanted, xid):
+            dump = Waldump(self._binaries, self._scratch, self.line.timeline, pages)
+            for record in self._dump(dump, position, stop, wanted, xid):
                 if record.lsn > seen:
                     seen = record.lsn
                     yield record
@@ -131,8 +136,7 @@ class WalReader:
         except BrokenWal as broken:
             raise _damaged(str(broken)) from None
 
-    def _dump(self, start: Lsn, stop: Lsn, rmgrs: tuple[str, ...], xid: int | None) -> Iterator[Record]:
-        dump = Waldump(self._binaries, self._scratch, self.line.timeline, self.pages)
+    def _dump(self, dump: Waldump, start: Lsn, stop: Lsn, rmgrs: tuple[str, ...], xid: int | None) -> Iterator[Record]:
         try:
             yield from dump.records(start, stop, rmgrs=rmgrs, xid=xid)
         except NoRecord:
@@ -141,6 +145,7 @@ class WalReader:
                 return
             if found.lsn <= start:
                 raise _damaged(f"pg_waldump finds no record at {found.lsn}") from None
+            self._hold(range(segment_number(found.lsn, self.segment_bytes), -(-stop // self.segment_bytes)))
             yield from dump.records(found.lsn, stop, rmgrs=rmgrs, xid=xid)
 
     def _overlap(self, first: int, last: int) -> int:
