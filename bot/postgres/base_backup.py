@@ -54,9 +54,9 @@ class ArchiveStarted:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Some bytes of the current archive."""
+    """Some bytes of the current archive; a view of what libpq received, not kept by it."""
 
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +182,8 @@ def _archives_by_message(conn: ReplicationConnection, copy: pq.abc.PGresult) -> 
     for message in conn.copy_data():
         kind = bytes(message[:1])
         if kind == b"d":
-            data = bytes(message[1:])
-            yield ManifestData(data) if in_manifest else Data(data)
+            data = message[1:]
+            yield ManifestData(bytes(data)) if in_manifest else Data(data)
         elif kind == b"p":
             yield Progress(int.from_bytes(message[1:9], "big"))
         elif kind == b"n":
@@ -209,7 +209,7 @@ def _archives_by_copy(
         _expect_copy(next(results))
         yield ArchiveStarted(str(space.oid) if space.oid else "base", space.oid, space.location)
         for message in conn.copy_data():
-            yield Data(bytes(message))
+            yield Data(message)
         yield Data(_TAR_END)
     _expect_copy(next(results))
     yield ManifestStarted()

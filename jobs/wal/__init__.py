@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
+from jobs.wal.stream import run
 
-from jobs.context import JobContext
-
-
-def run(context: JobContext) -> dict[str, Any]:
-    """Receive the WAL of the run's cluster until asked to stop."""
-    raise NotImplementedError
+__all__ = ["run"]

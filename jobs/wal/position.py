@@ -10,14 +10,11 @@ from bot.model.wal import Fork, Lsn, segment_number, segment_start
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Stream `timeline` from `start`, a segment's first byte.
-
-    When the server has dropped that WAL, `fallback` is where its slot still guarantees it; between the two is a hole.
-    """
+    """Stream `timeline` from `start`, a segment's first byte. What is durable without a hole is counted from `counted_from`."""
 
     timeline: int
     start: Lsn
-    fallback: Lsn
+    counted_from: Lsn
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +53,16 @@ def start_position(
     timeline, fork = legs[index]
     start = segment_start(_resume(held[timeline], segment_number(floor, segment_bytes)), segment_bytes)
     if fork is not None and start > fork:
-        return _after_fork(legs, index, fork, floor, segment_bytes)
-    return Position(timeline, start, max(floor, start))
+        child = segment_start(segment_number(fork, segment_bytes), segment_bytes)
+        return Position(legs[index + 1][0], child, child)
+    return Position(timeline, start, min(floor, start))
+
+
+def after_gap(*, kept_from: Lsn, server_timeline: int, forks: Sequence[Fork], segment_bytes: int) -> Position:
+    """Decide where to start when the server has dropped the WAL that continuity needs: where its slot still keeps it. Pure."""
+    floor = segment_start(segment_number(kept_from, segment_bytes), segment_bytes)
+    timeline = next((fork.timeline for fork in forks if floor < fork.lsn), server_timeline)
+    return Position(timeline, floor, floor)
 
 
 def _resume(held: set[int], floor: int) -> int:
@@ -69,11 +74,3 @@ def _resume(held: set[int], floor: int) -> int:
         return number
     earlier = [number for number in held if number < floor]
     return max(earlier) + 1 if earlier else floor
-
-
-def _after_fork(
-    legs: Sequence[tuple[int, Lsn | None]], index: int, fork: Lsn, floor: Lsn, segment_bytes: int
-) -> Position:
-    child = legs[index + 1][0]
-    start = segment_start(segment_number(fork, segment_bytes), segment_bytes)
-    return Position(child, start, max(floor, start))

@@ -1,0 +1,73 @@
+"""Opening a cluster's repositories the way every job does."""
+
+from __future__ import annotations
+
+from bot.config import Config
+from bot.errors import Unavailable, Usage
+from bot.ledger import Ledger, catalogue, wal_status
+from bot.model.ids import ClusterName, SystemId
+from bot.repository.cluster import ClusterRepository
+from bot.repository.open import open_repository
+
+
+def open_for_reading(config: Config, repository: str, cluster: ClusterName, system_id: SystemId) -> ClusterRepository:
+    """Open one cluster's history in one repository.
+
+    Raises:
+        Usage: the repository or the cluster in it does not exist, or the key is wrong.
+        Unavailable: the storage is away.
+    """
+    opened = open_repository(repository, config.repositories[repository], config.encryption)
+    return opened.cluster(cluster, system_id)
+
+
+def open_for_writing(
+    config: Config,
+    ledger: Ledger,
+    repository: str,
+    cluster: ClusterName,
+    system_id: SystemId,
+    segment_bytes: int,
+) -> ClusterRepository:
+    """Open one cluster's history in one repository, starting both where they are missing.
+
+    A repository that held something of this cluster before is never started anew: an empty folder then is a disk that is
+    not mounted, and what is written there would be lost.
+
+    Raises:
+        Usage: the key is wrong, or a repository used before is missing.
+        Refused: the folder belongs to another cluster.
+        Unavailable: the storage is away.
+    """
+    used = _was_used(ledger, cluster, repository)
+    opened = open_repository(repository, config.repositories[repository], config.encryption, create=not used)
+    return opened.cluster(cluster, system_id, create=True, segment_bytes=segment_bytes)
+
+
+def newest_system(config: Config, repository: str, cluster: ClusterName) -> SystemId:
+    """Return the one system identifier kept under a cluster's name; with several, the one whose backup is newest.
+
+    Raises:
+        Usage: nothing of this cluster is there.
+    """
+    opened = open_repository(repository, config.repositories[repository], config.encryption)
+    systems = opened.systems(cluster)
+    if not systems:
+        raise Usage(
+            f"The repository {repository} holds nothing of the cluster {cluster}.",
+            hint=f"Take a backup first: `pitstop backup base {cluster}`.",
+            code="no-backup",
+        )
+    newest = {system: max((b.id for b in opened.cluster(cluster, system).backups()), default="") for system in systems}
+    return max(systems, key=lambda system: newest[system])
+
+
+def _was_used(ledger: Ledger, cluster: ClusterName, repository: str) -> bool:
+    try:
+        with ledger.read() as tx:
+            return bool(catalogue.list(tx, cluster, repository)) or any(
+                status.repository == repository for status in wal_status.list(tx, cluster)
+            )
+    except Unavailable:
+        # Whether it was used cannot be told now; never start one in that state.
+        return True
