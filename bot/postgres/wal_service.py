@@ -99,7 +99,8 @@ class WalService:
         if self._closed:
             return
         self._closed = True
-        self._wake()
+        # Wakes the thread that waits in accept(), also when the socket's file is gone already.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(timeout=10)
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -131,14 +132,6 @@ class WalService:
             raise Unavailable(f"WAL cannot be served in {self._socket_path}: {error}.", code="wal-service") from error
         return listener
 
-    def _wake(self) -> None:
-        """Let the accepting thread see that it is to end."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
-            try:
-                caller.connect(str(self._socket_path))
-            except OSError:
-                return
-
     def _serve(self) -> None:
         while not self._closed:
             try:
@@ -153,6 +146,8 @@ class WalService:
             try:
                 link.settimeout(600)
                 name = _read_name(link)
+                if not name:
+                    return
                 self.waiting_for = name
                 answer = self._take(name)
                 _send(link, answer)
