@@ -9,7 +9,7 @@ import faulthandler
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,14 +52,14 @@ RECORD_FOR_S = 600.0
 log = structlog.get_logger("pitstop.job")
 
 
-def job_function(job: Job) -> Callable[[JobContext], dict[str, Any]]:
+def job_function(job: Job, jobs: Mapping[Job, str] = JOBS) -> Callable[[JobContext], dict[str, Any]]:
     """Return the function that executes `job`; imports only that job's module."""
-    module, _, name = JOBS[job].partition(":")
+    module, _, name = jobs[job].partition(":")
     function: Callable[[JobContext], dict[str, Any]] = getattr(import_module(module), name or "run")
     return function
 
 
-def main(run_id: str, config_path: Path | None) -> int:
+def main(run_id: str, config_path: Path | None, jobs: Mapping[Job, str] = JOBS) -> int:
     """Execute the run; return 0 when it succeeded, was cancelled, or another process has it, else the error's exit code.
 
     Raises:
@@ -75,14 +75,14 @@ def main(run_id: str, config_path: Path | None) -> int:
         log.info("another process has this run")
         return 0
     try:
-        return _execute(run_id, config, ledger)
+        return _execute(RunId(run_id), config, ledger, jobs)
     finally:
         lock.release()
 
 
-def _execute(run_id: str, config: configuration.Config, ledger: Ledger) -> int:
+def _execute(run_id: RunId, config: configuration.Config, ledger: Ledger, jobs: Mapping[Job, str]) -> int:
     try:
-        run = desk.start_run(ledger, RunId(run_id), utc_now(), process=identity(os.getpid()).as_json())
+        run = desk.start_run(ledger, run_id, utc_now(), process=identity(os.getpid()).as_json())
     except Conflict as error:
         log.info("not started", reason=error.message)
         return 0
@@ -91,18 +91,18 @@ def _execute(run_id: str, config: configuration.Config, ledger: Ledger) -> int:
     if run.job not in PROMPT:
         step_back()
     log.info("started", job=run.job.value, cluster=run.cluster)
-    record, code = _outcome(context)
+    record, code = _outcome(context, jobs)
     context.close()
     _insist(record)
     log.info("ended", exit_code=code)
     return code
 
 
-def _outcome(context: JobContext) -> tuple[Callable[[], Run], int]:
+def _outcome(context: JobContext, jobs: Mapping[Job, str]) -> tuple[Callable[[], Run], int]:
     """Do the work; return how to record what came of it, and the exit code. The one broad except of a job."""
     ledger, run = context.ledger, context.run
     try:
-        result = job_function(run.job)(context)
+        result = job_function(run.job, jobs)(context)
     except Cancelled:
         return lambda: desk.cancel_run(ledger, run.id, utc_now()), 0
     except PitstopError as error:

@@ -25,13 +25,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Place:
-    """What every part of supervision works on. `config_path` is absolute: jobs start in `/`."""
+    """What every part of supervision works on. `config_path` is absolute: jobs start in `/`; `command` starts this program."""
 
     config: Config
     config_path: Path
     ledger: Ledger
     now: Clock = utc_now
     entropy: Callable[[int], bytes] = os.urandom
+    command: tuple[str, ...] = (sys.executable, "-I", "-m", "bot")
 
     @property
     def leader_lock(self) -> Path:
@@ -65,7 +66,7 @@ def start_process(place: Place, run: RunId) -> ProcessIdentity:
         Unavailable: it cannot be started.
     """
     place.config.runs_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    argv = [sys.executable, "-I", "-m", "bot", "job", run, "--config", str(place.config_path)]
+    argv = [*place.command, "job", run, "--config", str(place.config_path)]
     return spawn(argv, log=place.log_of(run), env=without_slack(os.environ))
 
 

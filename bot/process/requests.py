@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 
 import structlog
 
@@ -16,6 +17,7 @@ from bot.model.runs import Job, RunState
 from bot.process.place import Place
 
 ATTEMPTS = 3
+TRY_AGAIN = timedelta(seconds=10)
 Refresh = Callable[[Request], None]
 """Brings the ledger's facts about the people and groups a request stands on up to date, just before it is claimed."""
 
@@ -25,10 +27,11 @@ log = structlog.get_logger("pitstop.supervisor")
 def execute_approved(place: Place, refresh: Refresh, only: RequestId | None = None) -> None:
     """Queue an executor for every approved request that has none, with fresh facts about its people.
 
-    One whose locks are held by another run stays approved, and is tried again until it expires.
+    One that could not be claimed (its locks are held by another run, Slack was away) stays approved, and is tried again,
+    every ten seconds, until it expires.
     """
     for request in _in_state(place, State.APPROVED, only):
-        if _has_executor(place, request):
+        if not _may_try(place, request):
             continue
         refresh(request)
         with contextlib.suppress(Conflict):
@@ -70,10 +73,10 @@ def _in_state(place: Place, state: State, only: RequestId | None) -> list[Reques
         return [r for r in requests.recent(tx, states=(state,), limit=1000) if only in {None, r.id}]
 
 
-def _has_executor(place: Place, request: Request) -> bool:
-    unfinished = (RunState.QUEUED, RunState.RUNNING)
+def _may_try(place: Place, request: Request) -> bool:
     with place.ledger.read() as tx:
-        return bool(runs.recent(tx, request=request.id, jobs=(Job.EXECUTE,), states=unfinished, limit=1))
+        last = runs.recent(tx, request=request.id, jobs=(Job.EXECUTE,), limit=1)
+    return not last or (last[0].state.ended and place.now() - (last[0].finished_at or last[0].queued_at) >= TRY_AGAIN)
 
 
 def _interruptions(place: Place, request: RequestId) -> int:

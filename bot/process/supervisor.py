@@ -72,4 +72,5 @@ class Supervisor:
     def _wake(self) -> None:
         for name, cluster in self._place.config.clusters.items():
             after = cluster.approval.wake_after
-            desk.wake_due(self._place.ledger, self._place.now(), after, {ClusterName(name): cluster.policy})
+            policies, people = {ClusterName(name): cluster.policy}, self._place.config.people
+            desk.wake_due(self._place.ledger, self._place.now(), after, policies, people)

@@ -1,0 +1,118 @@
+"""`pitstop`: the command line's one door, and the one place where errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from bot import __version__
+from bot.commands import audit, backups, bot, check, demo, keys, mark, pitr, requests, servers, status, wal
+from bot.errors import PitstopError, Usage
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="pitstop",
+    help="Keeps PostgreSQL recoverable: backups, WAL, and restores that a second person approves.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for group in (demo, bot, check, status, backups, pitr, requests, servers, mark, wal, keys, audit):
+    group.add_to(app)
+
+
+@app.callback()
+def globally(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="The configuration file (default: pitstop.toml, /etc/pitstop/pitstop.toml)."),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Keeps PostgreSQL recoverable: backups, WAL, and restores that a second person approves."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+    context.obj = config
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 refused, 4 damage found.
+
+    Errors end here: people get a sentence and a hint on stderr, `--json` also an `{"error": …}` document on stdout, and
+    what nobody expected leaves its trace in a file rather than on the screen.
+    """
+    as_json = "--json" in arguments
+    try:
+        code = app(args=config_first(arguments), prog_name="pitstop", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except PitstopError as error:
+        return _tell(error, error.exit_code, as_json=as_json)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        return _tell(_usage(error), 2, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:  # noqa: BLE001 - the edge of the command line
+        return _tell(_unexpected(error), 1, as_json=as_json)
+
+
+def config_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `--config PATH` in front, wherever it was written. Pure."""
+    rest, found = list[str](), list[str]()
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "--config":
+            found = [word, *[value for value in [next(words, None)] if value is not None]]
+        elif word.startswith("--config="):
+            found = [word]
+        else:
+            rest.append(word)
+    return found + rest
+
+
+def _usage(error: click.ClickException) -> Usage:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pitstop"
+    sentence = error.format_message().rstrip(".")
+    return Usage(f"{sentence}.", hint=f"`{command} --help` shows how it is written.", code="usage")
+
+
+def _tell(error: PitstopError, code: int, *, as_json: bool) -> int:
+    from bot.commands.output import clean
+
+    if as_json:
+        print(json.dumps({"error": error.as_json()}, indent=2, ensure_ascii=False))
+    print(clean(f"pitstop: {error.message}"), file=sys.stderr)
+    if error.hint:
+        print(clean(f"  {error.hint}"), file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception) -> PitstopError:
+    from bot.log import redact
+
+    with tempfile.NamedTemporaryFile("w", prefix="pitstop-", suffix=".log", delete=False, encoding="utf-8") as file:
+        file.write(redact("".join(traceback.format_exception(error))))
+    return PitstopError(
+        f"Something happened that nobody expected: {type(error).__name__}.",
+        hint=f"The details are in {file.name}; they belong in a bug report.",
+        code="unexpected",
+    )

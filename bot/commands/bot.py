@@ -1,0 +1,42 @@
+"""`pitstop run`, and what only it and the machine call: `job`, `healthcheck`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("run")(run)
+    app.command("job", hidden=True)(job)
+    app.command("healthcheck", hidden=True)(healthcheck)
+
+
+def run() -> int:
+    """Run the bot: Slack, the schedule, WAL receivers and jobs; a second one stands by."""
+    from bot.commands.surroundings import read_config
+    from bot.run import main
+
+    return main(*read_config())
+
+
+def job(run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]) -> int:
+    """Execute one queued run in this process; the bot calls this."""
+    import click
+
+    from bot.job import main
+
+    return main(run_id, click.get_current_context().find_root().obj)
+
+
+def healthcheck() -> int:
+    """Exit 0 when a bot leads and its ledger answers, else 1; for containers."""
+    from bot.commands.status import health
+    from bot.commands.surroundings import read_config
+
+    config, path = read_config()
+    problem = health(config, path)
+    print(problem or "ok")
+    return 1 if problem else 0

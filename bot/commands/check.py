@@ -1,0 +1,199 @@
+"""`pitstop check`: is everything in place, and the line that puts right what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from bot.commands.output import AsJson, say, show
+
+if TYPE_CHECKING:
+    from bot.config import ClusterConfig, Config, RepositoryConfig, SlackConfig
+
+_MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
+
+
+class Point(NamedTuple):
+    """One checked point: `level` is ok, warn or fail; `fix` the line that puts it right."""
+
+    about: str
+    level: str
+    code: str
+    sentence: str
+    fix: str = ""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(as_json: AsJson = False) -> int:
+    """Check configuration, PostgreSQL, repositories, keys, Slack and rights; exit 1 if anything fails."""
+    from bot.commands.surroundings import read_config
+
+    config, path = read_config()
+    points = list(all_points(config))
+    document = {
+        "ok": not any(point.level == "fail" for point in points),
+        "points": [point._asdict() for point in points],
+        "configuration": {"path": str(path), "effective": config.model_dump(mode="json")},
+    }
+    show(document, lambda: _say(points, str(path), document["configuration"]), as_json=as_json)
+    return 0 if document["ok"] else 1
+
+
+def all_points(config: Config) -> Iterator[Point]:
+    """Check everything; what one part raises becomes a failed point, so that the other parts are still checked."""
+    yield from _guarded("this machine", lambda: _machine(config))
+    for name, repository in config.repositories.items():
+        yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
+    for name, cluster in config.clusters.items():
+        yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _server(n, c))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _disks(config, n, c))  # type: ignore[misc]
+        yield from _rights(config, name, cluster)
+    yield from _guarded("slack", lambda: _slack(config.slack))
+
+
+def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:
+    from bot.errors import PitstopError
+
+    try:
+        yield from points()
+    except PitstopError as error:
+        yield Point(about, "fail", error.reason_code, error.message, error.hint)
+
+
+def _machine(config: Config) -> Iterator[Point]:
+    from bot.host.namespaces import isolation
+    from bot.postgres.binaries import install_line, installed
+
+    about = "this machine"
+    found = installed(config.postgres.bin_directories)
+    if found:
+        majors = ", ".join(str(one.major) for one in found)
+        yield Point(about, "ok", "binaries", f"PostgreSQL server programs: {majors}.")
+    else:
+        sentence = "No PostgreSQL server programs are installed here, so nothing can be restored here."
+        yield Point(about, "fail", "binaries", sentence, install_line(17))
+    kind = isolation()
+    if kind is None:
+        sentence = "Namespaces do not work here: restores need another system user, and some are refused."
+        yield Point(about, "warn", "isolation", sentence, "Allow unprivileged user namespaces, or run as root.")
+    else:
+        yield Point(about, "ok", "isolation", f"Restored servers are isolated in namespaces ({kind}).")
+
+
+def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iterator[Point]:
+    import secrets
+
+    from bot.repository.open import open_repository
+
+    about = f"repository {name}"
+    opened = open_repository(name, repository, config.encryption)
+    yield Point(about, "ok", "keys", f"The key opens all {len(opened.keys.ids())} data keys.")
+    path, content = f"check/{secrets.token_hex(8)}", secrets.token_bytes(1024)
+    opened.seal(path, [content])
+    try:
+        same = b"".join(opened.unseal(path)) == content
+    finally:
+        opened.store.delete(path)
+    if same:
+        yield Point(about, "ok", "write-read", "An object was written, read back, decrypted and deleted.")
+    else:
+        yield Point(about, "fail", "write-read", "An object came back different.", "Check the disk and its memory.")
+
+
+def _server(name: str, cluster: ClusterConfig) -> Iterator[Point]:
+    from bot.postgres.checks import check_server
+
+    for finding in check_server(cluster):
+        yield Point(f"cluster {name}", finding.level, finding.code, finding.sentence, finding.fix)
+
+
+def _disks(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:
+    """Compare disks: a spool or repository on the database's own disk dies with it (postgres.md, "WAL")."""
+    from pathlib import Path
+    from urllib.parse import unquote
+
+    from bot.host.files import same_filesystem
+
+    data = cluster.data_directory
+    if data is None or not data.exists():
+        return
+    places = {"spool": config.spool}
+    for repository, settings in config.cluster_repositories(name).items():
+        places[f"repository {repository}"] = Path(unquote(settings.url.removeprefix("file://")))
+    shared = [what for what, where in places.items() if same_filesystem(data, where)]
+    about = f"cluster {name}"
+    if not shared:
+        yield Point(about, "ok", "disks", "Spool and repositories are on other disks than the database.")
+        return
+    sentence = f"On the database's own disk: {', '.join(shared)}. Losing that disk loses both."
+    fix = f"Move them, or accept it: [clusters.{name}] shared_disk = true"
+    yield Point(about, "warn" if cluster.shared_disk else "fail", "shared-disk", sentence, fix)
+
+
+def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:
+    about, policy = f"cluster {name}", cluster.policy
+    for word, entries in (("ask", policy.requesters), ("approve", policy.approvers)):
+        key = "requesters" if word == "ask" else "approvers"
+        if entries:
+            yield Point(about, "ok", key, f"May {word}: {', '.join(entries)}.")
+        else:
+            fix = f'[clusters.{name}.approval] {key} = ["U…", "S…"]'
+            yield Point(about, "warn", key, f"Nobody may {word} in Slack.", fix)
+    on_host = ", ".join(f"{login} = {user}" for login, user in config.people.items()) or "nobody"
+    yield Point(about, "ok", "people", f"Logins with a Slack identity: {on_host}.")
+
+
+def _slack(slack: SlackConfig | None) -> Iterator[Point]:
+    about = "slack"
+    if slack is None:
+        yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", "[slack] …")
+        return
+    if not slack.bot_token:
+        yield Point(about, "warn", "no-token", "There is no bot token.", "Set SLACK_BOT_TOKEN or slack.bot_token_file.")
+        return
+    if not (slack.app_token or slack.signing_secret):
+        fix = "Set SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP)."
+        yield Point(about, "fail", "no-app-token", "There is neither an app token nor a signing secret.", fix)
+    yield from _ask_slack(slack, slack.bot_token)
+
+
+def _ask_slack(slack: SlackConfig, token: str) -> Iterator[Point]:
+    from bot.slack.client import web_client
+    from bot.slack.identity import resolve_channels, who_am_i
+    from bot.slack.manifest import SCOPES
+
+    about, client = "slack", web_client(token, api_url=slack.api_url)
+    identity = who_am_i(client)
+    yield Point(about, "ok", "identity", f"The bot is {identity.user} in workspace {identity.team}.")
+    missing = [scope for scope in SCOPES if scope not in identity.scopes]
+    if missing:
+        fix = "Install the app anew from `pitstop manifest`."
+        yield Point(about, "fail", "scopes", f"The token lacks the scopes {', '.join(missing)}.", fix)
+    else:
+        yield Point(about, "ok", "scopes", "The token has every scope it needs.")
+    for place, channel in resolve_channels(client, slack.channels.model_dump()).items():
+        if channel.shared:
+            fix = "Name a channel of your own workspace."
+            yield Point(about, "fail", "channel", f"{place}: #{channel.name} is shared with another company.", fix)
+        elif channel.archived or not channel.member:
+            fix = f"/invite the bot to #{channel.name}"
+            yield Point(about, "fail", "channel", f"{place}: Pitstop cannot post to #{channel.name}.", fix)
+        else:
+            yield Point(about, "ok", "channel", f"{place}: #{channel.name} ({channel.id}).")
+
+
+def _say(points: list[Point], path: str, configuration: Any) -> None:
+    import json
+
+    say(f"Configuration {path}:")
+    say(json.dumps(configuration["effective"], indent=2, ensure_ascii=False))
+    for point in points:
+        say(f"{_MARKS[point.level]}  {point.about}: {point.sentence}")
+        if point.fix and point.level != "ok":
+            say(f"      {point.fix}")

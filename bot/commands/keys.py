@@ -1,0 +1,68 @@
+"""`pitstop keys`: make the key that everything is encrypted with, and see which keys repositories hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.commands.output import AsJson, say, show, table
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(help="Encryption keys.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("init")(init)
+    group.command("list")(list_keys)
+    app.add_typer(group, name="keys")
+
+
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="Only make a key file there; no configuration is read.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the configured key file (0600) where it is missing, and begin the repositories that are new.
+
+    Without the key no backup can ever be read: keep a copy away from this machine.
+    """
+    from bot.commands.surroundings import read_config
+    from bot.repository.keys.file import create_key_file, read_key_file
+    from bot.repository.open import open_repository
+
+    config = None if path else read_config()[0]
+    where = config.encryption.key_file if config else Path(path or "").expanduser().absolute()
+    made = config is None or not where.exists()
+    key = create_key_file(where) if made else read_key_file(where).id
+    repositories = dict(config.repositories) if config else {}
+    for name, repository in repositories.items():
+        assert config is not None
+        open_repository(name, repository, config.encryption, create=True)
+
+    def lines() -> None:
+        say(f"{'Made the' if made else 'There is the'} key {key} in {where}.")
+        for name in repositories:
+            say(f"Repository {name} is ready.")
+        say("Keep a copy of the key away from this machine: without it no backup can ever be read.")
+
+    document = {"key": key, "path": str(where), "made": made, "repositories": list(repositories)}
+    show(document, lines, as_json=as_json)
+
+
+def list_keys(as_json: AsJson = False) -> None:
+    """List the data keys of each repository, and prove that the key file opens them."""
+    from bot.commands.surroundings import read_config
+    from bot.repository.open import open_repository
+
+    config, _ = read_config()
+    rows = []
+    for name, repository in config.repositories.items():
+        opened = open_repository(name, repository, config.encryption)
+        for key in opened.keys.ids():
+            opened.keys.key(key)
+            rows.append({"repository": name, "key": key, "opened_by": str(config.encryption.key_file)})
+    lines = [(row["repository"], row["key"], row["opened_by"]) for row in rows]
+    empty = "No repository has a data key yet; `pitstop keys init` makes one."
+    show({"keys": rows}, lambda: table(("repository", "data key", "opened by"), lines, empty=empty), as_json=as_json)

@@ -1,0 +1,136 @@
+"""`pitstop pitr`: bring a cluster back as it stood, beside the live one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.commands.output import AsJson, Reason, show
+
+if TYPE_CHECKING:
+    from bot.commands.surroundings import Surroundings
+    from bot.model.requests import Request
+
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="TARGET",
+        help="A time, xid:N, point:NAME (included), before:TARGET (not included), lsn:X/X (everything before it), latest.",
+        show_default=False,
+    ),
+]
+Into = Annotated[
+    Path | None,
+    typer.Option("--into-directory", help="A new or empty folder (default: one below restore.directory)."),
+]
+Port = Annotated[
+    int | None, typer.Option("--port", min=1024, max=65535, help="Also listen on 127.0.0.1:PORT, with a password.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("pitr")(pitr)
+
+
+def pitr(
+    cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")],
+    to: To = "",
+    into_directory: Into = None,
+    port: Port = None,
+    reason: Reason = "",
+    request: Annotated[str, typer.Option("--request", metavar="ID", help="Go on with this request.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recover CLUSTER to a point in time on a separate server; nothing is overwritten.
+
+    The plan is made and shown first. Where the policy wants approval from the command line too, the command waits for it.
+    """
+    from bot.commands.surroundings import surroundings
+
+    _check_words(to=to, request=request, reason=reason, dry_run=dry_run, as_json=as_json)
+    here = surroundings()
+    found = _existing(here, cluster, request) if request else _ask(here, cluster, to, into_directory, port, reason)
+    planned = _planned(here, found, quiet=as_json)
+    if dry_run:
+        _show_plan(here, planned, as_json=as_json)
+        return
+    outcome = _carry_out(here, planned, reason, as_json=as_json)
+    from bot.commands.plans import say_outcome
+
+    show(outcome, lambda: say_outcome(outcome), as_json=as_json)
+
+
+def _check_words(*, to: str, request: str, reason: str, dry_run: bool, as_json: bool) -> None:
+    from bot.commands.asking import can_ask_reason
+    from bot.errors import Usage
+
+    if bool(to) == bool(request):
+        raise Usage(
+            "Say where to go back to, or which request to go on with.",
+            hint="--to 14:30, --to latest … or --request ID; one of them.",
+            code="no-target",
+        )
+    if not (reason or request or dry_run) and (as_json or not can_ask_reason()):
+        raise Usage("A reason is needed.", hint="Add --reason 'why this is done', or --dry-run.", code="no-reason")
+
+
+def _existing(here: Surroundings, cluster: str, request_id: str) -> Request:
+    from bot.commands.asking import find
+    from bot.errors import Usage
+
+    name, _ = here.cluster(cluster, "pitr")
+    request = find(here, request_id)
+    if request.cluster != name:
+        raise Usage(
+            f"Request {request_id} is for {request.cluster}, not {cluster}.",
+            hint=f"pitstop pitr {request.cluster} --request {request_id}",
+            code="other-cluster",
+        )
+    return request
+
+
+def _ask(here: Surroundings, cluster: str, to: str, directory: Path | None, port: int | None, reason: str) -> Request:
+    from bot.commands.asking import ask
+
+    return ask(here, cluster, to, directory=directory, port=port, reason=reason)
+
+
+def _planned(here: Surroundings, request: Request, *, quiet: bool) -> Request:
+    from bot.commands.following import follow, raise_unless
+    from bot.model.requests import State
+
+    beyond = (State.PROPOSED, State.PENDING, State.APPROVED, State.RUNNING, State.VERIFYING, State.SUCCEEDED)
+    planned = follow(here, request.id, beyond, quiet=quiet)
+    raise_unless(planned, *beyond)
+    return planned
+
+
+def _show_plan(here: Surroundings, request: Request, *, as_json: bool) -> None:
+    from bot.commands.asking import cancel
+    from bot.commands.plans import say_plan
+    from bot.commands.rows import request_row
+    from bot.model.requests import State
+
+    if request.state is State.PROPOSED:
+        cancel(here, request.id, "dry run")
+    show(request_row(request)["plan"], lambda: say_plan(request), as_json=as_json)
+
+
+def _carry_out(here: Surroundings, request: Request, reason: str, *, as_json: bool) -> dict[str, Any]:
+    from bot.commands.asking import confirm
+    from bot.commands.following import follow, raise_unless
+    from bot.commands.plans import say_plan
+    from bot.model.requests import State
+
+    if request.state is State.PROPOSED:
+        if not as_json:
+            say_plan(request)
+        request = confirm(here, request, reason)
+    ended = follow(here, request.id, (State.SUCCEEDED,), quiet=as_json)
+    raise_unless(ended, State.SUCCEEDED)
+    return {"request": ended.id, **(ended.outcome or {})}

@@ -1,0 +1,138 @@
+"""`pitstop status`: what is safe and what is going on, from the ledger alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.commands.output import AsJson, say, show, when
+
+if TYPE_CHECKING:
+    from bot.commands.surroundings import Surroundings
+    from bot.config import Config
+    from bot.ledger import Tx
+    from bot.model.ids import ClusterName
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    cluster: Annotated[str | None, typer.Argument(metavar="[CLUSTER]", help="One cluster (default: all).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how safe each cluster is, what runs, waits and stands beside."""
+    from bot import __version__
+    from bot.commands.surroundings import surroundings
+    from bot.model.ids import ClusterName
+    from bot.process.leader import leads
+
+    here = surroundings()
+    names = [here.cluster(cluster, "status")[0]] if cluster else [ClusterName(name) for name in here.config.clusters]
+    with here.ledger.read() as tx:
+        document = {
+            "version": __version__,
+            "leader": leads(here.place.leader_lock),
+            "clusters": {name: _cluster(here, tx, name) for name in names},
+            **_waiting(tx, set(names)),
+        }
+    show(document, lambda: _say(document), as_json=as_json)
+
+
+def health(config: Config, path: Path) -> str:
+    """Return what is wrong with the bot here: nobody leads, or its ledger does not answer; empty when nothing is."""
+    from bot.errors import PitstopError
+    from bot.ledger import Ledger, settings
+    from bot.process.leader import leads
+    from bot.process.place import Place
+
+    if not leads(Place(config, path, ledger := Ledger(config.ledger)).leader_lock):
+        return "no bot leads here"
+    try:
+        with ledger.read() as tx:
+            settings.get(tx, "schema")
+    except PitstopError as error:
+        return error.message
+    return ""
+
+
+def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
+    from zoneinfo import ZoneInfo
+
+    from bot.commands.rows import run_row
+    from bot.commands.wal import wal_row
+    from bot.ledger import catalogue, runs, wal_status
+    from bot.model.runs import Job
+    from bot.model.schedule import next_slot
+    from bot.process.schedule import schedules
+
+    config, backups = here.config.clusters[name], catalogue.list(tx, name)
+    zone = ZoneInfo(config.timezone)
+    attempts = runs.recent(tx, cluster=name, jobs=(Job.BASE_BACKUP,), limit=1)
+    return {
+        "last_backup": max(backups, key=lambda b: b.finished_at).as_json() if backups else None,
+        "last_attempt": run_row(attempts[0]) if attempts else None,
+        "backups": len(backups),
+        "wal": [wal_row(one) for one in wal_status.list(tx, name)],
+        "next": {
+            job.value: next_slot(cron, zone, after=here.now()).at.isoformat() for job, cron in schedules(name, config)
+        },
+        "shared_disk": config.shared_disk,
+    }
+
+
+def _waiting(tx: Tx, names: set[ClusterName]) -> dict[str, Any]:
+    from bot.commands.rows import request_row, run_row, server_row
+    from bot.ledger import requests, runs, servers
+
+    return {
+        "runs": [run_row(run) for run in runs.unfinished(tx) if run.cluster in names],
+        "requests": [request_row(r) for r in requests.recent(tx) if r.cluster in names and not r.state.ended],
+        "servers": [server_row(s) for s in servers.list(tx) if s.cluster in names],
+    }
+
+
+def _say(document: dict[str, Any]) -> None:
+    if not document["leader"]:
+        say("No bot leads here: nothing is scheduled, and WAL is not streamed. Start one with `pitstop run`.")
+    for name, cluster in document["clusters"].items():
+        _say_cluster(name, cluster)
+    for run in document["runs"]:
+        say(f"{run['cluster']}: {run['job']} {run['state']} {run['phase']} ({run['id']})")
+    for request in document["requests"]:
+        say(f"{request['cluster']}: request {request['id']} {request['state']}: {request['target_text']}")
+    for server in document["servers"]:
+        say(f"{server['cluster']}: server {server['id']} {server['state']} until {_time(server['expires_at'])}")
+
+
+def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
+    last, attempt = cluster["last_backup"], cluster["last_attempt"]
+    say(name)
+    if last:
+        from bot.slack.text import size
+
+        say(f"  last backup  {last['id']}, {size(last['bytes_stored'])}, finished {_time(last['finished_at'])}")
+    else:
+        say(f"  last backup  none yet: `pitstop backup base {name}`")
+    if attempt and attempt["state"] in {"failed", "interrupted"}:
+        reason = (attempt["error"] or {}).get("message", attempt["state"])
+        say(f"  last attempt {attempt['state']}, {_time(attempt['finished_at'])}: {reason}")
+    for wal in cluster["wal"]:
+        say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
+        for part in wal["recovery_window"]:
+            say(f"  recoverable  {_time(part['from'])} to {_time(part['to'])}")
+    if not cluster["wal"]:
+        say("  WAL          none received yet")
+    for job, at in cluster["next"].items():
+        say(f"  next         {job} {_time(at)}")
+    if cluster["shared_disk"]:
+        say("  note         spool or repository may share the database's disk (shared_disk = true)")
+
+
+def _time(text: str | None) -> str:
+    return when(datetime.fromisoformat(text)) if text else "-"
