@@ -130,8 +130,9 @@ def _databases_query(major: int) -> str:
     provider = "datlocprovider::text" if major >= 15 else "'c'"
     version = "datcollversion" if major >= 15 else "NULL"
     actual = "pg_database_collation_actual_version(oid)" if major >= 15 else "NULL"
-    return (  # noqa: S608 - the parts are the fixed column names above
-        "SELECT datname AS name, oid::bigint AS oid, pg_encoding_to_char(encoding) AS encoding, datcollate AS collate,"
+    return (
+        "SELECT datname AS name, oid::bigint AS oid,"  # noqa: S608 - what is put in are the fixed column names above
+        " pg_encoding_to_char(encoding) AS encoding, datcollate AS collate,"
         f" datctype AS ctype, {provider} AS provider, {locale} AS locale, {version} AS collation_version,"
         f" {actual} AS collation_version_actual, datallowconn AS allow_connections FROM pg_database ORDER BY oid"
     )

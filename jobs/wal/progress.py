@@ -34,7 +34,10 @@ class Durable:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The receiver at one moment. `problems` are sentences by their subject: a repository's name, `server` or `spool`."""
+    """The receiver at one moment. `problems` are sentences by their subject: a repository's name, `server` or `spool`.
+
+    `bytes_received` counts from the receiver's start; `gaps` are holes found since then.
+    """
 
     timeline: int
     received: Lsn
@@ -44,6 +47,7 @@ class Snapshot:
     gaps: tuple[Gap, ...]
     problems: dict[str, str]
     windows: dict[str, tuple[dict[str, str], ...]]
+    bytes_received: int
 
 
 @dataclass
@@ -61,6 +65,7 @@ class Progress:
     _gaps: list[Gap] = field(default_factory=list)
     _problems: dict[str, str] = field(default_factory=dict)
     _windows: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
+    _bytes: int = 0
     _generation: int = 0
 
     def streaming(self, timeline: int, start: Lsn, counted_from: Lsn) -> None:
@@ -90,6 +95,7 @@ class Progress:
     def received(self, lsn: Lsn) -> None:
         """WAL up to `lsn` was written into the spool."""
         with self._lock:
+            self._bytes += max(0, lsn - self._received)
             self._received = lsn
 
     def flushed(self, lsn: Lsn, *, completed: bool) -> None:
@@ -144,6 +150,7 @@ class Progress:
                 tuple(self._gaps),
                 dict(self._problems),
                 dict(self._windows),
+                self._bytes,
             )
 
     def wait(self, generation: int, timeout_s: float) -> int:

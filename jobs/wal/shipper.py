@@ -174,10 +174,10 @@ class Shipper:
 
     def _work_out_window(self, repository: ClusterRepository) -> None:
         """Say what times this repository can take the cluster back to."""
-        self._window_at = time.monotonic()
         durable = self._progress.snapshot().durable.get(self.name)
         if durable is None:
             return
+        self._window_at = time.monotonic()
         times = [KnownTime(durable.timeline, durable.lsn, durable.at)] if durable.at else []
         forks = {timeline: parse_history(data.decode()) for timeline, data in repository.wal.histories().items()}
         window = recovery_window(repository.backups(), repository.wal.ranges(), forks, times, timeline=durable.timeline)

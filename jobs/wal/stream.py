@@ -140,7 +140,7 @@ class _Stream:
         """Say whether to stop; called between batches, so it is also where threads are looked after and progress is told."""
         self._check_threads()
         now = self._progress.snapshot()
-        self._context.progress(int(now.received))
+        self._context.progress(now.bytes_received)
         self._context.note(sentence(now))
         return self._context.cancelled()
 
