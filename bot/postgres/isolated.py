@@ -138,8 +138,7 @@ class IsolatedServer:
         if known is None:
             raise Unavailable(f"{folder.path} was claimed, but no server was prepared in it.", code="not-prepared")
         spec = Spec(**{**known, "stand_ins": tuple(known["stand_ins"]), "people": tuple(known["people"])})
-        process = state.get("process")
-        return cls(folder, spec, ProcessIdentity.from_json(process) if process else None)
+        return cls(folder, spec, _recorded_process(state) or running_postmaster(folder.data))
 
     def detail(self) -> dict[str, Any]:
         """Return what the ledger keeps to find this server again: {"directory", "socket_dir", "process"}."""
@@ -182,12 +181,12 @@ class IsolatedServer:
             Conflict: it runs already.
             Failed: it ended at once or is not up in time; the message carries its log's last complaint.
         """
+        self.identity = self.identity if self.running else running_postmaster(self.folder.data)
         if self.running:
             raise Conflict(f"The server in {self.folder.path} runs already.", code="running")
         relink_stand_ins(self.folder, self.spec.stand_ins)
         self._make_stand_ins()
         self._write_configuration()
-        (self.folder.data / "postmaster.pid").unlink(missing_ok=True)
         argv, user = self._command()
         self.identity = processes.spawn(argv, log=self.folder.log, env=server_environment(), user=user)
         self.folder.update(process=self.identity.as_json(), spec=asdict(self.spec))
@@ -299,6 +298,40 @@ class IsolatedServer:
         writable |= {location: self.folder.stand_in(location) for location in self.spec.stand_ins}
         room = Room(self.folder.room, writable, read_only)
         return enter_argv(room, self.account, [str(bin_dir / "postgres"), *options], server_environment()), None
+
+
+def remove_directory(directory: Path) -> list[str]:
+    """Stop and delete whatever server Pitstop made in `directory`, however far it got; return what stays. Idempotent.
+
+    Raises:
+        Refused: the folder is there and not ours.
+    """
+    if not directory.exists():
+        return []
+    folder = ServerFolder.open(directory)
+    if "spec" in folder.state():
+        return IsolatedServer.attach({"directory": str(directory)}).remove()
+    return folder.remove()
+
+
+def running_postmaster(data: Path) -> ProcessIdentity | None:
+    """Return the postmaster that runs on `data`, found by its own pid file and its command line; None without one.
+
+    This finds a server whose starter died before it could write down whom it started.
+    """
+    try:
+        pid = int((data / "postmaster.pid").read_text("utf-8").splitlines()[0])
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        found = processes.identity(pid)
+    except (OSError, ValueError, IndexError):
+        return None
+    return found if os.fsencode(data) in words else None
+
+
+def _recorded_process(state: Mapping[str, Any]) -> ProcessIdentity | None:
+    recorded = state.get("process")
+    process = ProcessIdentity.from_json(recorded) if recorded else None
+    return process if process and processes.alive(process) else None
 
 
 def system_python() -> Path:
