@@ -67,10 +67,14 @@ def export(as_json: AsJson = False) -> None:
     show(document, lambda: print("\n".join(entries)), as_json=as_json)
 
 
-def manifest() -> None:
-    """Print the Slack app manifest, to create the app from at api.slack.com/apps."""
+def manifest(
+    url: Annotated[
+        str, typer.Option("--url", help="For signed HTTP: the https:// address that leads to /slack/events here.")
+    ] = "",
+) -> None:
+    """Print the Slack app manifest (JSON), to create the app from at api.slack.com/apps."""
     import json
 
     from bot.slack.manifest import manifest as slack_manifest
 
-    print(json.dumps(slack_manifest(), indent=2, ensure_ascii=False))
+    print(json.dumps(slack_manifest(request_url=url), indent=2, ensure_ascii=False))

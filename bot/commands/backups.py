@@ -9,9 +9,7 @@ import typer
 from bot.commands.output import AsJson, say, show, table, when
 
 if TYPE_CHECKING:
-    from bot.commands.surroundings import Surroundings
     from bot.model.backups import BackupSummary
-    from bot.model.ids import ClusterName
 
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")]
 
@@ -59,11 +57,12 @@ def _say_backup(result: dict[str, Any], seconds: float) -> None:
 def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
     """List the backups of CLUSTER and how far back it can go, from its repositories."""
     from bot.commands.surroundings import surroundings
+    from jobs.catalogue import renew_catalogue
     from jobs.plan import measured_window
 
     here = surroundings()
     name, _ = here.cluster(cluster, "list")
-    found = _backups(here, name)
+    found = renew_catalogue(here.config, here.ledger, name)
     window = [part.as_json() for part in measured_window(here.config, here.ledger, name)]
     document = {
         "cluster": name,
@@ -71,24 +70,6 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
         "recovery_window": window,
     }
     show(document, lambda: _say_list(found, window), as_json=as_json)
-
-
-def _backups(here: Surroundings, cluster: ClusterName) -> list[tuple[BackupSummary, list[str]]]:
-    """Read every repository of the cluster; the ledger's copy of the catalogue is renewed on the way."""
-    from bot.ledger import catalogue
-    from bot.repository.open import open_repository
-
-    merged: dict[str, tuple[BackupSummary, list[str]]] = {}
-    for name, config in here.config.cluster_repositories(cluster).items():
-        repository = open_repository(name, config, here.config.encryption)
-        summaries = [
-            backup for system in repository.systems(cluster) for backup in repository.cluster(cluster, system).backups()
-        ]
-        with here.ledger.transaction() as tx:
-            catalogue.replace(tx, cluster, name, summaries)
-        for summary in summaries:
-            merged.setdefault(summary.id, (summary, []))[1].append(name)
-    return [merged[key] for key in sorted(merged)]
 
 
 def _say_list(found: list[tuple[BackupSummary, list[str]]], window: list[dict[str, str]]) -> None:

@@ -54,7 +54,7 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _server(n, c))  # type: ignore[misc]
         yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _disks(config, n, c))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
-    yield from _guarded("slack", lambda: _slack(config.slack))
+    yield from _guarded("slack", lambda: _slack(config))
 
 
 def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:
@@ -149,8 +149,8 @@ def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point
     yield Point(about, "ok", "people", f"Logins with a Slack identity: {on_host}.")
 
 
-def _slack(slack: SlackConfig | None) -> Iterator[Point]:
-    about = "slack"
+def _slack(config: Config) -> Iterator[Point]:
+    slack, about = config.slack, "slack"
     if slack is None:
         yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", "[slack] …")
         return
@@ -160,32 +160,28 @@ def _slack(slack: SlackConfig | None) -> Iterator[Point]:
     if not (slack.app_token or slack.signing_secret):
         fix = "Set SLACK_APP_TOKEN (Socket Mode) or SLACK_SIGNING_SECRET (HTTP)."
         yield Point(about, "fail", "no-app-token", "There is neither an app token nor a signing secret.", fix)
-    yield from _ask_slack(slack, slack.bot_token)
+    yield from _ask_slack(config, slack, slack.bot_token)
 
 
-def _ask_slack(slack: SlackConfig, token: str) -> Iterator[Point]:
+def _ask_slack(config: Config, slack: SlackConfig, token: str) -> Iterator[Point]:
+    from bot.process.place import utc_now
+    from bot.slack.check import check_slack
     from bot.slack.client import web_client
-    from bot.slack.identity import resolve_channels, who_am_i
-    from bot.slack.manifest import SCOPES
 
-    about, client = "slack", web_client(token, api_url=slack.api_url)
-    identity = who_am_i(client)
-    yield Point(about, "ok", "identity", f"The bot is {identity.user} in workspace {identity.team}.")
-    missing = [scope for scope in SCOPES if scope not in identity.scopes]
-    if missing:
-        fix = "Install the app anew from `pitstop manifest`."
-        yield Point(about, "fail", "scopes", f"The token lacks the scopes {', '.join(missing)}.", fix)
-    else:
-        yield Point(about, "ok", "scopes", "The token has every scope it needs.")
-    for place, channel in resolve_channels(client, slack.channels.model_dump()).items():
-        if channel.shared:
-            fix = "Name a channel of your own workspace."
-            yield Point(about, "fail", "channel", f"{place}: #{channel.name} is shared with another company.", fix)
-        elif channel.archived or not channel.member:
-            fix = f"/invite the bot to #{channel.name}"
-            yield Point(about, "fail", "channel", f"{place}: Pitstop cannot post to #{channel.name}.", fix)
-        else:
-            yield Point(about, "ok", "channel", f"{place}: #{channel.name} ({channel.id}).")
+    named = {
+        entry
+        for cluster in config.clusters.values()
+        for entry in (*cluster.policy.requesters, *cluster.policy.approvers)
+    }
+    findings = check_slack(
+        web_client(token, api_url=slack.api_url),
+        channels=slack.channels.model_dump(),
+        groups=sorted(entry for entry in named if entry.startswith("S")),
+        users=sorted(entry for entry in named if entry[0] in "UW"),
+        at=utc_now(),
+    )
+    for finding in findings:
+        yield Point("slack", finding.level, finding.code, finding.sentence, finding.fix)
 
 
 def _say(points: list[Point], path: str, configuration: Any) -> None:
