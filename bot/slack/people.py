@@ -40,7 +40,6 @@ def refresh(
             kept.put(tx, facts)
         for group in fetched.groups.values():
             kept.put_group(tx, group)
-        kept.set_slack_away(tx, fetched.away)
     return fetched
 
 
@@ -56,7 +55,10 @@ def refresh_for_request(
     with ledger.read() as tx:
         team = kept.team(tx)
     home = team or next((person.team for person in slack), "")
-    return refresh(client, ledger, people=slack, groups=policy_groups(policy), team=home, at=at)
+    fetched = refresh(client, ledger, people=slack, groups=policy_groups(policy), team=home, at=at)
+    with ledger.transaction() as tx:
+        kept.set_slack_away(tx, fetched.away)
+    return fetched
 
 
 def policy_groups(policy: Policy) -> tuple[str, ...]:

@@ -184,7 +184,7 @@ def _decision(decision: Decision) -> str:
 
 def _buttons(view: RequestView, place: str) -> list[Button | None]:
     request = view.request
-    own = place != APPROVALS
+    own = place.startswith("dm:")
     match request.state:
         case State.PLANNING | State.APPROVED:
             return [actions.cancel(request.id)] if own else []

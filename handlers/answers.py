@@ -1,0 +1,63 @@
+"""What `/backup` and `help` answer: read from the ledger, never from a repository or a server."""
+
+from __future__ import annotations
+
+from bot.ledger import Tx, catalogue, requests, runs, servers, wal_status
+from bot.model.commands import BackupCommand, ListBackups, ShowHelp, ShowStatus
+from bot.model.ids import ClusterName
+from bot.model.requests import State
+from bot.model.runs import Job, Run, RunState
+from bot.slack.blocks import Message
+from bot.slack.cards.help import help_card
+from bot.slack.cards.status import ClusterStatus, list_card, status_card
+from handlers.wiring import Wiring
+
+_SHOWN_JOBS = (Job.BASE_BACKUP, Job.WAL_CHECK)
+_OPEN = tuple(state for state in State if not state.ended)
+
+
+def answer(wiring: Wiring, command: BackupCommand) -> Message:
+    """Return what a command that only looks answers."""
+    match command:
+        case ShowHelp(command=name):
+            return help_card(name, wiring.config.clusters)
+        case ListBackups(cluster=cluster):
+            return _list(wiring, cluster)
+        case ShowStatus(cluster=cluster):
+            return _status(wiring, [cluster] if cluster else [ClusterName(name) for name in wiring.config.clusters])
+    raise AssertionError(f"{command} is not answered here")
+
+
+def _list(wiring: Wiring, cluster: ClusterName) -> Message:
+    with wiring.ledger.read() as tx:
+        return list_card(cluster, catalogue.list(tx, cluster), wal_status.list(tx, cluster), now=wiring.now())
+
+
+def _status(wiring: Wiring, clusters: list[ClusterName]) -> Message:
+    with wiring.ledger.read() as tx:
+        return status_card([_cluster(wiring, tx, cluster) for cluster in clusters], now=wiring.now())
+
+
+def _cluster(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatus:
+    config = wiring.config.cluster(cluster)
+    recent = runs.recent(tx, cluster=cluster, jobs=_SHOWN_JOBS, limit=50)
+    return ClusterStatus(
+        cluster=cluster,
+        backups=catalogue.list(tx, cluster),
+        wal=wal_status.list(tx, cluster),
+        running=[run for run in recent if not run.state.ended],
+        last_failure=_last_failure(recent),
+        servers=servers.list(tx, cluster=cluster),
+        requests=requests.recent(tx, cluster=cluster, states=_OPEN, limit=10),
+        rpo=config.objectives.rpo.target,
+        shared_disk=config.shared_disk,
+    )
+
+
+def _last_failure(recent: list[Run]) -> Run | None:
+    """Return the newest failure that no success of its job followed."""
+    for job in _SHOWN_JOBS:
+        ended = [run for run in recent if run.job is job and run.state.ended]
+        if ended and ended[0].state in {RunState.FAILED, RunState.INTERRUPTED}:
+            return ended[0]
+    return None

@@ -1,0 +1,49 @@
+"""`/backup`: how safe it is, make a backup now, what there is, help."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt import App
+
+from bot.errors import Usage
+from bot.model.commands import BackupNow, parse_backup
+from handlers.answers import answer
+from handlers.edge import edged, errand
+from handlers.payloads import Body, delivery_key, from_command
+from handlers.recording import NotRecorded
+from handlers.replies import reply, reply_error
+from handlers.verbs import BACKUP_NOW, note
+from handlers.wiring import Wiring
+
+
+def register(app: App, wiring: Wiring) -> None:
+    """Listen to `/backup`."""
+
+    def on_backup(ack: Any, body: Body) -> None:
+        """Answer what only looks after the acknowledgement; record what changes something before it."""
+        text, doer = str(body.get("text") or ""), from_command(body)
+        try:
+            asked = parse_backup(text, clusters=wiring.config.clusters)
+        except Usage as error:
+            ack()
+            errand(wiring, doer, lambda refused=error: _refuse(wiring, body, refused))  # type: ignore[misc]
+            return
+        if not isinstance(asked, BackupNow):
+            ack()
+            errand(wiring, doer, lambda: reply(wiring.client, doer, answer(wiring, asked)))
+            return
+        try:
+            wiring.recorder.put(delivery_key(body), BACKUP_NOW, {**doer.as_json(), "text": text})
+        except NotRecorded as error:
+            ack(text=error.message)
+        else:
+            ack()
+
+    app.command("/backup")(edged(wiring, on_backup))
+
+
+def _refuse(wiring: Wiring, body: Body, error: Usage) -> None:
+    doer = from_command(body)
+    note(wiring, doer, "backup", str(body.get("text") or ""), error)
+    reply_error(wiring.client, doer, error)

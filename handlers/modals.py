@@ -1,0 +1,247 @@
+"""Forms: opened as a loading view within three seconds, then authorized, then filled; what is sent is checked in the ack."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from slack_bolt import App
+
+from bot.errors import Conflict, PitstopError, Refused, Usage
+from bot.ledger import modal_tokens, people, requests
+from bot.model.commands import known_cluster, parse_target
+from bot.model.ids import RequestId
+from bot.model.people import Person
+from bot.model.policy import Action, Identities, authorize
+from bot.model.requests import Request, State
+from bot.slack import forms
+from bot.slack.cards import actions
+from bot.slack.cards.request import nearest_times
+from bot.slack.client import SlackAnswered, call
+from bot.slack.forms import PitrDraft, View
+from handlers.edge import edged, errand
+from handlers.payloads import Body, Doer, delivery_key, from_interaction
+from handlers.recording import NotRecorded
+from handlers.verbs import PITR_FORM as PITR_KIND
+from handlers.verbs import Facts, card_shows, fetch_facts, known_zone, note, policy_of
+from handlers.wiring import Wiring
+
+TOKEN_LIFETIME = timedelta(minutes=30)
+_PITR_TITLE, _REASON_TITLE, _DENY_TITLE = "Point-in-time recovery", "Send for approval", "Deny the recovery"
+
+
+def open_pitr_form(wiring: Wiring, doer: Doer, trigger: str, draft: PitrDraft) -> None:
+    """Open the form for a new recovery."""
+    _open(wiring, doer, trigger, _PITR_TITLE, lambda: _pitr_view(wiring, doer, draft))
+
+
+def open_again_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
+    """Open the form filled in like an earlier request, with the nearest reachable target where one is known."""
+
+    def fill() -> View:
+        card_shows(wiring, doer, request_id)
+        request = _request(wiring, request_id)
+        nearest = nearest_times(request.outcome)
+        target = nearest[0] if nearest else request.target_text
+        return _pitr_view(wiring, doer, PitrDraft(request.cluster, target, request.reason))
+
+    _open(wiring, doer, trigger, _PITR_TITLE, fill)
+
+
+def open_reason_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
+    """Open the form that sends a plan with its reason; only for who asked."""
+
+    def fill() -> View:
+        request = _open_request(wiring, doer, request_id, Action.CONFIRM, State.PROPOSED)
+        return forms.reason_form(request, token=_token(wiring, doer.who, "confirm", request))
+
+    _open(wiring, doer, trigger, _REASON_TITLE, fill)
+
+
+def open_deny_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
+    """Open the form that says no; only for approvers."""
+
+    def fill() -> View:
+        request = _open_request(wiring, doer, request_id, Action.DENY, State.PENDING)
+        return forms.deny_form(request, token=_token(wiring, doer.who, "deny", request))
+
+    _open(wiring, doer, trigger, _DENY_TITLE, fill)
+
+
+def register(app: App, wiring: Wiring) -> None:
+    """Listen to what forms send and ask."""
+    app.view(actions.PITR_FORM)(edged(wiring, lambda ack, body: _on_pitr(wiring, ack, body)))
+    app.view(actions.REASON_FORM)(edged(wiring, lambda ack, body: _on_reason(wiring, ack, body, actions.REASON_FORM)))
+    app.view(actions.DENY_FORM)(edged(wiring, lambda ack, body: _on_reason(wiring, ack, body, actions.DENY_FORM)))
+    app.options(actions.CLUSTER_OPTIONS)(edged(wiring, lambda ack, body: _on_options(wiring, ack, body)))
+
+
+def _open(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callable[[], View]) -> None:
+    """Open a loading view now, and replace it by what `fill` makes, or by why it cannot be used."""
+    opened = call(wiring.client, "views.open", trigger_id=trigger, view=forms.loading(title))["view"]
+
+    def finish() -> None:
+        try:
+            view = fill()
+        except PitstopError as error:
+            view = forms.refusal(title, error)
+        try:
+            call(wiring.client, "views.update", view_id=opened["id"], hash=opened.get("hash"), view=view)
+        except SlackAnswered as error:
+            if error.slack_error != "not_found":  # the person has closed it meanwhile
+                raise
+
+    errand(wiring, doer, finish)
+
+
+def _pitr_view(wiring: Wiring, doer: Doer, draft: PitrDraft) -> View:
+    """Authorize for the cluster that is filled in, or for any, and make the form."""
+    named = [known_cluster(draft.cluster, wiring.config.clusters)] if draft.cluster else list(wiring.config.clusters)
+    policies = [wiring.config.cluster(name).policy for name in named]
+    facts = fetch_facts(wiring, doer.who, policies)
+    refusals = [_refusal(wiring, doer, policy, facts, Action.ASK, None) for policy in policies]
+    first = next((refusal for refusal in refusals if refusal is not None), None)
+    if first is not None and None not in refusals:
+        note(wiring, doer, "form", draft.cluster or "any", first)
+        raise first
+    if facts.person is not None:
+        with wiring.ledger.transaction() as tx:
+            people.put(tx, facts.person)
+    only = draft.cluster or (next(iter(wiring.config.clusters)) if len(wiring.config.clusters) == 1 else "")
+    zone = wiring.zone(facts.person.timezone if facts.person else None, only)
+    filled = PitrDraft(only, draft.target, draft.reason)
+    return forms.pitr_form(filled, token=_token(wiring, doer.who, "ask", None), zone=str(zone))
+
+
+def _open_request(wiring: Wiring, doer: Doer, request_id: str, action: Action, state: State) -> Request:
+    """Return a request if this person may do this with it now.
+
+    Raises:
+        Refused: they may not, or the card is not its card. Conflict: it is in another state.
+    """
+    card_shows(wiring, doer, request_id)
+    request = _request(wiring, request_id)
+    policy = policy_of(wiring, request.cluster)
+    facts = fetch_facts(wiring, doer.who, [policy])
+    refusal = _refusal(wiring, doer, policy, facts, action, request.requester)
+    if refusal is not None:
+        note(wiring, doer, f"form.{action.value}", request_id, refusal)
+        raise refusal
+    if request.state is not state:
+        raise Conflict(f"This request is {request.state.value} now.", hint="Look at its card.", code="changed")
+    return request
+
+
+def _refusal(
+    wiring: Wiring, doer: Doer, policy: Any, facts: Facts, action: Action, requester: Person | None
+) -> Refused | None:
+    return authorize(
+        policy,
+        action,
+        doer.who,
+        facts=facts.person,
+        groups=facts.groups,
+        requester=requester,
+        at=wiring.now(),
+        identities=Identities(wiring.identity.team, wiring.config.people),
+    )
+
+
+def _request(wiring: Wiring, request_id: str) -> Request:
+    with wiring.ledger.read() as tx:
+        return requests.get(tx, RequestId(request_id))
+
+
+def _token(wiring: Wiring, person: Person, purpose: str, request: Request | None) -> str:
+    """Issue a one-use token and return what the form carries: the token, and whose request it is for the listener to find."""
+    token = secrets.token_urlsafe(24)
+    with wiring.ledger.transaction() as tx:
+        modal_tokens.issue(
+            tx,
+            token,
+            person=person,
+            purpose=purpose,
+            expires_at=wiring.now() + TOKEN_LIFETIME,
+            request=request.id if request else None,
+            version=request.version if request else None,
+        )
+    return f"{token} {request.id}" if request else token
+
+
+def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
+    """Read the form; what cannot be understood is said at its input, before the form closes."""
+    doer = from_interaction(body)
+    given = forms.filled_in((body.get("view") or {}).get("state") or {})
+    now = wiring.now()
+    try:
+        payload = _read_pitr(wiring, doer, given, now)
+    except _AtInput as refused:
+        note(wiring, doer, "pitr", given.get(forms.TARGET, ""), refused.error)
+        ack(
+            response_action="errors",
+            errors={refused.block: f"{refused.error.message} {refused.error.hint}".strip()[:2000]},
+        )
+        return
+    token = str((body.get("view") or {}).get("private_metadata", ""))
+    _record(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)
+
+
+class _AtInput(Exception):
+    """A refusal that belongs to one input of the form."""
+
+    def __init__(self, block: str, error: Usage) -> None:
+        super().__init__(error.message)
+        self.block, self.error = block, error
+
+
+def _read_pitr(wiring: Wiring, doer: Doer, given: dict[str, str], now: datetime) -> dict[str, Any]:
+    cluster, text, picked = given.get(forms.CLUSTER, ""), given.get(forms.TARGET, "").strip(), given.get(forms.AT, "")
+    try:
+        name = known_cluster(cluster, wiring.config.clusters)
+    except Usage as error:
+        raise _AtInput(forms.CLUSTER, error) from None
+    if bool(text) == bool(picked):
+        what = "Write a target or pick a time, not both." if text else "Write a target or pick a time."
+        raise _AtInput(forms.TARGET, Usage(what, hint="For example 14:30 or before:xid:84213.", code="bad-target"))
+    if picked:
+        text = datetime.fromtimestamp(int(picked), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    zone = wiring.zone(known_zone(wiring, doer.who), name)
+    try:
+        target = parse_target(text, now=now, zone=zone)
+    except Usage as error:
+        raise _AtInput(forms.AT if picked else forms.TARGET, error) from None
+    return {
+        "cluster": name,
+        "target": target.as_json(),
+        "target_text": text,
+        "reason": given.get(forms.REASON, "").strip(),
+    }
+
+
+def _on_reason(wiring: Wiring, ack: Any, body: Body, kind: str) -> None:
+    """Record a form that carries a reason: sending a plan, or saying no."""
+    doer = from_interaction(body)
+    view = body.get("view") or {}
+    reason = forms.filled_in(view.get("state") or {}).get(forms.REASON, "").strip()
+    if not reason:
+        ack(response_action="errors", errors={forms.REASON: "A reason is needed."})
+        return
+    token, _, request = str(view.get("private_metadata", "")).partition(" ")
+    payload = {**doer.as_json(), "request": request, "reason": reason, "token": token}
+    _record(wiring, ack, body, kind, payload, block=forms.REASON)
+
+
+def _record(wiring: Wiring, ack: Any, body: Body, kind: str, payload: dict[str, Any], *, block: str) -> None:
+    try:
+        wiring.recorder.put(delivery_key(body), kind, payload)
+    except NotRecorded as error:
+        ack(response_action="errors", errors={block: error.message})
+    else:
+        ack()
+
+
+def _on_options(wiring: Wiring, ack: Any, body: Body) -> None:
+    """Answer the cluster picker from the configuration; options must ride in the acknowledgement."""
+    ack(options=forms.cluster_options(wiring.config.clusters, str(body.get("value") or "")))

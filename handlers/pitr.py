@@ -1,0 +1,45 @@
+"""`/pitr`: the form, help, or a recovery asked for in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slack_bolt import App
+
+from bot.model.commands import ShowHelp, wants_form
+from bot.model.typed import plain
+from bot.slack.forms import PitrDraft
+from handlers.answers import answer
+from handlers.edge import edged, errand
+from handlers.modals import open_pitr_form
+from handlers.payloads import Body, delivery_key, from_command
+from handlers.recording import NotRecorded
+from handlers.replies import reply
+from handlers.verbs import PITR_TYPED
+from handlers.wiring import Wiring
+
+MAX_RECORDED_CHARS = 4000
+
+
+def register(app: App, wiring: Wiring) -> None:
+    """Listen to `/pitr`."""
+
+    def on_pitr(ack: Any, body: Body) -> None:
+        """Open the form at once; record anything else, which the inbox worker reads and answers."""
+        text, doer = str(body.get("text") or ""), from_command(body)
+        if wants_form(text, clusters=wiring.config.clusters):
+            ack()
+            open_pitr_form(wiring, doer, str(body.get("trigger_id")), PitrDraft(cluster=plain(text).lower()))
+            return
+        if plain(text[:20]).lower() == "help":
+            ack()
+            errand(wiring, doer, lambda: reply(wiring.client, doer, answer(wiring, ShowHelp("/pitr"))))
+            return
+        try:
+            wiring.recorder.put(delivery_key(body), PITR_TYPED, {**doer.as_json(), "text": text[:MAX_RECORDED_CHARS]})
+        except NotRecorded as error:
+            ack(text=error.message)
+        else:
+            ack()
+
+    app.command("/pitr")(edged(wiring, on_pitr))
