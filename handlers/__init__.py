@@ -17,7 +17,7 @@ from slack_bolt.response import BoltResponse
 
 from bot.slack.client import quiet_logs
 from handlers import backup, buttons, catchall, modals, pitr
-from handlers.inbox import InboxWorker
+from handlers.inbox import InboxWorker, work_off_inbox
 from handlers.payloads import is_ours
 from handlers.wiring import Wiring, build_sender, wire
 
@@ -67,4 +67,4 @@ def register(app: App, wiring: Wiring) -> None:
         room.register(app, wiring)
 
 
-__all__ = ["InboxWorker", "Wiring", "build_app", "build_sender", "register", "wire"]
+__all__ = ["InboxWorker", "Wiring", "build_app", "build_sender", "register", "wire", "work_off_inbox"]

@@ -118,3 +118,8 @@ class InboxWorker:
         with self._wiring.ledger.transaction() as tx:
             inbox.done(tx, item.id, outcome, self._wiring.now())
         self._not_before.pop(item.id, None)
+
+
+def work_off_inbox(wiring: Wiring, stop: threading.Event) -> None:
+    """Carry out what is recorded, until `stop` is set."""
+    InboxWorker(wiring).run(stop)
