@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from bot import __version__
 from bot.commands import audit, backups, bot, check, demo, keys, mark, pitr, requests, servers, status, wal
+from bot.commands.chosen import config_path
 from bot.errors import PitstopError, Usage
 
 INTERRUPTED = 130
@@ -22,7 +22,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="pitstop",
     help="Keeps PostgreSQL recoverable: backups, WAL, and restores that a second person approves.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -33,7 +32,6 @@ for group in (demo, bot, check, status, backups, pitr, requests, servers, mark, 
 
 @app.callback()
 def globally(
-    context: typer.Context,
     config: Annotated[
         Path | None,
         typer.Option("--config", help="The configuration file (default: pitstop.toml, /etc/pitstop/pitstop.toml)."),
@@ -44,7 +42,7 @@ def globally(
     if version:
         print(__version__)
         raise typer.Exit
-    context.obj = config
+    config_path.set(config)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -55,15 +53,15 @@ def run(arguments: Sequence[str]) -> int:
     """
     as_json = "--json" in arguments
     try:
-        code = app(args=config_first(arguments), prog_name="pitstop", standalone_mode=False)
+        code = app(args=config_first(arguments) or ["--help"], prog_name="pitstop", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except PitstopError as error:
         return _tell(error, error.exit_code, as_json=as_json)
-    except click.exceptions.Exit as exit_:
+    except typer.Exit as exit_:
         return exit_.exit_code
-    except click.ClickException as error:
+    except typer.TyperException as error:
         return _tell(_usage(error), 2, as_json=as_json)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
@@ -89,8 +87,9 @@ def config_first(arguments: Sequence[str]) -> list[str]:
     return found + rest
 
 
-def _usage(error: click.ClickException) -> Usage:
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "pitstop"
+def _usage(error: typer.TyperException) -> Usage:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "pitstop"
     sentence = error.format_message().rstrip(".")
     return Usage(f"{sentence}.", hint=f"`{command} --help` shows how it is written.", code="usage")
 

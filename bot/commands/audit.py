@@ -11,7 +11,7 @@ from bot.commands.output import AsJson, say, show
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="The audit: who asked, decided and did what.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="The audit: who asked, decided and did what.", rich_markup_mode=None)
     group.command("verify")(verify)
     group.command("export")(export)
     app.add_typer(group, name="audit")

@@ -16,7 +16,7 @@ Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's n
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Make a backup now.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Make a backup now.", rich_markup_mode=None)
     group.command("base")(base)
     app.add_typer(group, name="backup")
     app.command("list")(list_backups)

@@ -24,11 +24,10 @@ def run() -> int:
 
 def job(run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]) -> int:
     """Execute one queued run in this process; the bot calls this."""
-    import click
-
+    from bot.commands.chosen import config_path
     from bot.job import main
 
-    return main(run_id, click.get_current_context().find_root().obj)
+    return main(run_id, config_path.get())
 
 
 def healthcheck() -> int:

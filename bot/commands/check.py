@@ -39,7 +39,7 @@ def check(as_json: AsJson = False) -> int:
     document = {
         "ok": not any(point.level == "fail" for point in points),
         "points": [point._asdict() for point in points],
-        "configuration": {"path": str(path), "effective": config.model_dump(mode="json")},
+        "configuration": {"path": str(path), "effective": _without_secrets(config.model_dump(mode="json"))},
     }
     show(document, lambda: _say(points, str(path), document["configuration"]), as_json=as_json)
     return 0 if document["ok"] else 1
@@ -55,6 +55,17 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _disks(config, n, c))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
+
+
+def _without_secrets(value: Any) -> Any:
+    """Return the configuration without the passwords that connection strings may hold."""
+    from bot.log import redact
+
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:

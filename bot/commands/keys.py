@@ -12,7 +12,7 @@ from bot.commands.output import AsJson, say, show, table
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Encryption keys.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Encryption keys.", rich_markup_mode=None)
     group.command("init")(init)
     group.command("list")(list_keys)
     app.add_typer(group, name="keys")

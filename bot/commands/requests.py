@@ -17,7 +17,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Requests: ask, look, approve, deny, cancel.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Requests: ask, look, approve, deny, cancel.", rich_markup_mode=None)
     group.command("new")(new)
     group.command("list")(list_requests)
     group.command("show")(show_request)

@@ -17,7 +17,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The server's id, which is
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(help="Servers started beside the live ones.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="Servers started beside the live ones.", rich_markup_mode=None)
     group.command("list")(list_servers)
     group.command("stop")(stop)
     group.command("remove")(remove)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import click
-
 from bot import config as configuration
 from bot import desk
+from bot.commands.chosen import config_path
 from bot.config import ClusterConfig, Config
 from bot.errors import Unavailable, Usage
 from bot.ledger import Ledger
@@ -76,7 +75,7 @@ def read_config() -> tuple[Config, Path]:
     Raises:
         Usage: it is missing or has problems.
     """
-    return configuration.load(click.get_current_context().find_root().obj)
+    return configuration.load(config_path.get())
 
 
 def surroundings() -> Surroundings:

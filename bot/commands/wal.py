@@ -16,9 +16,7 @@ _PASS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opti
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(
-        help="Write-ahead log: stream, status, push, fetch.", no_args_is_help=True, rich_markup_mode=None
-    )
+    group = typer.Typer(help="Write-ahead log: stream, status, push, fetch.", rich_markup_mode=None)
     group.command("stream")(stream)
     group.command("status")(status)
     group.command("push", context_settings=_PASS_ON)(push)

@@ -1,0 +1,88 @@
+"""The command line against a real server: keys, a backup, the list, a restore point."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bot.model.ids import is_backup_id
+from tests.commands import pitstop
+from tests.jobs import Installation, install
+from tests.servers import PlainServerFactory
+
+pytestmark = pytest.mark.pg
+
+
+@pytest.fixture
+def here(plain_server: PlainServerFactory, tmp_path: Path) -> Installation:
+    """An installation beside a fresh PostgreSQL 16, without a bot."""
+    return install(tmp_path / "pitstop", plain_server(16))
+
+
+def test_a_backup_without_a_bot(here: Installation) -> None:
+    """Without a leader the command starts the job itself, follows it, and answers one document; `list` and `status` show it."""
+    init = pitstop("keys", "init", "--json", config=here.config_path)
+    assert (init.code, init.json["made"], init.json["repositories"]) == (0, False, ["local"])
+    made = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert made.code == 0, made.err
+    assert is_backup_id(made.json["id"])
+    assert made.json["bytes_read"] > made.json["bytes_stored"] > 0
+    assert made.json["seconds"] > 0
+    listed = pitstop("list", "slips", "--json", config=here.config_path)
+    assert listed.code == 0, listed.err
+    assert [backup["id"] for backup in listed.json["backups"]] == [made.json["id"]]
+    assert listed.json["backups"][0]["repositories"] == ["local"]
+    status = pitstop("status", "--json", config=here.config_path)
+    assert status.json["clusters"]["slips"]["last_backup"]["id"] == made.json["id"]
+    assert status.json["leader"] is False
+    assert made.json["id"] in pitstop("list", "slips", config=here.config_path).out
+    assert pitstop("audit", "verify", config=here.config_path).code == 0
+
+
+def test_the_list_needs_only_the_repository(here: Installation) -> None:
+    """With the ledger gone, `list` shows the same backups from the repository alone."""
+    made = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert made.code == 0, made.err
+    for file in here.home.glob("ledger.db*"):
+        file.unlink()
+    shutil.rmtree(here.config.runs_directory)
+    listed = pitstop("list", "slips", "--json", config=here.config_path)
+    assert listed.code == 0, listed.err
+    assert [backup["id"] for backup in listed.json["backups"]] == [made.json["id"]]
+
+
+def test_a_backup_of_a_server_that_is_down(here: Installation) -> None:
+    """A server that is away is one sentence with a hint and exit 1, and the failed run is in the status."""
+    here.config_path.write_text(here.config_path.read_text().replace("host=", "host=/nowhere/at/all options="))
+    failed = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert failed.code == 1
+    assert failed.json["error"]["hint"]
+    assert "Traceback" not in failed.err
+    status = pitstop("status", config=here.config_path)
+    assert "last attempt failed" in status.out
+
+
+def test_a_restore_point(here: Installation) -> None:
+    """`mark` answers where the point is; a name that is too long is refused with a hint."""
+    marked = pitstop("mark", "slips", "before migration 42", "--json", config=here.config_path)
+    assert marked.code == 0, marked.err
+    assert "/" in marked.json["lsn"]
+    long = pitstop("mark", "slips", "x" * 64, config=here.config_path)
+    assert long.code == 2
+    assert "63" in long.err
+
+
+def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
+    """`check --json` is one document with a point per checked thing; a missing key fails it, with the line that helps."""
+    pitstop("keys", "init", config=here.config_path)
+    checked = pitstop("check", "--json", config=here.config_path)
+    levels = {(point["about"], point["code"]): point["level"] for point in checked.json["points"]}
+    assert levels["repository local", "write-read"] == "ok"
+    assert levels["cluster slips", "requesters"] == "warn"
+    assert checked.json["configuration"]["effective"]["clusters"]["slips"]
+    (here.home / "key").unlink()
+    again = pitstop("check", config=here.config_path)
+    assert again.code == 1
+    assert "FAIL" in again.out
