@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,16 @@ from bot.repository.tar import TarError, TarReader
 if TYPE_CHECKING:
     from bot.repository.cluster import ClusterRepository
 
-VOLUME_BYTES = 64 * 1024 * 1024
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How archives are cut: pieces compressed by themselves (at most 16 MiB), volumes stored by themselves; bytes of input."""
+
+    piece_bytes: int = PIECE_BYTES
+    volume_bytes: int = 64 * 1024 * 1024
+
+
+DEFAULT_CUT = Cut()
 
 
 class ArchiveWriter:
@@ -32,6 +42,7 @@ class ArchiveWriter:
     ) -> None:
         self._backup = backup
         self._pipeline = backup.pipeline
+        self._piece_bytes = backup.cut.piece_bytes
         self._name = name
         self._tablespace = tablespace
         self._location = location
@@ -52,7 +63,7 @@ class ArchiveWriter:
             whatever stopped the pipeline: Unavailable when the store is full or away, Corruption on a malformed tar.
         """
         size = len(data)
-        if self._buffer is not None and self._filled + size < PIECE_BYTES:
+        if self._buffer is not None and self._filled + size < self._piece_bytes:
             # The common case by far, kept short: tens of thousands of small writes for each gigabyte.
             end = self._filled + size
             self._buffer[self._filled : end] = data
@@ -76,11 +87,11 @@ class ArchiveWriter:
         while view:
             if self._buffer is None:
                 self._buffer = self._pipeline.lend()
-            step = min(PIECE_BYTES - self._filled, len(view))
+            step = min(self._piece_bytes - self._filled, len(view))
             self._buffer[self._filled : self._filled + step] = view[:step]
             self._filled += step
             view = view[step:]
-            if self._filled == PIECE_BYTES:
+            if self._filled == self._piece_bytes:
                 self._cut_piece()
 
     def _cut_piece(self) -> None:
@@ -95,7 +106,7 @@ class ArchiveWriter:
             self._volume.add(Piece(buffer, size))
             self._bytes_read += size
             self._backup.bytes_read += size
-            if self._volume.bytes_read >= VOLUME_BYTES:
+            if self._volume.bytes_read >= self._backup.cut.volume_bytes:
                 self._end_volume()
         else:
             self._pipeline.give_back(buffer)
@@ -158,13 +169,17 @@ class BackupWriter:
         bytes_read: input cut into pieces so far; for progress.
     """
 
-    def __init__(self, cluster: ClusterRepository, backup: BackupId, workers: int | None = None) -> None:
+    def __init__(
+        self, cluster: ClusterRepository, backup: BackupId, workers: int | None = None, cut: Cut = DEFAULT_CUT
+    ) -> None:
         self.id = backup
         self.folder = layout.backup(cluster.name, cluster.system_id, backup)
         self.cluster = cluster
         self.repository = cluster.repository
         self.bytes_read = 0
-        self.pipeline = Pipeline(self.repository.store, self.repository.sealed, self.repository.codec, workers)
+        self.cut = cut
+        repository = self.repository
+        self.pipeline = Pipeline(repository.store, repository.sealed, repository.codec, cut.piece_bytes, workers)
         self._archives: list[Archive] = []
         self._open: ArchiveWriter | None = None
         self._ended = False
@@ -230,7 +245,7 @@ class BackupWriter:
             server_version=server_version,
             segment_bytes=self.cluster.segment_bytes,
             codec=self.repository.codec.name,
-            piece_bytes=PIECE_BYTES,
+            piece_bytes=self.cut.piece_bytes,
             archives=tuple(self._archives),
             body=dict(body),
             parent=parent,

@@ -12,7 +12,7 @@ from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind, is_backup_id
 from bot.model.wal import Lsn
 from bot.repository import events, layout, reader
-from bot.repository.backup_writer import BackupWriter
+from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
 from bot.repository.wal import WalArchive
@@ -65,7 +65,22 @@ class ClusterRepository:
             raise ObjectDamaged(path, f"it is the manifest of {found.id} of {found.cluster}")
         return found
 
-    def begin(self, backup: BackupId, *, workers: int | None = None) -> BackupWriter:
+    def stored_summary(self, backup: BackupId) -> BackupSummary:
+        """Return the summary as it was written with the backup, without events.
+
+        Raises:
+            ObjectMissing, ObjectDamaged.
+        """
+        path = layout.summary(self._folder(backup))
+        try:
+            found = BackupSummary.from_json(json.loads(self.repository.read_body(path)))
+        except (ValueError, KeyError, TypeError):
+            raise ObjectDamaged(path, "it cannot be read as a summary") from None
+        if (found.id, found.cluster, found.system_id) != (backup, self.name, self.system_id):
+            raise ObjectDamaged(path, f"it is the summary of {found.id} of {found.cluster}")
+        return found
+
+    def begin(self, backup: BackupId, *, workers: int | None = None, cut: Cut = DEFAULT_CUT) -> BackupWriter:
         """Start writing a backup; nothing of it is visible before `commit`. `workers` compress; one for each core unless given.
 
         Raises:
@@ -77,7 +92,7 @@ class ClusterRepository:
             raise Conflict(
                 f"There is a backup {backup} already, or an unfinished one.", hint="Try again.", code="backup-exists"
             )
-        return BackupWriter(self, backup, workers)
+        return BackupWriter(self, backup, workers, cut)
 
     def read_archive(self, manifest: Manifest, name: str) -> Iterator[bytes]:
         """Yield the content of one archive, e.g. PostgreSQL's `backup_manifest`, verified piece by piece.
@@ -135,15 +150,13 @@ class ClusterRepository:
 
     def _summary(self, backup: BackupId) -> BackupSummary:
         folder = self._folder(backup)
-        return events.fold(self._stored_summary(backup), events.read(self.repository, folder))
+        return events.fold(self._known(backup), events.read(self.repository, folder))
 
-    def _stored_summary(self, backup: BackupId) -> BackupSummary:
-        path = layout.summary(self._folder(backup))
+    def _known(self, backup: BackupId) -> BackupSummary:
+        """Return a backup's summary, or what its manifest says where that is missing or damaged, or else what its id says."""
         try:
-            found = BackupSummary.from_json(json.loads(self.repository.read_body(path)))
-            if (found.id, found.cluster, found.system_id) == (backup, self.name, self.system_id):
-                return found
-        except (ObjectMissing, ObjectDamaged, ValueError, KeyError, TypeError):
+            return self.stored_summary(backup)
+        except (ObjectMissing, ObjectDamaged):
             pass  # the manifest says the same, and decides whether the backup is sound
         try:
             return self.manifest(backup).summary()

@@ -41,7 +41,7 @@ def record(repository: Repository, folder: str, kind: str, *, at: datetime, text
     try:
         repository.put_json(path, {"kind": kind, "at": at.isoformat(), "text": text})
     except Conflict:
-        if _event(repository, path) != Event(kind, at, text):
+        if read_event(repository, path) != Event(kind, at, text):
             raise Conflict(f"Another event is recorded as {path}.", code="event-differs") from None
 
 
@@ -53,7 +53,7 @@ def read(repository: Repository, folder: str) -> list[Event]:
     found = []
     for info in repository.store.list(f"{folder}/events"):
         try:
-            found.append(_event(repository, info.path))
+            found.append(read_event(repository, info.path))
         except ObjectDamaged as error:
             found.append(Event("damaged", info.modified, error.message))
     return sorted(found, key=lambda event: event.at)
@@ -71,7 +71,12 @@ def fold(summary: BackupSummary, events: Iterable[Event]) -> BackupSummary:
     return summary
 
 
-def _event(repository: Repository, path: str) -> Event:
+def read_event(repository: Repository, path: str) -> Event:
+    """Return one event.
+
+    Raises:
+        ObjectMissing, ObjectDamaged.
+    """
     try:
         fields = json.loads(repository.read_body(path))
         return Event(fields["kind"], datetime.fromisoformat(fields["at"]), fields["text"])

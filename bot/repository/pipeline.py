@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bot.repository.codec import PIECE_BYTES, Codec
+from bot.repository.codec import Codec
 from bot.repository.manifest import Volume
 from bot.repository.stores import Store
 
@@ -32,10 +32,11 @@ class Piece:
 class Pipeline:
     """The threads behind one backup. One thread feeds it; the first failure of any other is raised there, again and again."""
 
-    def __init__(self, store: Store, seal: SealOf, codec: Codec, workers: int | None = None) -> None:
+    def __init__(self, store: Store, seal: SealOf, codec: Codec, piece_bytes: int, workers: int | None = None) -> None:
         self.store = store
         self.seal = seal
         self.codec = codec
+        self.piece_bytes = piece_bytes
         self.bytes_stored = 0
         cores = workers or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="compress")
@@ -46,11 +47,11 @@ class Pipeline:
         self._failure: BaseException | None = None
 
     def lend(self) -> bytearray:
-        """Return a buffer of 4 MiB, waiting until one is free: this bounds the memory."""
+        """Return a buffer of `piece_bytes`, waiting until one is free: this bounds the memory."""
         self.check()
         if self._unmade:
             self._unmade -= 1
-            return bytearray(PIECE_BYTES)
+            return bytearray(self.piece_bytes)
         buffer = self._free.get()
         if buffer is None:
             self._free.put(None)

@@ -95,6 +95,15 @@ class KeyRing:
             raise ObjectDamaged(f"{key_folder(key_id)}/1", "it does not read back as it was written")
         return key_id
 
+    def prove(self, key_id: str) -> None:
+        """Open a data key from the store again, as a newcomer would.
+
+        Raises:
+            Usage, ObjectDamaged: as `key`.
+        """
+        with self._lock:
+            self._open(key_id)
+
     def _open(self, key_id: str) -> None:
         """Open a key with any of its intact wrapped forms, newest first."""
         damage: ObjectDamaged | None = None

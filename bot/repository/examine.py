@@ -1,0 +1,142 @@
+"""Re-read everything kept of a cluster, and say what is damaged: a result, never an exception."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ParamSpec
+
+from bot.errors import Corruption, PitstopError, Refused, Usage
+from bot.model.ids import BackupId
+from bot.model.wal import parse_history, parse_history_name, parse_segment_name
+from bot.repository import events, layout, reader
+from bot.repository.cluster import ClusterRepository
+from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.ring import decode
+from bot.repository.layout import KEYS, key_folder
+from bot.repository.manifest import Manifest
+from bot.repository.stores import Store
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One damaged, missing or foreign object: its path, chunk and piece where known, and a sentence."""
+
+    path: str
+    chunk: int | None
+    piece: int | None
+    message: str
+
+
+def examine(cluster: ClusterRepository, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[Damage]:
+    """Yield all damage in what is kept of `cluster`, its data keys included. Slow: reads every byte; `on_bytes` counts input.
+
+    Raises:
+        Unavailable: the repository could not be reached; nothing was proved about the rest.
+    """
+    yield from _keys(cluster)
+    yield from _caught(layout.identity(cluster.name, cluster.system_id), _identity, cluster)
+    for summary in cluster.backups():
+        yield from examine_backup(cluster, summary.id, on_bytes)
+    for info in cluster.repository.store.list(layout.wal(cluster.name, cluster.system_id)):
+        yield from _caught(info.path, _wal, cluster, info.path)
+
+
+def examine_backup(
+    cluster: ClusterRepository, backup: BackupId, on_bytes: Callable[[int], None] = lambda _: None
+) -> Iterator[Damage]:
+    """Yield all damage in one backup; with a damaged manifest that is all that can be said."""
+    folder = layout.backup(cluster.name, cluster.system_id, backup)
+    try:
+        manifest = cluster.manifest(backup)
+    except (Corruption, Usage) as error:
+        yield _damage(error, layout.manifest(folder))
+        return
+    yield from _caught(layout.summary(folder), _summary, cluster, manifest, folder)
+    for archive in manifest.archives:
+        yield from _caught(archive.index or "", _drain, reader.members(cluster.repository, archive))
+        for volume in archive.volumes:
+            yield from _caught(volume.path, _drain, reader.pieces(cluster.repository, volume), on_bytes)
+    yield from _others(cluster, manifest, folder)
+
+
+def _others(cluster: ClusterRepository, manifest: Manifest, folder: str) -> Iterator[Damage]:
+    """Read the events, and name what does not belong to the backup."""
+    known = {layout.manifest(folder), layout.summary(folder)}
+    for archive in manifest.archives:
+        known.update(volume.path for volume in archive.volumes)
+        known.update({archive.index} if archive.index else ())
+    for info in cluster.repository.store.list(folder):
+        if info.path.startswith(f"{folder}/events/"):
+            yield from _caught(info.path, events.read_event, cluster.repository, info.path)
+        elif info.path not in known:
+            yield Damage(info.path, None, None, f"The object {info.path} is not a part of the backup it lies with.")
+
+
+def _summary(cluster: ClusterRepository, manifest: Manifest, folder: str) -> None:
+    path = layout.summary(folder)
+    if cluster.stored_summary(manifest.id) != manifest.summary():
+        raise ObjectDamaged(path, "it does not say what the manifest says")
+
+
+def _keys(cluster: ClusterRepository) -> Iterator[Damage]:
+    store, ring = cluster.repository.store, cluster.repository.keys
+    for info in store.list(KEYS):
+        yield from _caught(info.path, _key, store, info.path)
+    for key_id in ring.ids():
+        yield from _caught(key_folder(key_id), ring.prove, key_id)
+
+
+def _key(store: Store, path: str) -> None:
+    decode(store.read(path), path)
+
+
+def _identity(cluster: ClusterRepository) -> None:
+    cluster.repository.cluster(cluster.name, cluster.system_id)
+
+
+def _wal(cluster: ClusterRepository, path: str) -> None:
+    """Read one object below `wal/` and compare its length with what its name says."""
+    name = path.rsplit("/", 1)[1]
+    content = cluster.repository.read_body(path)
+    if parse_history_name(name) is not None:
+        _parsed_history(content, path)
+        return
+    piece = layout.parse_piece(name)
+    try:
+        wanted = piece[1] - piece[0] if piece else cluster.segment_bytes
+        if piece is None:
+            parse_segment_name(name, cluster.segment_bytes)
+    except ValueError:
+        raise ObjectDamaged(path, "nothing of that name belongs there") from None
+    if len(content) != wanted:
+        raise ObjectDamaged(path, f"it holds {len(content)} bytes instead of {wanted}")
+
+
+def _parsed_history(content: bytes, path: str) -> None:
+    try:
+        parse_history(content.decode())
+    except ValueError as error:
+        raise ObjectDamaged(path, str(error)) from None
+
+
+def _drain(values: Iterator[object], on_bytes: Callable[[int], None] = lambda _: None) -> None:
+    for value in values:
+        if isinstance(value, bytes):
+            on_bytes(len(value))
+
+
+def _caught(path: str, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Damage]:
+    """Run a check of the object at `path`; a data key that is gone damages what needs it."""
+    try:
+        check(*args, **kwargs)
+    except (Corruption, Usage, Refused) as error:
+        yield _damage(error, path)
+
+
+def _damage(error: PitstopError, path: str) -> Damage:
+    if isinstance(error, ObjectDamaged):
+        return Damage(error.path, error.chunk, error.piece, error.message)
+    return Damage(error.path if isinstance(error, ObjectMissing) else path, None, None, error.message)

@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+"""Read a Pitstop repository without Pitstop: needs Python, `cryptography` and `zstandard`, the key file and the folder.
+
+    decrypt.py KEYFILE REPOSITORY cat OBJECT            write an object's content to standard output
+    decrypt.py KEYFILE REPOSITORY extract BACKUP DIR    write a backup's archives to DIR: base.tar, <oid>.tar, …
+
+OBJECT and BACKUP are paths in the repository, e.g. slips/7300000000000000001/backups/20261122T020000Z-base-7f3a[/manifest].
+Extract with `tar -xpf`, WAL with `cat`. The format is specified in envelope.md; everything is verified, or this ends with 4.
+"""
+
+import base64
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+CHUNK = 1024 * 1024 + 16
+
+
+class Damaged(Exception):
+    """An object is not what was written."""
+
+
+def read_key(path):
+    """Return the 32 bytes in a key file: one line of hexadecimal or base64, and comments."""
+    lines = [line.strip() for line in Path(path).read_text().splitlines()]
+    (text,) = [line for line in lines if line and not line.startswith("#")]
+    return bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
+
+
+def data_key(repository, key, key_id):
+    """Unwrap a data key: AES-256-GCM, nonce first, bound to the canonical JSON of the other fields."""
+    by = hashlib.sha256(b"pitstop key file v1\0" + key).hexdigest()[:16]
+    for path in sorted((repository / "keys" / key_id).glob("[0-9]*"), key=lambda p: int(p.name), reverse=True):
+        fields = json.loads(path.read_bytes())
+        if (fields["kind"], fields["by"]) == ("file", by):
+            bound = {name: fields[name] for name in ("format", "key", "kind", "by")}
+            wrapped = base64.b64decode(fields["wrapped"])
+            return AESGCM(key).decrypt(
+                wrapped[:12], wrapped[12:], json.dumps(bound, sort_keys=True, separators=(",", ":")).encode()
+            )
+    raise Damaged(f"keys/{key_id}: no wrapped form for the key file's key {by}")
+
+
+def unseal(repository, key, path):
+    """Yield the content of the object's envelope, chunk by verified chunk."""
+    with (repository / path).open("rb") as file:
+        header = file.read(64)
+        if header[:8] != b"PITSTOP\x01" or hashlib.sha256(header[:56]).digest()[:8] != header[56:]:
+            raise Damaged(f"{path}: header")
+        own = HKDF(SHA256(), 32, header[24:56], b"pitstop object v1").derive(
+            data_key(repository, key, header[8:24].hex())
+        )
+        number, sealed = 0, file.read(CHUNK)
+        while True:
+            following = file.read(CHUNK)
+            last = not following
+            if last and number and len(sealed) <= 16:
+                raise Damaged(f"{path}: chunk {number} is empty")
+            nonce = number.to_bytes(11, "big") + bytes([last])
+            try:
+                yield AESGCM(own).decrypt(nonce, sealed, header + path.encode())
+            except (InvalidTag, ValueError):
+                raise Damaged(f"{path}: chunk {number}") from None
+            if last:
+                return
+            number, sealed = number + 1, following
+
+
+def content(repository, key, path):
+    """Yield an object's pieces: each frame is codec, length of the piece, length of the frame, frame."""
+    held = b""
+    for chunk in unseal(repository, key, path):
+        held += chunk
+        while len(held) >= 9 and len(held) >= 9 + (lengths := struct.unpack(">BII", held[:9]))[2]:
+            codec, size, stored = lengths
+            frame, held = held[9 : 9 + stored], held[9 + stored :]
+            if codec == 1:
+                frame = zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+            elif codec == 2:
+                frame = zlib.decompress(frame, 31)
+            if len(frame) != size:
+                raise Damaged(f"{path}: a piece has {len(frame)} bytes instead of {size}")
+            yield frame
+    if held:
+        raise Damaged(f"{path}: ends within a frame")
+
+
+def extract(repository, key, backup, folder):
+    """Write each archive of a backup to a file, volumes in order, and compare the lengths with the manifest."""
+    manifest = json.loads(b"".join(content(repository, key, f"{backup}/manifest")))
+    folder.mkdir(parents=True, exist_ok=True)
+    for archive in manifest["archives"]:
+        target = folder / (archive["name"] + (".tar" if archive["index_sha256"] else ""))
+        with target.open("xb") as file:
+            for number, (size, *_) in enumerate(archive["volumes"]):
+                path = f"{backup}/{archive['name']}/{number:06d}"
+                if sum(file.write(piece) for piece in content(repository, key, path)) != size:
+                    raise Damaged(f"{path}: is not of {size} bytes")
+        where = archive["location"] or "the data directory"
+        print(f"{target}  {archive['bytes_read']} bytes, of {where}", file=sys.stderr)
+
+
+def main(arguments):
+    """Run one command; 0 done, 2 wrong usage, 4 damage found."""
+    if len(arguments) < 4 or (arguments[2], len(arguments)) not in {("cat", 4), ("extract", 5)}:
+        print(__doc__, file=sys.stderr)
+        return 2
+    key, repository = read_key(arguments[0]), Path(arguments[1])
+    try:
+        if arguments[2] == "cat":
+            for piece in content(repository, key, arguments[3]):
+                sys.stdout.buffer.write(piece)
+        else:
+            extract(repository, key, arguments[3].rstrip("/"), Path(arguments[4]))
+    except (Damaged, InvalidTag, zstandard.ZstdError, zlib.error) as error:
+        print(f"Damaged: {error or 'a wrapped data key'}", file=sys.stderr)
+        return 4
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
