@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from bot import desk
+from bot.errors import PitstopError
+from bot.ledger import requests
+from bot.model.plans import Plan
+from bot.model.requests import Request
 from jobs.context import JobContext
 from jobs.plan.make import make_plan
 from jobs.plan.window import measured_window
@@ -13,4 +18,34 @@ __all__ = ["make_plan", "measured_window", "run"]
 
 def run(context: JobContext) -> dict[str, Any]:
     """Plan the run's request: PLANNING → PROPOSED or REFUSED. Answers {"proposed": bool, "steps_hash" or "error"}."""
-    raise NotImplementedError
+    assert context.run.request is not None
+    with context.ledger.read() as tx:
+        request = requests.get(tx, context.run.request)
+    context.phase("Planning")
+    try:
+        plan = _plan(context, request)
+    except PitstopError as error:
+        context.check_cancelled()
+        desk.refuse(context.ledger, request.id, error.as_json(), context.now())
+        return {"proposed": False, "error": error.as_json()}
+    context.check_cancelled()
+    desk.propose(context.ledger, request.id, plan, context.now())
+    return {"proposed": True, "steps_hash": plan.steps_hash}
+
+
+def _plan(context: JobContext, request: Request) -> Plan:
+    def note(text: str) -> None:
+        context.check_cancelled()
+        context.note(text)
+
+    return make_plan(
+        context.config,
+        context.ledger,
+        cluster=request.cluster,
+        target=request.target,
+        target_text=request.target_text,
+        destination=request.destination,
+        name=request.id,
+        now=context.now(),
+        on_note=note,
+    )

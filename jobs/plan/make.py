@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from bot.config import Config
+from bot.errors import Corruption
 from bot.ledger.database import Ledger
 from bot.model.ids import ClusterName
-from bot.model.plans import Plan
+from bot.model.plans import ChainLink, Destination, Facts, Plan, Steps
 from bot.model.targets import Target
+from bot.postgres.binaries import Binaries, find
+from bot.postgres.resolve import Resolution, resolve
+from bot.postgres.wal_reader import WalReader
+from bot.repository.manifest import Manifest
+from jobs.plan.coverage import cover
+from jobs.plan.estimate import estimate
+from jobs.plan.fit import host_warnings, require_safe_replay
+from jobs.plan.holdings import Holdings, open_holdings
+from jobs.plan.place import destination as place_for
+from jobs.plan.place import disk_needed, require_disk
 
 
 def make_plan(
@@ -33,7 +46,95 @@ def make_plan(
 
     Raises:
         Unreachable: the target cannot be had; `nearest` says which times can.
-        Usage, Refused: the directory is not empty, the port is in use, binaries are missing, the disk is too small.
-        Unavailable: repository or spool cannot be read.
+        Usage, Refused: the directory is not empty or not allowed, the port is in use, the disk is too small.
+        Unavailable: repository or spool cannot be read, or binaries are missing.
+        Corruption: the WAL or the backup's manifest is damaged.
     """
-    raise NotImplementedError
+    going_to = place_for(config, destination, name)
+    on_note("Looking at the repository")
+    holdings = open_holdings(config, ledger, cluster)
+    resolution, binaries = _resolve(config, holdings, target, now, on_note)
+    on_note("Checking this host")
+    manifest = _manifest(holdings, resolution)
+    steps = _steps(config, holdings, resolution, manifest, going_to)
+    facts = _facts(ledger, holdings, resolution, manifest, binaries, going_to, target_text)
+    return Plan(steps, facts)
+
+
+def _resolve(
+    config: Config, holdings: Holdings, target: Target, now: datetime, on_note: Callable[[str], None]
+) -> tuple[Resolution, Binaries]:
+    coverage = cover(
+        config.cluster(holdings.cluster), holdings, on_wait=lambda: on_note("Waiting for the newest WAL to arrive")
+    )
+    line = holdings.line(coverage.ranges)
+    versions = [backup.server_version for backup in holdings.backups]
+    binaries = find(max(versions) // 10000 if versions else None, extra=config.postgres.bin_directories)
+    on_note("Reading the WAL")
+    with tempfile.TemporaryDirectory(prefix="pitstop-plan-") as scratch:
+        reader = WalReader(binaries, holdings.source, line, Path(scratch), ranges=coverage.ranges)
+        resolution = resolve(
+            target, candidates=holdings.backups, wal=reader, now=now, complete_until=coverage.complete_until
+        )
+        require_safe_replay(reader, resolution.backup.start_lsn, resolution.target.lsn)
+    return resolution, binaries
+
+
+def _manifest(holdings: Holdings, resolution: Resolution) -> Manifest:
+    """Read the manifest of the chosen backup; it must be the one its summary speaks of."""
+    summary = resolution.backup
+    manifest = holdings.places[summary.id].manifest(summary.id)
+    if manifest.sha256 != summary.manifest_sha256:
+        raise Corruption(
+            f"The manifest of {summary.id} is not the one its summary was made for.",
+            hint=f"Is the repository sound? `pitstop list {holdings.cluster}` shows other backups.",
+            code="manifest-differs",
+        )
+    return manifest
+
+
+def _steps(
+    config: Config, holdings: Holdings, resolution: Resolution, manifest: Manifest, going_to: Destination
+) -> Steps:
+    cluster = config.cluster(holdings.cluster)
+    return Steps(
+        verb="pitr",
+        cluster=holdings.cluster,
+        system_id=holdings.system_id,
+        repository=holdings.places[manifest.id].repository.name,
+        chain=(ChainLink(manifest.id, manifest.sha256),),
+        target=resolution.target,
+        destination=going_to,
+        overwrites=(),
+        checks=cluster.sql_checks,
+        policy_version=cluster.policy.version,
+        lifetime_s=int(config.restore.lifetime.total_seconds()),
+    )
+
+
+def _facts(
+    ledger: Ledger | None,
+    holdings: Holdings,
+    resolution: Resolution,
+    manifest: Manifest,
+    binaries: Binaries,
+    going_to: Destination,
+    target_text: str,
+) -> Facts:
+    wal_bytes = resolution.target.lsn - resolution.backup.start_lsn
+    needed = disk_needed(manifest.bytes_read, wal_bytes)
+    guess = estimate(ledger, holdings.cluster, manifest.bytes_read + wal_bytes)
+    warnings = host_warnings(manifest.body.get("server_facts", {}), binaries)
+    return Facts(
+        server_version=binaries.version_num,
+        backup_bytes=manifest.bytes_read,
+        bytes_to_fetch=manifest.bytes_stored,
+        wal_bytes=wal_bytes,
+        disk_needed=needed,
+        disk_free=require_disk(Path(going_to.directory), needed),
+        wal_complete=True,
+        estimate_s=guess.seconds,
+        basis=guess.basis,
+        target_text=target_text,
+        warnings=(*resolution.notes, *warnings, *holdings.away),
+    )

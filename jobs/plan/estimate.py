@@ -1,0 +1,39 @@
+"""How long will it take? Judged by the last recoveries of the same cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.ledger import runs
+from bot.ledger.database import Ledger
+from bot.model.ids import ClusterName
+from bot.model.runs import Job, Run, RunState
+
+_FLOOR_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds (None: no history) and the sentence that says where they come from."""
+
+    seconds: float | None
+    basis: str
+
+
+def estimate(ledger: Ledger | None, cluster: ClusterName, work_bytes: int) -> Estimate:
+    """Return how long restoring `work_bytes` (files and WAL) takes at the pace of the latest recovery."""
+    for run in _past(ledger, cluster):
+        result = run.result or {}
+        seconds, done = float(result.get("seconds", 0)), int(result.get("bytes", 0)) + int(result.get("wal_bytes", 0))
+        if seconds > 0 and done > 0 and run.finished_at is not None:
+            pace = max(seconds - _FLOOR_S, 0.1) / done
+            basis = f"judging by the recovery of {run.finished_at:%Y-%m-%d}, {done // 1_000_000} MB in {seconds:.0f} s"
+            return Estimate(_FLOOR_S + pace * work_bytes, basis)
+    return Estimate(None, "no recovery of this cluster was timed yet")
+
+
+def _past(ledger: Ledger | None, cluster: ClusterName) -> list[Run]:
+    if ledger is None:
+        return []
+    with ledger.read() as tx:
+        return runs.recent(tx, cluster=cluster, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=5)

@@ -1,0 +1,133 @@
+"""What is kept of a cluster: its repositories, backups and WAL, opened for reading and put on one line of descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.config import Config
+from bot.errors import PitstopError, Unavailable, Usage
+from bot.ledger import wal_status
+from bot.ledger.database import Ledger
+from bot.ledger.wal_status import WalStatus
+from bot.model.backups import BackupSummary
+from bot.model.ids import BackupId, ClusterName, SystemId
+from bot.model.timelines import Lineage, lineage
+from bot.model.wal import WalRange, parse_history
+from bot.model.window import live_timeline
+from bot.repository.cluster import ClusterRepository
+from jobs.repositories import newest_system, open_for_reading
+from jobs.wal.source import WalSource
+from jobs.wal.spool import Spool, spool_of
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """One cluster (name and system identifier) as its repositories and spool hold it.
+
+    `repositories` are in order of preference; `away` says in sentences which could not be read; `spool` is None where this
+    host has none of this cluster.
+    """
+
+    cluster: ClusterName
+    system_id: SystemId
+    repositories: tuple[ClusterRepository, ...]
+    backups: tuple[BackupSummary, ...]
+    places: dict[BackupId, ClusterRepository]
+    source: WalSource
+    spool: Spool | None
+    statuses: tuple[WalStatus, ...]
+    away: tuple[str, ...]
+
+    @property
+    def segment_bytes(self) -> int:
+        """The cluster's WAL segment size."""
+        return self.repositories[0].segment_bytes
+
+    def line(self, ranges: list[WalRange]) -> Lineage:
+        """Return the line of descent to the timeline the cluster lives on: the one last streamed, or the newest known."""
+        histories = {timeline: parse_history(data.decode()) for timeline, data in self.source.histories().items()}
+        streamed = max(self.statuses, key=lambda status: status.at, default=None)
+        known = {piece.timeline for piece in ranges}
+        if streamed is not None and streamed.timeline in known:
+            return lineage(streamed.timeline, histories)
+        return lineage(live_timeline(self.backups, ranges, histories), histories)
+
+
+def open_holdings(config: Config, ledger: Ledger | None, cluster: ClusterName) -> Holdings:
+    """Open whatever can be read of `cluster`; one repository that answers is enough.
+
+    Raises:
+        Usage: no repository holds anything of it, or a key is wrong.
+        Unavailable: none can be reached.
+    """
+    systems, problems = _systems(config, cluster)
+    if not systems:
+        raise next((p for p in problems if isinstance(p, Unavailable)), problems[0])
+    statuses = _statuses(ledger, cluster)
+    system_id = _live_system(systems, statuses)
+    opened = [
+        open_for_reading(config, name, cluster, system_id) for name, system in systems.items() if system == system_id
+    ]
+    backups: dict[BackupId, tuple[BackupSummary, ClusterRepository]] = {}
+    for repository in opened:
+        for backup in repository.backups():
+            known = backups.get(backup.id)
+            if known is None or (known[0].damaged and not backup.damaged):
+                backups[backup.id] = backup, repository
+    spool = _spool(config, cluster, system_id)
+    return Holdings(
+        cluster,
+        system_id,
+        tuple(opened),
+        tuple(backup for backup, _ in backups.values()),
+        {name: repository for name, (_, repository) in backups.items()},
+        WalSource(spool, [repository.wal for repository in opened], opened[0].segment_bytes),
+        spool,
+        tuple(status for status in statuses if status.system_id == system_id),
+        tuple(problem.message for problem in problems),
+    )
+
+
+def _systems(config: Config, cluster: ClusterName) -> tuple[dict[str, SystemId], list[PitstopError]]:
+    """Ask each repository whose history it holds; those that cannot say are problems."""
+    systems: dict[str, SystemId] = {}
+    problems: list[PitstopError] = []
+    for name in config.cluster_repositories(cluster):
+        try:
+            systems[name] = newest_system(config, name, cluster)
+        except (Unavailable, Usage) as error:
+            problems.append(error)
+    return systems, problems
+
+
+def _live_system(systems: dict[str, SystemId], statuses: list[WalStatus]) -> SystemId:
+    """Return the system identifier that is streamed now, if a repository holds it, else the first repository's."""
+    held = list(systems.values())
+    streamed = max(statuses, key=lambda status: status.at, default=None)
+    return streamed.system_id if streamed is not None and streamed.system_id in held else held[0]
+
+
+def _statuses(ledger: Ledger | None, cluster: ClusterName) -> list[WalStatus]:
+    if ledger is None:
+        return []
+    with ledger.read() as tx:
+        return wal_status.list(tx, cluster)
+
+
+def _spool(config: Config, cluster: ClusterName, system_id: SystemId) -> Spool | None:
+    """Return this host's spool of the cluster, if there is one and it is of the same system."""
+    spool = spool_of(config.spool, cluster)
+    identity = spool.identity() if spool.directory.exists() else None
+    return spool if identity is not None and identity.system_id == system_id else None
+
+
+def said_complete(holdings: Holdings, ranges: list[WalRange]) -> datetime | None:
+    """Return up to when the receiver said that all WAL is durable, if what it spoke of is here; None when it never did."""
+    times = [
+        datetime.fromisoformat(status.window[-1]["to"])
+        for status in holdings.statuses
+        if status.window
+        and any(piece.timeline == status.timeline and piece.covers(status.durable_lsn) for piece in ranges)
+    ]
+    return max(times, default=None)
