@@ -2,24 +2,167 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
+from pathlib import Path
 
-from bot.config import ClusterConfig
+import psycopg
 
-Level = Literal["ok", "warn", "fail"]
+from bot.config import ClusterConfig, Config
+from bot.errors import PitstopError
+from bot.host.files import same_filesystem
+from bot.postgres.connect import Connection, connect, dsn_field, is_local, server_place
+from bot.postgres.findings import Finding, Level
+from bot.postgres.hba_rules import HbaRule, check_hba
+from bot.postgres.replication import ReplicationConnection
+from bot.postgres.right_rules import Rights, check_rights
+from bot.postgres.setting_rules import Settings, check_settings
+
+__all__ = ["Finding", "Level", "check_cluster", "check_disks", "check_server"]
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One checked point: `sentence` for people, `fix` the line that puts it right (empty when ok)."""
-
-    level: Level
-    code: str
-    sentence: str
-    fix: str = ""
+def check_cluster(config: Config, name: str) -> list[Finding]:
+    """Check one cluster of the configuration: its server, and the disks around it."""
+    return [*check_server(config.cluster(name)), *check_disks(config, name)]
 
 
 def check_server(cluster: ClusterConfig) -> list[Finding]:
     """Check settings, rights and pg_hba of one cluster. Never raises for what it finds: an unreachable server is a finding."""
-    raise NotImplementedError
+    return [*_transport(cluster), *_streaming(cluster), *_observing(cluster)]
+
+
+def check_disks(config: Config, name: str) -> list[Finding]:
+    """Check that the disk that takes the database with it does not take its backups too. Reads the server's data directory."""
+    cluster = config.cluster(name)
+    data = cluster.data_directory or _data_directory(cluster)
+    if data is None or not data.exists():
+        return []
+    places = {"spool": config.spool}
+    for repository, settings in config.cluster_repositories(name).items():
+        if settings.url.startswith("file://"):
+            places[f"repository {repository}"] = Path(settings.url.removeprefix("file://"))
+    return [_disk(what, path, data, accepted=cluster.shared_disk) for what, path in places.items()]
+
+
+def _disk(what: str, path: Path, data: Path, *, accepted: bool) -> Finding:
+    if not same_filesystem(path, data):
+        return Finding("ok", "own-disk", f"The {what} is not on the database's disk.")
+    if accepted:
+        return Finding("warn", "shared-disk", f"The {what} shares the database's disk, as the configuration accepts.")
+    return Finding(
+        "fail",
+        "shared-disk",
+        f"The {what} ({path}) is on the same disk as the database ({data}): one loss takes both.",
+        f"Move the {what} to another disk, or accept it with shared_disk = true.",
+    )
+
+
+def _transport(cluster: ClusterConfig) -> Iterator[Finding]:
+    for what, dsn in {"stream": cluster.stream, "observe": cluster.observe}.items():
+        try:
+            local, mode = is_local(dsn), dsn_field(dsn, "sslmode")
+        except PitstopError as error:
+            yield _finding(error)
+            continue
+        if local or mode == "verify-full":
+            yield Finding("ok", "transport", f"The {what} connection is local or verified by TLS.")
+            continue
+        level: Level = "warn" if cluster.insecure_transport else "fail"
+        yield Finding(
+            level,
+            "transport",
+            f"The {what} connection to {server_place(dsn)} leaves this host with sslmode={mode or 'prefer'}.",
+            "Add sslmode=verify-full and sslrootcert to the DSN, or accept it with insecure_transport = true.",
+        )
+
+
+def _streaming(cluster: ClusterConfig) -> Iterator[Finding]:
+    try:
+        with ReplicationConnection.open(cluster.stream) as conn:
+            system_id, timeline, _ = conn.identify()
+    except PitstopError as error:
+        yield _finding(error)
+        return
+    yield Finding("ok", "streaming", f"Streaming works: system {system_id}, timeline {timeline}.")
+    try:
+        connect(cluster.stream).close()
+    except PitstopError as error:
+        yield _finding(error)
+
+
+def _observing(cluster: ClusterConfig) -> Iterator[Finding]:
+    try:
+        with connect(cluster.observe) as conn:
+            yield from check_settings(_settings(conn))
+            yield from check_rights(_rights(conn))
+            yield from check_hba(_hba(conn))
+    except PitstopError as error:
+        yield _finding(error)
+    except psycopg.Error as error:
+        yield Finding("fail", "observe", f"Reading the settings failed: {error}.", "Does the server's log say more?")
+
+
+def _settings(conn: Connection) -> Settings:
+    values = {str(name): str(value) for name, value in conn.execute("SELECT name, setting FROM pg_settings").fetchall()}
+    [(in_recovery, senders, slots, ours)] = conn.execute(
+        "SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_replication),"
+        " (SELECT count(*) FROM pg_replication_slots),"
+        r" (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'pitstop\_%')"
+    ).fetchall()
+    return Settings(values, in_recovery, senders, slots, ours)
+
+
+def _rights(conn: Connection) -> Rights:
+    major = conn.info.server_version // 10000
+    [(role, superuser, bypass_rls)] = conn.execute(
+        "SELECT rolname, rolsuper, rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    ).fetchall()
+    functions = conn.execute(
+        "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
+        " WHERE nspname = 'pg_catalog' AND has_function_privilege(p.oid, 'EXECUTE') AND proname IN"
+        " ('pg_create_restore_point', 'pg_switch_wal', 'pg_read_file', 'pg_hba_file_rules', 'pg_ident_file_mappings')"
+    ).fetchall()
+    member_of = conn.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND pg_has_role(oid, 'USAGE')"
+    ).fetchall()
+    closed = conn.execute(
+        "SELECT datname FROM pg_database WHERE datallowconn AND NOT has_database_privilege(oid, 'CONNECT') ORDER BY 1"
+    ).fetchall()
+    return Rights(
+        role=role,
+        major=major,
+        superuser=superuser,
+        bypass_rls=bypass_rls,
+        functions=frozenset(name for (name,) in functions),
+        member_of=frozenset(name for (name,) in member_of),
+        closed_databases=tuple(name for (name,) in closed),
+    )
+
+
+def _hba(conn: Connection) -> list[HbaRule]:
+    """Return the rules, or none where the role may not read them (the rights check says so)."""
+    try:
+        rows = conn.execute(
+            "SELECT line_number, type, database, user_name, address, netmask, auth_method, error FROM pg_hba_file_rules"
+        ).fetchall()
+    except psycopg.errors.InsufficientPrivilege:
+        return []
+    return [
+        HbaRule(line, kind or "", tuple(databases or ()), tuple(users or ()), address, netmask, method or "", error)
+        for line, kind, databases, users, address, netmask, method, error in rows
+    ]
+
+
+def _data_directory(cluster: ClusterConfig) -> Path | None:
+    """Return where a local server keeps its data, or None when that is not known here."""
+    try:
+        if not is_local(cluster.observe):
+            return None
+        with connect(cluster.observe) as conn:
+            row = conn.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'").fetchone()
+    except PitstopError:
+        return None  # the server's own findings say that it cannot be reached
+    return Path(row[0]) if row else None
+
+
+def _finding(error: PitstopError) -> Finding:
+    return Finding("fail", error.reason_code, error.message, error.hint)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import psycopg
+
+from bot.errors import Failed, Unavailable, Usage
 from bot.model.wal import Lsn
+from bot.postgres.connect import Connection, connect, quote_ident, server_place
+
+_LONGEST_BYTES = 63
 
 
 def create_restore_point(observe_dsn: str, name: str) -> Lsn:
@@ -10,6 +16,40 @@ def create_restore_point(observe_dsn: str, name: str) -> Lsn:
 
     Raises:
         Usage: the name is empty or longer than 63 bytes, or the role may not (the hint has the GRANT).
-        Unavailable: the server is away, or is a standby.
+        Unavailable: the server is away.
+        Failed: it is a standby, or its wal_level is minimal.
     """
-    raise NotImplementedError
+    if not name.strip() or "\0" in name or len(name.encode()) > _LONGEST_BYTES:
+        raise Usage(
+            "A restore point needs a name of 1 to 63 bytes.",
+            hint="Try: pitstop mark slips before-migration-42",
+            code="bad-mark",
+        )
+    with connect(observe_dsn, application_name="pitstop mark") as conn:
+        return _create(conn, name, server_place(observe_dsn))
+
+
+def _create(conn: Connection, name: str, place: str) -> Lsn:
+    try:
+        row = conn.execute("SELECT pg_create_restore_point(%s)::text", [name]).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        role = quote_ident(conn.info.user)
+        raise Usage(
+            f"The role {conn.info.user} may not create restore points.",
+            hint=f"As superuser: GRANT EXECUTE ON FUNCTION pg_create_restore_point(text) TO {role};",
+            code="right-pg-create-restore-point",
+        ) from None
+    except psycopg.errors.ObjectNotInPrerequisiteState as error:
+        raise Failed(
+            f"PostgreSQL at {place} wrote no restore point: {error.diag.message_primary}.",
+            hint="Is it a standby, or its wal_level minimal? Name the primary in observe_dsn.",
+            code="no-restore-point",
+        ) from None
+    except psycopg.OperationalError as error:
+        raise Unavailable(
+            f"PostgreSQL at {place} went away: {' '.join(str(error).split())}.",
+            hint="Was it stopped?",
+            code="server-gone",
+        ) from None
+    assert row is not None
+    return Lsn.parse(row[0])
