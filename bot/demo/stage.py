@@ -22,8 +22,9 @@ from bot.host import processes
 from bot.host.accounts import Account, server_account
 from bot.host.processes import ProcessIdentity
 from bot.ledger import Ledger
-from bot.postgres.binaries import find, runnable_by
+from bot.postgres.binaries import find
 from bot.postgres.plain import PlainServer, initdb
+from bot.postgres.readable import runnable_by
 from bot.repository.keys.file import create_key_file
 from bot.sandbox.driver import Driver
 from bot.sandbox.server import Sandbox

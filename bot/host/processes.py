@@ -84,6 +84,16 @@ def wait_gone(process: ProcessIdentity, timeout_s: float) -> bool:
         return bool(poller.poll(timeout_s * 1000))
 
 
+def working_in(folder: Path) -> list[int]:
+    """Return the pids whose working directory is `folder`, in whatever namespace; those we may not look at are left out."""
+    try:
+        wanted = folder.stat()
+    except FileNotFoundError:
+        return []
+    processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    return [int(entry.name) for entry in processes if _is_in(entry / "cwd", wanted)]
+
+
 def spawn(
     argv: Sequence[str],
     *,
@@ -128,6 +138,14 @@ def spawn(
     started = identity(process.pid)
     threading.Thread(target=process.wait, name=f"reap-{process.pid}", daemon=True).start()
     return started
+
+
+def _is_in(link: Path, wanted: os.stat_result) -> bool:
+    try:
+        here = link.stat()
+    except OSError:
+        return False
+    return (here.st_dev, here.st_ino) == (wanted.st_dev, wanted.st_ino)
 
 
 @contextlib.contextmanager

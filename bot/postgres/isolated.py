@@ -12,6 +12,7 @@ import os
 import re
 import signal as signals
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ from bot.postgres.isolated_settings import (
 from bot.postgres.plain import server_environment, wait_for_postmaster
 from bot.postgres.readable import runnable_by
 
+_ORPHANS_END_S = 10
 _ANY_STATUS = {"starting", "ready", "standby", "stopping"}
 _SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3", "/bin/python3")
 _PROGRAMS = Path("/opt/pitstop-postgresql")
@@ -184,6 +186,8 @@ class IsolatedServer:
         self.identity = self.identity if self.running else running_postmaster(self.folder.data)
         if self.running:
             raise Conflict(f"The server in {self.folder.path} runs already.", code="running")
+        self._await_orphans()
+        (self.folder.data / "postmaster.pid").unlink(missing_ok=True)
         relink_stand_ins(self.folder, self.spec.stand_ins)
         self._make_stand_ins()
         self._write_configuration()
@@ -258,6 +262,21 @@ class IsolatedServer:
         )
         settings["cluster_name"] = f"pitstop {self.folder.path.name}"[:60]
         return {**settings, **(recovery_settings(self.recovery) if self.recovery else {})}
+
+    def _await_orphans(self) -> None:
+        """Wait until no process of a postmaster that was killed works on the data any more.
+
+        PostgreSQL's own check, an attached shared memory segment, does not see from one room into another.
+        """
+        deadline = time.monotonic() + _ORPHANS_END_S
+        while left := processes.working_in(self.folder.data):
+            if time.monotonic() > deadline:
+                raise Conflict(
+                    f"Process {left[0]} still works in {self.folder.data}, although its server ended.",
+                    hint=f"What is it? ps -fp {left[0]}",
+                    code="orphans",
+                )
+            time.sleep(0.05)
 
     def _change(self, spec: Spec) -> None:
         self.folder.update(spec=asdict(spec))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from psycopg.conninfo import make_conninfo
+
 from bot.errors import Failed
 from bot.host import processes
 from bot.host.accounts import Account
@@ -87,7 +89,7 @@ class PlainServer:
 
     def dsn(self, dbname: str = "postgres", user: str = "postgres") -> str:
         """Return the libpq string that reaches `dbname` over the socket."""
-        return f"host={self.socket_dir} port={self.port} user={user} dbname={_quote(dbname)}"
+        return make_conninfo(host=str(self.socket_dir), port=self.port, user=user, dbname=dbname)
 
     @property
     def running(self) -> bool:
@@ -184,8 +186,3 @@ def _as(account: Account) -> dict[str, object]:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing."
-
-
-def _quote(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
