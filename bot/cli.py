@@ -30,18 +30,23 @@ for group in (demo, bot, check, status, backups, pitr, requests, servers, mark, 
     group.add_to(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def globally(
     config: Annotated[
         Path | None,
         typer.Option("--config", help="The configuration file (default: pitstop.toml, /etc/pitstop/pitstop.toml)."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Keeps PostgreSQL recoverable: backups, WAL, and restores that a second person approves."""
-    if version:
-        print(__version__)
-        raise typer.Exit
     config_path.set(config)
 
 
