@@ -1,4 +1,4 @@
-"""Hold the documents to the tree: links lead somewhere, the state table is the code's, the lock file has no address.
+"""Hold the documents to the tree: links lead somewhere, the state machine drawn is the code's, the lock file has no address.
 
 Run by `./dev check` as `python -m tests.check_docs`; exits 1 with one line for each problem.
 """
@@ -10,7 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from bot.model.requests import TRANSITIONS, Arrow, State
+
 ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURE = ROOT / "docs/architecture.md"
+_BEGIN, _END = "<!-- transitions:begin -->\n", "<!-- transitions:end -->"
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -30,32 +34,60 @@ def addresses_in_locks() -> Iterator[str]:
             yield f"{lock.name}: holds an address"
 
 
-def stale_transitions() -> Iterator[str]:
-    """Yield a problem when the architecture page's arrows are not those of the code."""
-    from bot.model.requests import transitions_table
+def transitions_table() -> str:
+    """Return the arrows of the state machine as a Markdown table, one row a letter. Pure."""
+    letters = dict.fromkeys(arrow.letter for arrow in TRANSITIONS)
+    rows = [_table_row([arrow for arrow in TRANSITIONS if arrow.letter == letter]) for letter in letters]
+    return "\n".join(["| arrow | from | to | verb | meaning |", "|---|---|---|---|---|", *rows])
 
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    begin, end = "<!-- transitions:begin -->\n", "<!-- transitions:end -->"
-    if page.partition(begin)[2].partition(end)[0].strip() != transitions_table().strip():
+
+def _table_row(arrows: list[Arrow]) -> str:
+    sources = ", ".join(arrow.source.name if arrow.source else "(nothing)" for arrow in arrows)
+    targets = ", ".join(dict.fromkeys(arrow.target.name for arrow in arrows))
+    resumes = "the state it left: " if arrows[0].verb == "resume" else ""
+    first = arrows[0]
+    sources = first.source.name if resumes and first.source else sources
+    return f"| {first.letter} | {sources} | {resumes}{targets} | `{first.verb}` | {first.meaning} |"
+
+
+def stale_transitions() -> Iterator[str]:
+    """Yield a problem when the architecture page's table of arrows is not that of the code."""
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    if page.partition(_BEGIN)[2].partition(_END)[0].strip() != transitions_table():
         yield "docs/architecture.md: the table of arrows is not TRANSITIONS; run `python -m tests.check_docs --write`"
+
+
+def stale_diagram() -> Iterator[str]:
+    """Yield a problem for each state whose letters in the architecture page's diagram are not those of its arrows.
+
+    The diagram's first line is the way to success (`PLANNING ─b▶ PROPOSED`); the letters of a state's other arrows stand below it.
+    """
+    page = ARCHITECTURE.read_text(encoding="utf-8")
+    spine, _, below, *_ = page.partition("## A request, state by state\n\n```\n")[2].splitlines()
+    for found in re.finditer(r"([A-Z]+)(?: ─([a-z])▶)?", spine):
+        drawn = {*(found[2] or ""), *below[found.start(1) : found.end(1)].split()}
+        if drawn != _letters_out_of(State[found[1]]):
+            yield f"docs/architecture.md: the arrows drawn out of {found[1]} are not those of TRANSITIONS"
+    if missing := {state.name for state in State} - set(re.findall(r"[A-Z]{4,}", page)):
+        yield f"docs/architecture.md: the diagram lacks {', '.join(sorted(missing))}"
+
+
+def _letters_out_of(state: State) -> set[str]:
+    return {arrow.letter for arrow in TRANSITIONS if arrow.source is state}
 
 
 def write_transitions() -> None:
     """Put the code's table of arrows into the architecture page."""
-    from bot.model.requests import transitions_table
-
-    path = ROOT / "docs/architecture.md"
-    page = path.read_text(encoding="utf-8")
-    begin, end = "<!-- transitions:begin -->\n", "<!-- transitions:end -->"
-    head, _, rest = page.partition(begin)
-    path.write_text(head + begin + transitions_table().strip() + "\n" + end + rest.partition(end)[2], encoding="utf-8")
+    head, _, rest = ARCHITECTURE.read_text(encoding="utf-8").partition(_BEGIN)
+    tail = rest.partition(_END)[2]
+    ARCHITECTURE.write_text(f"{head}{_BEGIN}{transitions_table()}\n{_END}{tail}", encoding="utf-8")
 
 
 def problems() -> list[str]:
     """Return everything that is wrong, one sentence each."""
     documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found = [problem for document in documents for problem in broken_links(document)]
-    return [*found, *addresses_in_locks(), *stale_transitions()]
+    return [*found, *addresses_in_locks(), *stale_transitions(), *stale_diagram()]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 
@@ -29,11 +30,11 @@ def read(data: bytes, step: int = 1 << 20) -> list[Member]:
     return found
 
 
-@given(members=entries, format=st.sampled_from(FORMATS), step=st.integers(1, 3000))
-def test_agrees_with_tarfile(members: dict[str, bytes | None], format: int, step: int) -> None:
+@given(members=entries, dialect=st.sampled_from(FORMATS), step=st.integers(1, 3000))
+def test_agrees_with_tarfile(members: dict[str, bytes | None], dialect: int, step: int) -> None:
     """Names, kinds, sizes and positions are tarfile's for ustar, GNU and pax archives, whatever the parts."""
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format) as tar:
+    with tarfile.open(fileobj=out, mode="w", format=dialect) as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name if content is not None else f"{name}/")
             info.type = tarfile.REGTYPE if content is not None else tarfile.DIRTYPE
@@ -93,10 +94,8 @@ def test_a_damaged_header_is_refused() -> None:
 @given(data=st.binary(max_size=2000))
 def test_anything_else_is_an_error_and_nothing_worse(data: bytes) -> None:
     """Arbitrary bytes are read as a tar or refused with TarError, never otherwise."""
-    try:
+    with contextlib.suppress(TarError):
         read(data, 300)
-    except TarError:
-        pass
 
 
 def test_index_lines_come_back() -> None:
@@ -104,6 +103,6 @@ def test_index_lines_come_back() -> None:
     strange = Member('caf\udce9/\n"x', "file", 512, 10, 0o600, 1, 2, 3)
     lines = b"".join(map(index.line, [strange, Member("b", "dir", 1536, 0, 0o700, 0, 0, 0)]))
     blocks = [lines[i : i + 7] for i in range(0, len(lines), 7)]
-    assert list(index.members(blocks, "x"))[0] == strange
+    assert next(iter(index.members(blocks, "x"))) == strange
     with pytest.raises(ObjectDamaged, match="overlap"):
         list(index.members([index.line(strange) * 2], "x"))
