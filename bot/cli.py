@@ -57,6 +57,7 @@ def run(arguments: Sequence[str]) -> int:
     what nobody expected leaves its trace in a file rather than on the screen.
     """
     as_json = "--json" in arguments
+    _log_to_stderr()
     try:
         code = app(args=config_first(arguments) or ["--help"], prog_name="pitstop", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -74,6 +75,18 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the command line
         return _tell(_unexpected(error), 1, as_json=as_json)
+
+
+def _log_to_stderr() -> None:
+    """Keep stdout for the answer, whatever a command imports and whoever logs there.
+
+    A person follows phases and reads the answer; the log's own lines begin with warnings. Bot and jobs log from INFO on.
+    """
+    import logging
+
+    from bot.log import to_stderr
+
+    to_stderr(level=logging.WARNING)
 
 
 def config_first(arguments: Sequence[str]) -> list[str]:
