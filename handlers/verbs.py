@@ -230,7 +230,7 @@ def card_shows(wiring: Wiring, doer: Doer, subject: str) -> None:
     """
     with wiring.ledger.read() as tx:
         card = cards.shown_at(tx, doer.channel, doer.ts)
-    if card is None or card.subject_kind != "request" or card.subject != subject:
+    if card is None or card.subject_kind not in {"request", "server"} or card.subject != subject:
         error = Refused(
             "This button is not on a card of that request.", hint="Look for its current card.", code="foreign-card"
         )
