@@ -32,14 +32,15 @@ def add_to(app: typer.Typer) -> None:
 
 def check(as_json: AsJson = False) -> int:
     """Check configuration, PostgreSQL, repositories, keys, Slack and rights; exit 1 if anything fails."""
+    from bot.commands.effective import effective
     from bot.commands.surroundings import read_config
 
     config, path = read_config()
     points = list(all_points(config))
-    document = {
+    document: dict[str, Any] = {
         "ok": not any(point.level == "fail" for point in points),
         "points": [point._asdict() for point in points],
-        "configuration": {"path": str(path), "effective": _without_secrets(config.model_dump(mode="json"))},
+        "configuration": {"path": str(path), "effective": effective(config)},
     }
     show(document, lambda: _say(points, str(path), document["configuration"]), as_json=as_json)
     return 0 if document["ok"] else 1
@@ -54,17 +55,6 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return the configuration without the passwords that connection strings may hold."""
-    from bot.log import redact
-
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    return redact(value) if isinstance(value, str) else value
 
 
 def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:
@@ -150,7 +140,8 @@ def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point
 def _slack(config: Config) -> Iterator[Point]:
     slack, about = config.slack, "slack"
     if slack is None:
-        yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", "[slack] …")
+        fix = '[slack] channels = { results = "#db-backups", alerts = "#db-alerts", approvals = "#db-approvals" }'
+        yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", fix)
         return
     if not slack.bot_token:
         yield Point(about, "warn", "no-token", "There is no bot token.", "Set SLACK_BOT_TOKEN or slack.bot_token_file.")
@@ -182,12 +173,16 @@ def _ask_slack(config: Config, slack: SlackConfig, token: str) -> Iterator[Point
         yield Point("slack", finding.level, finding.code, finding.sentence, finding.fix)
 
 
-def _say(points: list[Point], path: str, configuration: Any) -> None:
-    import json
+def _say(points: list[Point], path: str, configuration: dict[str, Any]) -> None:
+    from bot.commands.effective import toml_lines
 
-    say(f"Configuration {path}:")
-    say(json.dumps(configuration["effective"], indent=2, ensure_ascii=False))
+    say(f"# The effective configuration, from {path}")
+    for line in toml_lines(configuration["effective"]):
+        say(line)
+    say("")
     for point in points:
         say(f"{_MARKS[point.level]}  {point.about}: {point.sentence}")
         if point.fix and point.level != "ok":
             say(f"      {point.fix}")
+    counts = {level: sum(point.level == level for point in points) for level in _MARKS}
+    say(f"{counts['fail']} to put right, {counts['warn']} to look at, {counts['ok']} fine.")
