@@ -78,7 +78,7 @@ def _destination_line(plan: Plan) -> str:
 def _cost_line(facts: Facts) -> str:
     room = "" if facts.disk_free >= facts.disk_needed else " *(too little)*"
     return (
-        f"*Fetches* {size(facts.bytes_to_fetch)} ({size(facts.wal_bytes)} of it WAL); "
+        f"*Fetches* {size(facts.bytes_to_fetch)} and {size(facts.wal_bytes)} of WAL; "
         f"*needs* {size(facts.disk_needed)} of {size(facts.disk_free)} free disk{room}"
     )
 
