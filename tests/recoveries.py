@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC
 from pathlib import Path
 
 from bot import desk
@@ -42,7 +43,7 @@ def refresh(ledger: Ledger) -> None:
 def ask(here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None) -> Request:
     """Ask as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
     refresh(here.ledger)
-    wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=utc_now().tzinfo)
+    wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=UTC)
     request = desk.ask(
         here.ledger,
         key=os.urandom(8).hex(),
@@ -70,9 +71,14 @@ def approved(
     """Ask, confirm as the engineer, approve as the DBA."""
     planned = ask(here, target, directory=directory, port=port)
     assert planned.state is State.PROPOSED, planned.outcome
-    how = {"at": utc_now(), "policy": here.config.cluster(CLUSTER).policy, "request_id": planned.id}
-    desk.confirm(here.ledger, key=f"c{planned.id}", by=ENGINEER, facts=facts(ENGINEER), reason="", **how)
-    return desk.approve(here.ledger, key=f"a{planned.id}", by=DBA, facts=facts(DBA), **how)
+    policy, at = here.config.cluster(CLUSTER).policy, utc_now()
+    desk.confirm(
+        here.ledger, key=f"c{planned.id}", request_id=planned.id, by=ENGINEER, facts=facts(ENGINEER), reason="",
+        at=at, policy=policy,
+    )  # fmt: skip
+    return desk.approve(
+        here.ledger, key=f"a{planned.id}", request_id=planned.id, by=DBA, facts=facts(DBA), at=at, policy=policy
+    )
 
 
 def queue_executor(here: Installation, request: RequestId) -> Run:
