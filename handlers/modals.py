@@ -180,11 +180,9 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
     try:
         payload = _read_pitr(wiring, doer, given, now)
     except _AtInput as refused:
-        note(wiring, doer, "pitr", given.get(forms.TARGET, ""), refused.error)
-        ack(
-            response_action="errors",
-            errors={refused.block: f"{refused.error.message} {refused.error.hint}".strip()[:2000]},
-        )
+        block, error = refused.block, refused.error
+        ack(response_action="errors", errors={block: f"{error.message} {error.hint}".strip()[:2000]})
+        errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
         return
     token = str((body.get("view") or {}).get("private_metadata", ""))
     _record(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)

@@ -13,7 +13,7 @@ from bot.ledger import cards, inbox, people, requests
 from bot.model.commands import AskPitr, BackupNow, parse_backup, parse_pitr
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.policy import group_ids
+from bot.model.policy import Identities, full_member, group_ids
 from bot.model.requests import Request
 from bot.model.targets import Target
 from bot.slack.blocks import Message
@@ -76,6 +76,20 @@ def fetch_facts(wiring: Wiring, person: Person, policies: list[Policy]) -> Facts
     if fetched.away and fetched.people.get(person) is None:
         raise SlackBusy("Slack could not be asked who you are.")
     return Facts(fetched.people.get(person), fetched.groups)
+
+
+def require_member(wiring: Wiring, doer: Doer, action: str) -> None:
+    """Make sure that somebody who only looks is a full member of our workspace; guests and other companies see no backups.
+
+    Raises:
+        Refused: they are not; the attempt is audited. SlackBusy: Slack could not be asked.
+    """
+    facts = fetch_facts(wiring, doer.who, []).person
+    identities = Identities(wiring.identity.team, wiring.config.people)
+    refusal = full_member(doer.who, facts=facts, at=wiring.now(), identities=identities)
+    if refusal is not None:
+        note(wiring, doer, action, "", refusal)
+        raise refusal
 
 
 def policy_of(wiring: Wiring, cluster: ClusterName) -> Policy:

@@ -107,6 +107,11 @@ def authorize(
     return _listed(policy, action, person, human, facts, groups, at, slack_away)
 
 
+def full_member(person: Person, *, facts: PersonFacts | None, at: datetime, identities: Identities) -> Refused | None:
+    """Return None when `person` may look at what members of our workspace see, or the refusal to raise. Pure."""
+    return _account(Action.ASK, person, identities.human(person), facts, at, identities, slack_away=False)
+
+
 def required_quorum(policy: Policy, requester: Person, destination_kind: str) -> int:
     """Return how many approvers a request needs: at least one, but for a restore beside that was asked for on the host."""
     if requester.on_host and destination_kind == "beside":

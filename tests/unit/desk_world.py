@@ -142,7 +142,10 @@ class World:
 
     def proposed(self, by: Person = ALICE, **how: object) -> Request:
         """Ask, and have the plan made."""
-        request = self.ask(by)
+        return self.plan_it(self.ask(by), **how)
+
+    def plan_it(self, request: Request, **how: object) -> Request:
+        """Have the plan of a request made."""
         assert request.run is not None
         desk.start_run(self.ledger, request.run, self.now)
         made = desk.propose(self.ledger, request.id, plan(**{"directory": f"/restores/{request.id}", **how}), self.now)  # type: ignore[arg-type]
