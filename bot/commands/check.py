@@ -31,7 +31,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(as_json: AsJson = False) -> int:
-    """Check configuration, PostgreSQL, repositories, keys, Slack and rights; exit 1 if anything fails."""
+    """Check everything; print the line that puts a problem right.
+
+    Configuration, PostgreSQL's settings and rights, transport, disks, programs, repositories, keys, Slack, and who may do
+    what. Exit 1 if anything fails; warnings alone are fine.
+    """
     from bot.commands.effective import effective
     from bot.commands.surroundings import read_config
 
