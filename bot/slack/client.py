@@ -127,13 +127,20 @@ def _refusal(method: str, error: SlackApiError) -> PitstopError:
     word = str(response.get("error", "")) if response is not None else ""
     status = int(getattr(response, "status_code", 0) or 0)
     if status == 429 or word in {"ratelimited", "rate_limited"}:
-        seconds = float((getattr(response, "headers", None) or {}).get("Retry-After", 1))
+        seconds = _retry_after(getattr(response, "headers", None) or {})
         return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", retry_after_s=seconds)
     if status >= 500 or word in _AWAY or not word:
         return SlackBusy(
             f"Slack could not answer {method}: {word or status}.", maybe_done=word == "fatal_error" or status >= 500
         )
     return SlackAnswered(method, word, hint=_hint(word, response), permanent=word not in _SIGN_IN)
+
+
+def _retry_after(headers: Mapping[str, Any]) -> float:
+    """Return how long Slack asks to wait, between a second and ten minutes; its headers are read whatever their case."""
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), "1")
+    text = str(said[0] if isinstance(said, list) else said).strip()
+    return min(max(float(text), 1.0), 600.0) if text.isascii() and text.isdigit() else 1.0
 
 
 def _hint(word: str, response: Any) -> str:

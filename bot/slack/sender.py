@@ -27,6 +27,8 @@ log = structlog.get_logger("pitstop.sender")
 POLL_S = 0.25
 _LOST = {"message_not_found", "cant_update_message", "edit_window_closed", "message_deleted"}
 _MAX_BACKOFF_S = 60.0
+_MAX_SILENCE_S = 6.0
+"""How long at most between two calls while Slack does not answer at all: it is noticed within seconds that it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Sender:
         self._not_before: dict[int, float] = {}
         self._edited_at: dict[int, float] = {}
         self._failures: dict[int, int] = {}
+        self._silent = 0
+        self._silent_until = 0.0
         self._dms: dict[str, str] = {}
         self._wake = threading.Event()
 
@@ -89,8 +93,14 @@ class Sender:
 
     def step(self) -> bool:
         """Send the first card that may go out now; say whether there was one."""
+        if self._clock() < self._silent_until:
+            return False
         with self._ledger.read() as tx:
             waiting = cards.stale(tx, 500)
+        if (
+            self._silent > 1
+        ):  # whoever waited longest finds out whether Slack is back, so that no card can stand in its way
+            waiting.sort(key=lambda card: self._not_before.get(card.id, 0.0))
         return any(self._try(card) for card in waiting)
 
     def _step_or_wait(self) -> bool:
@@ -104,16 +114,18 @@ class Sender:
     def _try(self, card: cards.Card) -> bool:
         """Send one card if its turn has come; an answer of Slack's that says no is dealt with here."""
         now = self._clock()
-        if now < self._not_before.get(card.id, 0.0) or not self._rested(card, now):
+        if (self._silent < 2 and now < self._not_before.get(card.id, 0.0)) or not self._rested(card, now):
             return False
         try:
             slot = self._slot(card)
             if slot is None or not self._may(card, slot, now):
                 return False
             self._send(card, slot)
+            self._answered()
         except SlackBusy as busy:
             self._wait(card, busy)
         except SlackAnswered as refusal:
+            self._answered()
             self._refused(card, refusal)
         except Unavailable:
             raise
@@ -215,14 +227,25 @@ class Sender:
         return str(answer.get("permalink", ""))
 
     def _wait(self, card: cards.Card, busy: SlackBusy) -> None:
-        """Back off: as long as Slack says for the method, else doubling per card."""
+        """Back off: as long as Slack says for the method, else doubling, per card and, call after call, for all of them."""
         now = self._clock()
         if not busy.maybe_done:
+            self._answered()
             self._pace.blocked("chat.postMessage" if card.ts is None else "chat.update", now + busy.retry_after_s)
             return
+        self._silent += 1
+        if self._silent > 1:
+            self._silent_until = now + min(0.25 * 2 ** min(self._silent, 8), _MAX_SILENCE_S)
         failures = self._failures[card.id] = self._failures.get(card.id, 0) + 1
         self._not_before[card.id] = now + min(0.25 * 2 ** min(failures, 8), _MAX_BACKOFF_S)
         log.warning("slack away", card=card.id, place=card.place, error=busy.message)
+
+    def _answered(self) -> None:
+        """Note that Slack is there. After several calls in a row without an answer, no card waits any longer for its turn."""
+        if self._silent > 1:
+            log.info("slack answers again", calls_without_answer=self._silent)
+            self._not_before.clear()
+        self._silent, self._silent_until = 0, 0.0
 
     def _refused(self, card: cards.Card, refusal: SlackAnswered) -> None:
         if card.ts and refusal.slack_error in _LOST:
