@@ -58,7 +58,8 @@ def main(config: Config, config_path: Path) -> int:
         signal.signal(signum, lambda *_: crew.end())
     with leadership(place.leader_lock, crew.stop, lambda: log.info("another bot leads; standing by")) as leading:
         if leading:
-            _lead(place, crew, tokens)
+            with ledger.kept_open():
+                _lead(place, crew, tokens)
     log.info("ended; jobs go on")
     return 0
 

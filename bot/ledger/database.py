@@ -94,6 +94,17 @@ class Ledger:
                 database.conn.rollback()
 
     @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Hold an idle connection while the block runs: it keeps nobody from anything, and halves the price of the others.
+
+        SQLite folds its journal into the file and deletes it whenever the last connection closes; with one connection per
+        operation that would be after nearly each of them (measured on a disk: 24 ms a write, with an idle connection 11).
+        """
+        with self._connected(5.0) as database, _translated(self.path):
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            yield
+
+    @contextmanager
     def _connected(self, timeout_s: float) -> Iterator[Database]:
         if not self.path.exists():
             raise Unavailable(

@@ -277,4 +277,6 @@ def new_world() -> Iterator[World]:
     """Make a world in memory where there is such a folder: a real ledger whose fsyncs cost nothing."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="pitstop-", dir=memory) as folder:
-        yield World.at(Path(folder))
+        world = World.at(Path(folder))
+        with world.ledger.kept_open():
+            yield world
