@@ -17,7 +17,7 @@ def create_restore_point(observe_dsn: str, name: str) -> Lsn:
     """Write a restore point called `name` into the WAL and return its LSN (the end of its record).
 
     Raises:
-        Usage: the name is empty, longer than 63 bytes or cannot be written as a target, or the role may not (the hint has the GRANT).
+        Usage: the name cannot be written as a target, or the role may not (the hint has the GRANT).
         Unavailable: the server is away.
         Failed: it is a standby, or its wal_level is minimal.
     """
