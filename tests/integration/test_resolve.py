@@ -363,3 +363,15 @@ def test_holes(history: History) -> None:
     with pytest.raises(Unreachable) as newest:
         history.resolve(Target(TargetKind.LATEST), source=source, backups=(history.first,))
     assert newest.value.reason_code == "in-a-hole"
+
+
+@pytest.mark.parametrize("past", [0, 8, 40, 48, 64])
+def test_reading_ends_just_past_a_page_header(history: History, past: int) -> None:
+    """WAL read up to the very beginning of a segment after a switch is not taken for damaged, and no record is lost or invented."""
+    reader, start = history.reader(), history.first.end_lsn
+    end = Lsn(segment_start(segment_number(history.second.start_lsn, SEGMENT), SEGMENT) + past)
+    whole = [
+        r.lsn for r in reader.records(start, history.source.end) if reader.pages.record_end(r.lsn, r.total_bytes) <= end
+    ]
+    assert whole
+    assert [record.lsn for record in reader.records(start, end)] == whole
