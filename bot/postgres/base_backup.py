@@ -17,7 +17,8 @@ OLDEST_MAJOR = 14
 _TAR_END = bytes(1024)
 _QUOTES = "\"»«„“”'"
 _PAGE = re.compile(rf"[{_QUOTES}](?P<file>[^{_QUOTES}]*/[^{_QUOTES}]*)[{_QUOTES}](?:,\s*\D+?\s(?P<block>\d+):)?")
-_CHECKING = frozenset({"sendFile", "verify_page_checksum"})
+_CHECKING = frozenset({"sendFile", "verify_page_checksum", "read_file_data_into_buffer"})
+"""The functions of PostgreSQL's basebackup.c that warn of pages: the second to 15, the third from 16 on."""
 
 
 @dataclass(frozen=True, slots=True)
