@@ -73,6 +73,8 @@ def main(run_id: str, config_path: Path | None, jobs: Mapping[Job, str] = JOBS) 
     structlog.contextvars.bind_contextvars(run=run_id)
     config, _ = configuration.load(config_path)
     ledger = Ledger(config.ledger)
+    # `pitstop wal stream` comes here without a supervisor that made the folder.
+    config.runs_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(lock_path(config, RunId(run_id)))
     if not lock.acquire():
         log.info("another process has this run")
