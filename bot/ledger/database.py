@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,18 +20,12 @@ Tx = NewType("Tx", Database)
 """A database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
 
 SCHEMA_VERSION = 1
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _NETWORK_FILESYSTEMS = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "9p",
-    "fuse.sshfs",
-    "ceph",
-    "glusterfs",
-    "fuse.glusterfs",
-    "lustre",
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "davfs"),
+    *(f"fuse.{name}" for name in ("sshfs", "glusterfs", "ceph", "rclone", "s3fs", "gcsfuse", "davfs2", "juicefs")),
 }
+"""Where SQLite's locks do not hold, or its shared memory is not shared."""
 
 
 class Ledger:
@@ -42,7 +37,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        filesystem = _filesystem(path.parent)
+        filesystem = filesystem_of(str(path.resolve().parent), _mounts())
         if filesystem in _NETWORK_FILESYSTEMS:
             raise Usage(
                 f"The ledger {path} is on {filesystem}.", hint="Put `ledger` on a local disk.", code="ledger-on-network"
@@ -162,6 +157,9 @@ def _make_private(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if file.exists() and file.stat().st_mode & 0o077:  # copied here by somebody
+                file.chmod(0o600)
     except OSError as error:
         raise Unavailable(
             f"The ledger {path} cannot be made: {error.strerror}.",
@@ -189,15 +187,22 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _filesystem(folder: Path) -> str:
-    best, kind = "", ""
+def _mounts() -> str:
     try:
-        mounts = Path("/proc/mounts").read_text("utf-8")
+        return Path("/proc/mounts").read_text("utf-8", "surrogateescape")
     except OSError:
         return ""
-    target = str(folder.absolute())
+
+
+def filesystem_of(folder: str, mounts: str) -> str:
+    """Return the type of the file system a resolved folder is on, from the text of `/proc/mounts`; empty if unknown. Pure.
+
+    A later line hides an earlier one of the same place; blanks in paths are written there as octal.
+    """
+    best, kind = "", ""
     for line in mounts.splitlines():
-        _, mount, fstype, *_ = line.split()
-        if (target == mount or target.startswith(mount.rstrip("/") + "/")) and len(mount) > len(best):
+        _, mount, fstype, *_ = (_OCTAL.sub(lambda found: chr(int(found[1], 8)), field) for field in line.split(" "))
+        inside = folder == mount or folder.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
             best, kind = mount, fstype
     return kind
