@@ -243,5 +243,5 @@ def _tell(tx: Tx, server: Server, verb: str, actor: str, at: datetime) -> None:
         "bytes": server.size_bytes,
     }
     audit.append(tx, at, actor, f"server.{verb}", server.id, detail)
-    cards.bump(tx, "server", server.id)
-    cards.bump(tx, "request", server.id)
+    cards.bump(tx, "server", server.id, urgent=True)
+    cards.bump(tx, "request", server.id, urgent=True)
