@@ -275,10 +275,10 @@ class Office:
         with self.ledger.read() as tx:
             return runs.recent(tx, cluster=SLIPS, jobs=(job,), states=states or tuple(RunState))
 
-    def server_beside(self, request: RequestId) -> Server | None:
+    def server_beside(self, request: RequestId) -> Server:
         """Return the server that a request started."""
         with self.ledger.read() as tx:
-            return servers.find(tx, request)
+            return servers.get(tx, request)
 
     def refusals(self, action: str) -> list[dict[str, Any]]:
         """Return what the audit says about refused attempts of `action`, oldest first."""
