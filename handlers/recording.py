@@ -98,7 +98,7 @@ class Recorder:
         """Commit a batch; entries withdrawn while the ledger was waited for are left out."""
         taken: list[tuple[_Entry, bool]] = []
         try:
-            with self._ledger.transaction() as tx:
+            with self._ledger.transaction(urgent=True) as tx:
                 for entry in batch:
                     if entry.written.set_running_or_notify_cancel():
                         taken.append((entry, False))

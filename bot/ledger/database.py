@@ -6,7 +6,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import NewType
 from sqlite_utils import Database
 
 from bot.errors import Corruption, Unavailable, Usage
+from bot.ledger.turns import turns_at
 
 Tx = NewType("Tx", Database)
 """A database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
@@ -37,6 +38,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._turns = turns_at(path)
         filesystem = filesystem_of(str(path.resolve().parent), _mounts())
         if filesystem in _NETWORK_FILESYSTEMS:
             raise Usage(
@@ -60,16 +62,16 @@ class Ledger:
             tx.execute("INSERT INTO settings (name, value) VALUES ('schema', ?)", [str(SCHEMA_VERSION)])
 
     @contextmanager
-    def transaction(self, timeout_s: float = 5.0) -> Iterator[Tx]:
+    def transaction(self, timeout_s: float = 5.0, *, urgent: bool = False) -> Iterator[Tx]:
         """Read and write under BEGIN IMMEDIATE, so that a read followed by a write never fails half way. No I/O inside.
 
-        Everything is undone when the body raises.
+        Everything is undone when the body raises. Threads of one process take turns; `urgent` goes before the others.
 
         Raises:
             Unavailable: the ledger stayed locked for `timeout_s` seconds, is missing, or its disk is full or gone.
             Corruption: the file is damaged.
         """
-        with self._connected(timeout_s) as database, _translated(self.path):
+        with self._connected(timeout_s) as database, self._turn(timeout_s, urgent), _translated(self.path):
             database.conn.execute("BEGIN IMMEDIATE")
             try:
                 yield Tx(database)
@@ -97,6 +99,19 @@ class Ledger:
         """
         with self._connected(5.0) as database, _translated(self.path):
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            yield
+
+    @contextmanager
+    def _turn(self, timeout_s: float, urgent: bool) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._turns.turn(timeout_s, urgent=urgent))
+            except TimeoutError:
+                raise Unavailable(
+                    f"The ledger {self.path} cannot be used: it stays locked.",
+                    hint="Is its disk full, or another process stuck in it?",
+                    code="ledger",
+                ) from None
             yield
 
     @contextmanager
