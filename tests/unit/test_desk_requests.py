@@ -396,7 +396,7 @@ def test_waking_the_approvers_spoils_no_form(world: World) -> None:
     assert desk.wake_due(world.ledger, world.now, timedelta(minutes=2), {SLIPS: world.policy})
     world.later(seconds=1)
     world.approve(request.id, DAN)
-    with pytest.raises(Conflict, match="changed since this form was opened. It waits for approval."):
+    with pytest.raises(Conflict, match="changed since this form was opened"):
         deny("early")
     other = world.pending()
     with world.ledger.transaction() as tx:
