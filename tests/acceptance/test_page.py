@@ -141,6 +141,8 @@ def test_the_link_state_is_honest(sandbox: Sandbox, open_page: Opener) -> None:
     types(page, "/backup now slips")
     expect(page.locator(".toast.bad")).to_contain_text("Pitstop is not connected", timeout=8000)
     expect(page.locator("#composer-text")).to_have_value("/backup now slips")
+    page.click(".toast-close")
+    expect(page.locator("#toasts")).to_be_hidden()
 
 
 # -- what it draws ---------------------------------------------------------------------------------------------------------

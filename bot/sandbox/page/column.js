@@ -77,6 +77,7 @@ function intro(place) {
   const make = () => h("div", { class: "intro" },
     h("h2", {}, place.is_im ? store.app.name : [icon(place.is_private ? "lock" : "hash"), place.name]),
     h("p", {}, place.is_im ? `Between you and ${store.app.name}: plans to confirm and answers meant for you alone.` : `${place.topic || "A channel"}.`),
+    !place.is_im && place.has_app && h("p", {}, "Type ", h("code", {}, "/"), ` to see what ${store.app.name} can do.`),
     !place.is_im && !place.has_app && h("p", {}, `${store.app.name} is not in this channel; its commands work here all the same.`));
   return { stamp: `${place.id} ${store.user}`, make };
 }
