@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,7 +81,11 @@ def _machine(config: Config) -> Iterator[Point]:
             "Namespaces do not work here: restored servers need another system user, and WAL that creates tablespaces"
             " is refused."
         )
-        fix = "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run Pitstop as root."
+        fix = (
+            "In a container, give it the capability SYS_ADMIN: docker run --cap-add SYS_ADMIN …"
+            if os.geteuid() == 0
+            else "sysctl -w user.max_user_namespaces=10000 (Debian also kernel.unprivileged_userns_clone=1), or run as root."
+        )
         yield Point(about, "warn", "isolation", sentence, fix)
     else:
         yield Point(about, "ok", "isolation", f"Restored servers are isolated in namespaces ({kind}).")
