@@ -29,9 +29,7 @@ def run(ground: Ground, options: Options) -> Report:
         headers=("cluster", "job's peak MiB"),
         rows=[(f"{sizes[size] / 1e6:.0f} MB", f"{peak:.0f}") for size, peak in highest.items()],
         data={
-            "peaks_mib": [
-                {"cluster_bytes": sizes[size], "peak_mib": round(peak, 1)} for size, peak in highest.items()
-            ]
+            "peaks_mib": [{"cluster_bytes": sizes[size], "peak_mib": round(peak, 1)} for size, peak in highest.items()]
         },
         requirements=(
             Requirement("the big cluster", highest[big], 256, "MiB"),

@@ -58,7 +58,7 @@ class Cluster:
     @property
     def bytes(self) -> int:
         """The size of the data directory without its WAL, which no backup copies."""
-        argv = ["du", "-sb", "--exclude=pg_wal", self.server.data_directory]
+        argv = ["du", "-sb", "--exclude=pg_wal", str(self.server.data_directory)]
         said = subprocess.run(argv, capture_output=True, text=True, check=True)
         return int(said.stdout.split()[0])
 

@@ -49,13 +49,13 @@ def measured(
     Raises:
         CommandFailed: it did not succeed in time.
     """
-    user = {} if account is None or account.is_current else {"user": account.uid, "group": account.gid}
+    other = account if account is not None and not account.is_current else None
     before = server_cpu(server) if server else 0.0
     with log.open("ab") as output:
         began = time.monotonic()
         process = subprocess.Popen(
             [str(part) for part in argv], cwd="/", env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            extra_groups=[] if user else None, **user,
+            user=other.uid if other else None, group=other.gid if other else None, extra_groups=[] if other else None,
         )  # fmt: skip
     watch = _Peaks(process.pid)
     watch.start()

@@ -108,7 +108,14 @@ class PgBackRest:
         return self._run("restore", f"--pg1-path={folder}", "--type=none")
 
     def _run(self, command: str, *options: str) -> Cost:
-        argv = [*_POLITE, "pgbackrest", f"--config={self.home}/pgbackrest.conf", f"--stanza={STANZA}", *options, command]
+        argv = [
+            *_POLITE,
+            "pgbackrest",
+            f"--config={self.home}/pgbackrest.conf",
+            f"--stanza={STANZA}",
+            *options,
+            command,
+        ]
         return measured(
             argv,
             log=self.cluster.log,

@@ -56,7 +56,7 @@ def paired(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """How long deliveries took, in seconds; `missed` got no answer at all, and count as the slowest."""
+    """How long deliveries took, in seconds; `missed` got no answer in time, and count as the slowest."""
 
     count: int
     missed: int
@@ -72,13 +72,12 @@ class Latencies:
         return {"count": self.count, "missed": self.missed, **known}
 
 
-def latencies(seconds: Iterable[float | None]) -> Latencies:
-    """Sum up answers' times; None is one that never came. At least one."""
-    told = list(seconds)
-    counted = [float("inf") if value is None else value for value in told]
+def latencies(seconds: Iterable[float | None], *, within_s: float) -> Latencies:
+    """Sum up answers' times; None is one that never came, and one after `within_s` is as good as that. At least one."""
+    counted = [float("inf") if value is None or value > within_s else value for value in seconds]
     return Latencies(
-        count=len(told),
-        missed=sum(value is None for value in told),
+        count=len(counted),
+        missed=counted.count(float("inf")),
         p50=_nearest(counted, 0.50),
         p95=_nearest(counted, 0.95),
         p99=_nearest(counted, 0.99),
