@@ -58,10 +58,9 @@ def run(ground: Ground, options: Options) -> Report:
             refreshes = _let_people_act(driver, _bursts(count, card))
             seconds = time.monotonic() - began
             found = [d for d in driver.deliveries()[before:] if d.kind in {"slash_commands", "interactive"}]
-        by_kind = {
-            kind: latencies(d.seconds for d in found if d.kind == kind) for kind in sorted({d.kind for d in found})
-        }
-    whole = latencies(d.seconds for d in found)
+    kinds = sorted({d.kind for d in found})
+    by_kind = {kind: latencies((d.seconds for d in found if d.kind == kind), within_s=ACK_S) for kind in kinds}
+    whole = latencies((d.seconds for d in found), within_s=ACK_S)
     return Report(
         name="slack-clocks",
         conditions=f"{whole.count} commands and clicks in bursts of {AT_ONCE}, one burst a second, {seconds:.0f} s; "
