@@ -318,6 +318,28 @@ def test_new_messages_below_are_announced_not_scrolled_to(sandbox: Sandbox, app:
     expect(page.locator(".msg").last).to_be_in_viewport()
 
 
+def test_what_arrives_disturbs_nobody(sandbox: Sandbox, app: PretendApp, open_page: Opener) -> None:
+    """An open menu stays open, the focus stays on its button, and a half-written message stays as it is."""
+    page = open_page(at(sandbox))
+    page.fill("#composer-text", "half a sen")
+    post(app, "for <@U0NOK>", APPROVALS)
+    expect(page.locator(".place .badge")).to_have_text("1")
+    expect(page.locator("#composer-text")).to_be_focused()
+    page.focus(".try-toggle")
+    post(app, "more for <@U0NOK>", APPROVALS)
+    expect(page.locator(".place .badge")).to_have_text("2")
+    expect(page.locator(".try-toggle")).to_be_focused()
+    page.click(".persona-now")
+    post(app, "here")
+    expect(page.locator(".msg")).to_have_count(1)
+    expect(page.locator(".persona .menu")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".persona-now")).to_be_focused()
+    sandbox.driver().change_channel("db-backups", topic="Changed meanwhile")
+    expect(page.locator(".topic")).to_have_text("Changed meanwhile")
+    expect(page.locator("#composer-text")).to_have_value("half a sen")
+
+
 def test_unread_channels_say_so(sandbox: Sandbox, app: PretendApp, open_page: Opener) -> None:
     """A mention elsewhere raises a number in the sidebar and in the tab's title, gone once read."""
     page = open_page(at(sandbox))

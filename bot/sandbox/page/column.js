@@ -1,7 +1,7 @@
 // The main column: what this place is, its messages or the Home tab, what to try next, and where to write.
 
 import { Composer } from "./composer.js";
-import { h, icon } from "./dom.js";
+import { h, icon, redrawn } from "./dom.js";
 import { avatar, personOf } from "./format.js";
 import { homeNode, openHome } from "./home.js";
 import { Log, rootsOf } from "./log.js";
@@ -15,6 +15,10 @@ let log = null;
 let composer = null;
 
 export function drawColumn() {
+  redrawn(main, draw);
+}
+
+function draw() {
   const place = placeNow();
   log = composer = null;
   if (!place) { main.replaceChildren(bar(null), h("div", { class: "empty" }, icon("eye"), h("b", {}, "Nothing to see here"), h("p", {}, `${me().real_name} is in no channel. Choose somebody else in the sidebar.`))); return; }
@@ -34,16 +38,17 @@ export const writeHere = (text) => composer?.fill(text);
 
 // What is beside the messages changes without touching them.
 export function redrawBar() {
-  const place = placeNow();
-  main.querySelector(".bar")?.replaceWith(bar(place));
+  redrawn(main, () => main.querySelector(".bar")?.replaceWith(bar(placeNow())));
 }
 
 export function redrawNext() {
-  const next = nextStep();
-  const old = main.querySelector(".next");
-  if (old && next) old.replaceWith(next);
-  else if (old) old.remove();
-  else if (next) main.querySelector(".composer-wrap, .composer-note")?.before(next);
+  redrawn(main, () => {
+    const next = nextStep();
+    const old = main.querySelector(".next");
+    if (old && next) old.replaceWith(next);
+    else if (old) old.remove();
+    else if (next) main.querySelector(".composer-wrap")?.before(next);
+  });
 }
 
 const nameOf = (place) => (place.is_im ? store.app.name : `#${place.name}`);
