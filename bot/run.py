@@ -190,7 +190,7 @@ def _check_scopes(granted: tuple[str, ...]) -> None:
     if granted and missing:
         raise Usage(
             f"The Slack token lacks the scopes {', '.join(missing)}.",
-            hint="Install the app anew from `pitstop manifest`, and use its new token.",
+            hint="Add them under OAuth & Permissions, install the app again, use its new token; `pitstop manifest` lists them.",
             code="missing-scope",
         )
 

@@ -26,7 +26,7 @@ from handlers.edge import edged, errand
 from handlers.payloads import Body, Doer, delivery_key, from_interaction
 from handlers.recording import NotRecorded
 from handlers.verbs import PITR_FORM as PITR_KIND
-from handlers.verbs import Facts, card_shows, fetch_facts, known_zone, note, policy_of
+from handlers.verbs import Facts, card_shows, explained, fetch_facts, known_zone, note, policy_of
 from handlers.wiring import Wiring
 
 TOKEN_LIFETIME = timedelta(minutes=30)
@@ -88,7 +88,7 @@ def _open(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callable[[
         try:
             view = fill()
         except PitstopError as error:
-            view = forms.refusal(title, error)
+            view = forms.refusal(title, explained(wiring, doer, error))
         try:
             call(wiring.client, "views.update", view_id=opened["id"], hash=opened.get("hash"), view=view)
         except SlackAnswered as error:

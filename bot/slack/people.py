@@ -20,11 +20,12 @@ _GONE = {"user_not_found", "users_not_found", "user_not_visible"}
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What Slack just said. `away` means that it could not be asked about everything; what is missing is unknown."""
+    """What Slack just said; what is missing is unknown: Slack could not be asked (`away`), or said no (`refused`)."""
 
     people: Mapping[Person, PersonFacts] = field(default_factory=dict)
     groups: Mapping[str, GroupFacts] = field(default_factory=dict)
     away: bool = False
+    refused: tuple[SlackAnswered, ...] = ()
 
 
 def refresh(
@@ -71,22 +72,22 @@ def fetch(client: WebClient, *, people: Iterable[Person], groups: Iterable[str],
     """Ask Slack (`users.info`, `usergroups.users.list`), keeping nothing."""
     found: dict[Person, PersonFacts] = {}
     members: dict[str, GroupFacts] = {}
-    away = False
+    away, refused = False, []
     for person in sorted(set(people)):
         try:
             found[person] = person_facts(client, person, at)
         except SlackBusy:
             away = True
-        except SlackAnswered:
-            continue
+        except SlackAnswered as error:
+            refused.append(error)
     for group in sorted(set(groups)):
         try:
             members[group] = group_facts(client, group, team, at)
         except SlackBusy:
             away = True
-        except SlackAnswered:
-            continue
-    return Fetched(found, members, away)
+        except SlackAnswered as error:
+            refused.append(error)
+    return Fetched(found, members, away, tuple(refused))
 
 
 def person_facts(client: WebClient, person: Person, at: datetime) -> PersonFacts:
