@@ -94,6 +94,11 @@ class Shipper:
         with self._lock:
             return {timeline: set(numbers) for timeline, numbers in self._whole.items()}
 
+    def begun(self) -> list[tuple[int, int]]:
+        """Return the segments (timeline, number) of which the repository holds only the first part."""
+        with self._lock:
+            return list(self._pieces)
+
     def holds(self, timeline: int, number: int) -> bool:
         """Say whether the repository holds a whole segment durably."""
         with self._lock:

@@ -351,7 +351,7 @@ except SystemExit as end:
 def test_nothing_but_the_standard_library_is_imported(spool: Spool, tmp_path: Path) -> None:
     """Neither verb imports a third-party module, configuration, ledger or job; Python without site-packages is enough."""
     source = segment_file(tmp_path)
-    verbs = (
+    verbs: tuple[list[str | Path], ...] = (
         ["push", "--spool", spool.directory, source],
         ["fetch", "--spool", spool.directory, NAME, tmp_path / "got"],
     )
