@@ -103,7 +103,7 @@ class RepositoryConfig(_Model):
     """One place backups are kept. `file:///path` today."""
 
     url: str
-    level: int = Field(default=3, ge=1, le=19)
+    level: int = Field(default=1, ge=1, le=19)
     codec: Literal["zstd", "gzip", "none"] = "zstd"
 
     @field_validator("url")
