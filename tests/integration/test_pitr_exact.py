@@ -5,12 +5,9 @@ One server, one receiver and two backups per major; the oracle of the order is l
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -36,8 +33,8 @@ from tests.integration.workload import (
     write_numbers,
 )
 from tests.jobs import Installation, install, wait_for
-from tests.recoveries import RIGHTS, approved, ask, execute, remove_server
-from tests.servers import FAST, binaries_or_skip
+from tests.recoveries import RIGHTS, approved, ask, execute, lasting_server, remove_server
+from tests.servers import binaries_or_skip
 
 pytestmark = pytest.mark.pg
 MAJORS = (15, 16, 18)
@@ -125,25 +122,14 @@ def world(
 ) -> Iterator[World]:
     """A server of each major with small segments, streamed into a repository while numbered transactions are written."""
     binaries = binaries_or_skip(request.param)
-    with ExitStack() as stack:
-        home = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
-        stack.callback(shutil.rmtree, home)
-        home.chmod(0o755)
-        subprocess.run(["cp", "-a", cluster_template(binaries, ["--wal-segsize=1"]), home / "data"], check=True)
-        (home / "socket").mkdir()
-        (home / "socket").chmod(0o777)
-        settings = {**FAST, **SETTINGS, "min_wal_size": "2MB"}
-        server = stack.enter_context(
-            PlainServer.start(
-                binaries, home / "data", server_user, socket_dir=home / "socket", settings=settings, log=home / "log"
-            )
-        )
+    settings = {**SETTINGS, "min_wal_size": "2MB"}
+    with lasting_server(binaries, cluster_template, server_user, settings, "--wal-segsize=1") as (home, server):
         extra = {**RIGHTS, "wal_durable_within": '"1s"'}
         here = install(home / "pitstop", server, extra, f'[restore]\ndirectory = "{home}/restores"')
-        stack.enter_context(here.receiving())
-        made = World(server, here)
-        _live(made)
-        yield made
+        with here.receiving():
+            made = World(server, here)
+            _live(made)
+            yield made
 
 
 def _live(world: World) -> None:
