@@ -68,7 +68,10 @@ def forward(context: JobContext) -> dict[str, Any]:
     context.phase("forward")
     context.note(f"127.0.0.1:{port} leads to the server in {row.directory}.")
     connections = carry(
-        port, server.socket_dir / ".s.PGSQL.5432", until=lambda: context.cancelled() or not server.running
+        port,
+        server.socket_dir / ".s.PGSQL.5432",
+        users=server.spec.people,
+        until=lambda: context.cancelled() or not server.running,
     )
     return {"server": row.id, "port": port, "connections": connections}
 
