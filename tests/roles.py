@@ -16,7 +16,8 @@ from bot.postgres.plain import PlainServer
 from tests.jobs import CLUSTER, Installation, install
 from tests.servers import execute
 
-PASSWORD = "a sécret 'with' quotes"
+MARK = "hunter2-Zq9vKxW41c"
+PASSWORD = f"it's a sécret: {MARK}"
 README = Path(__file__).parents[1] / "README.md"
 HBA = """local all postgres trust
 local all all scram-sha-256

@@ -12,7 +12,7 @@ import pytest
 from bot.postgres.findings import Finding
 from tests.commands import pitstop
 from tests.jobs import wait_for
-from tests.roles import PASSWORD, READY, Observed, observed, shared_memory
+from tests.roles import MARK, READY, Observed, observed, shared_memory
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
@@ -72,7 +72,7 @@ def test_a_server_set_up_as_the_readme_says_is_green(plain_server: PlainServerFa
         "approvers",
         "no-slack",
     }
-    assert PASSWORD not in checked.out + checked.err
+    assert MARK not in checked.out + checked.err
 
 
 def test_each_missing_right_names_the_grant_that_restores_it(there: Observed) -> None:
