@@ -357,6 +357,10 @@ def test_holes(history: History) -> None:
     assert hole.value.reason_code == "in-a-hole"
     assert len(hole.value.nearest) == 2
     assert hole.value.nearest[0] < history.second.started_at <= hole.value.nearest[1]
+    for offered, backup in zip(hole.value.nearest, ("first", "second"), strict=True):
+        assert history.resolve(_time(offered), source=source).backup.id == backup
+    with pytest.raises(Unreachable):
+        history.resolve(_time(hole.value.nearest[0] + timedelta(microseconds=1)), source=source)
     assert history.resolve(_xid(history.order[-2].xid), source=source).backup.id == "second"
     if middle.end < segment_start(lost, SEGMENT):
         assert history.resolve(_xid(middle.xid), source=source).backup.id == "first"
