@@ -223,6 +223,12 @@ def test_every_block_is_drawn_within_the_width(
     for words in ("A header", "Small print", "A chart from elsewhere", "SELECT 1", "1,204,551", "Replay"):
         expect(page.locator(".msg").first).to_contain_text(words)
     expect(page.locator(".msg .mention")).to_have_text(["@Nok Srisai", "@dbas", "#db-alerts"])
+    lines = """cell => {
+      const words = document.createRange();
+      words.selectNodeContents(cell);
+      return words.getClientRects().length;
+    }"""
+    assert page.locator("td", has_text="1,204,551").evaluate(lines) == 1, "a number is never broken"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("document.querySelector('.log').scrollWidth") <= width
 

@@ -58,7 +58,7 @@ function bar(place) {
   const menu = h("button", { class: "round only-narrow menu-button", type: "button", "aria-label": `Channels and people${waiting ? ", something new" : ""}`, dataset: { menu: "", key: "menu" }, onclick: () => drawer(true) }, icon("menu"), waiting && h("span", { class: "dot-new" }));
   const title = !place ? store.team.name : place.is_im ? store.app.name : place.name;
   const sign = !place ? null : place.is_im ? avatar(personOf(store.app.user), "s") : icon(place.is_private ? "lock" : place.is_ext_shared ? "shared" : "hash");
-  const offers = store.try_this?.steps?.length || store.try_this?.actions?.length;
+  const offers = Boolean(store.try_this?.steps.length || store.try_this?.actions.length);
   const shown = store.aside === "try" && !store.thread;
   const toggle = offers && h("button", { class: "try-toggle", type: "button", "aria-expanded": String(shown), "aria-controls": "aside", dataset: { key: "try-toggle" }, onclick: () => showTry(!shown) }, icon("bolt"), h("span", {}, "Try this"));
   return h("header", { class: "bar" }, menu, h("h1", {}, sign, h("span", {}, title)), h("span", { class: "topic" }, place?.topic ?? ""), place && !place.is_im && faces(place), toggle);

@@ -71,8 +71,8 @@ export function nextStep() {
   const offer = store.try_this;
   const step = offer?.steps.find((each) => !each.done);
   if (!step) return null;
-  const other = step.person && step.person !== me().name;
-  const todo = chipLabel(step) ? () => doStep(step) : () => showTry(true);
-  const button = h("button", { class: "btn primary", type: "button", dataset: { key: "next" }, onclick: todo }, step.command && !other ? "Fill in" : chipLabel(step) ? "Go" : "Show");
+  const elsewhere = (step.person && step.person !== me().name) || (step.channel && idOf(step.channel) !== store.place);
+  const [label, todo] = !chipLabel(step) ? ["Show", () => showTry(true)] : elsewhere ? ["Go", () => doStep(step)] : step.command ? ["Fill in", () => doStep(step)] : [];
+  const button = label && h("button", { class: "btn primary", type: "button", dataset: { key: "next" }, onclick: todo }, label);
   return h("div", { class: "next", role: "note" }, icon("bolt"), h("span", {}, h("b", {}, "Next: "), step.text), button);
 }
