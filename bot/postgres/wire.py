@@ -114,7 +114,8 @@ class WireCommand:
                     elif kind == b"N":
                         self._on_notice(_fields(content))
                     return kind, content
-                self._make_room(whole)
+                if self._start + whole > len(self._buffer):
+                    self._make_room(whole)
             self._receive()
 
     def _make_room(self, whole: int) -> None:
@@ -132,7 +133,7 @@ class WireCommand:
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == len(self._buffer):
-            self._make_room(0)
+            self._make_room(_HEADER.size)
         while True:
             try:
                 size = self._socket.recv_into(self._view[self._end :])
