@@ -21,6 +21,7 @@ from bot import desk
 from bot import log as logs
 from bot.errors import Conflict, PitstopError, Unavailable, Usage
 from bot.host.locks import FileLock
+from bot.host.memory import return_large_blocks
 from bot.host.priority import step_back
 from bot.host.processes import identity
 from bot.ledger import Ledger
@@ -93,6 +94,7 @@ def _execute(run_id: RunId, config: configuration.Config, ledger: Ledger, jobs: 
         return 0
     context = JobContext(run, config, ledger)
     signal.signal(signal.SIGTERM, lambda *_: context.cancel())
+    return_large_blocks()
     if run.job not in PROMPT:
         step_back()
     log.info("started", job=run.job.value, cluster=run.cluster)
