@@ -21,6 +21,13 @@ NOT_RECORDED = "Not recorded; press again."
 PERHAPS_RECORDED = "It may not have been recorded; look at the card before you press again."
 
 
+def sound(value: Any) -> Any:
+    """Return a JSON value whose texts can be stored: halves of surrogate pairs, which JSON may carry, become question marks. Pure."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return {name: sound(held) for name, held in value.items()} if isinstance(value, dict) else value
+
+
 class NotRecorded(Unavailable):
     """The inbox could not be written in time; nothing will happen, unless the sentence says perhaps."""
 
@@ -52,7 +59,7 @@ class Recorder:
         Raises:
             NotRecorded: it was not written within a second.
         """
-        entry = _Entry(key, kind, payload, self._now())
+        entry = _Entry(key, kind, sound(payload), self._now())
         self._entries.put(entry)
         try:
             return entry.written.result(RECORD_WITHIN_S)

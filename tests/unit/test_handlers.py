@@ -247,6 +247,23 @@ def test_a_backup_now_takes_a_requester_and_comes_once(office: Office) -> None:
     assert office.refusals() == [("UGUEST", "guest")]
 
 
+def test_half_a_surrogate_spoils_nothing(office: Office) -> None:
+    """JSON can carry texts that no UTF-8 can: such a reason is stored with question marks, and such ids belong to nobody."""
+    request = pending(office)
+    card = office.card(request, "approvals")
+    office.press(card, actions.DENY, CAROL)
+    office.settle()
+    token = office.slack.called("views.update")[-1]["view"]["private_metadata"]
+    office.press_at(card.channel, card.ts, actions.APPROVE, "r\ud800", CAROL)
+    office.press(card, actions.APPROVE, Person(TEAM, "U\ud800"))
+    assert office.submit(actions.DENY_FORM, token, CAROL, reason="no \ud800\x00 way").body == ""
+    office.settle()
+    with office.world.ledger.read() as tx:
+        denied = requests.get(tx, request)
+    assert (denied.state, denied.decisions[0].reason) == (State.DENIED, "no ?  way")
+    assert office.refusals() == [("UCAROL", "foreign-card"), ("U?", "deactivated")]
+
+
 PASTE = "<!channel> <@UCAROL> *x* `y` <https://evil.test|click> \u202e\x00\ud800 🙂" * 200
 
 
