@@ -22,7 +22,7 @@ PERHAPS_RECORDED = "It may not have been recorded; look at the card before you p
 
 
 def sound(value: Any) -> Any:
-    """Return a JSON value whose texts can be stored: halves of surrogate pairs, which JSON may carry, become question marks. Pure."""
+    """Return a JSON value whose texts can be stored: half a surrogate pair, which JSON may carry, becomes a question mark."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     return {name: sound(held) for name, held in value.items()} if isinstance(value, dict) else value
