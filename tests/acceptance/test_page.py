@@ -261,6 +261,17 @@ def test_foreign_text_stays_text(sandbox: Sandbox, app: PretendApp, open_page: O
     assert set(hrefs) <= {"https:", "http:", "mailto:"}
 
 
+def test_a_block_that_cannot_be_drawn_hides_nothing_else(sandbox: Sandbox, app: PretendApp, open_page: Opener) -> None:
+    """Attachments come unchecked: what is malformed in them is said so, and the rest stands."""
+    broken = [{"type": "header"}, {"type": "constructor"}, None, section("still here")]
+    post(app, "with an attachment", attachments=[{"blocks": broken}])
+    post(app, "the next one")
+    page = open_page(at(sandbox))
+    expect(page.locator(".b-unknown")).to_have_count(3)
+    expect(page.locator(".attached")).to_contain_text("still here")
+    expect(page.locator(".msg").last).to_contain_text("the next one")
+
+
 def test_times_are_shown_in_the_readers_zone(sandbox: Sandbox, app: PretendApp, open_page: Opener) -> None:
     """`<!date^…>` reads 21:30 in Bangkok and 15:30 in Berlin for the same second."""
     post(app, "fallback", blocks=[section("at <!date^1700058600^{date_num} {time_secs}|2023-11-15 14:30 UTC>")])
