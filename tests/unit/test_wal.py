@@ -163,7 +163,7 @@ HISTORIES = {2: (Fork(1, Lsn(250)),), 3: (Fork(1, Lsn(250)), Fork(2, Lsn(410)))}
 
 
 def test_a_line_of_descent() -> None:
-    """Each byte belongs to one timeline of the line; a child's first file bears the child's name and repeats its parent's bytes."""
+    """Each byte belongs to one timeline; a child's first file bears the child's name and repeats its parent's bytes."""
     line = lineage(3, HISTORIES)
     assert line.legs == (Leg(1, Lsn(0), Lsn(250)), Leg(2, Lsn(250), Lsn(410)), Leg(3, Lsn(410)))
     assert [line.timeline_at(Lsn(at)) for at in (0, 249, 250, 409, 410, 9999)] == [1, 1, 2, 2, 3, 3]
