@@ -1,5 +1,6 @@
 """What integration tests share: real servers, and no process left behind."""
 
+from tests.commands import typed
 from tests.jobs import no_job_left_behind
 from tests.servers import cluster_template, pg15, pg16, pg18, plain_server, server_home, server_user
 
@@ -12,4 +13,5 @@ __all__ = [
     "plain_server",
     "server_home",
     "server_user",
+    "typed",
 ]
