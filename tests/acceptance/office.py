@@ -196,7 +196,7 @@ class Office:
         shown = self.see(
             lambda d: seen if len(seen := d.ephemerals(who, channel)) > after else None, f"an answer to {who}"
         )
-        return shown[-1].full_text
+        return shown[-1].full_text.replace("\u200b", "")  # what keeps `_` from meaning something is not seen
 
     def press(self, who: str, card: Message, action: str) -> str:
         """Press a button that is refused or answered, and return what only this person is shown for it."""
