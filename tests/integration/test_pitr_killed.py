@@ -203,7 +203,6 @@ class Killed:
     left: State
     runs_on: bool = False
     goes_on: bool = False
-    ends: State = State.SUCCEEDED
 
 
 def claimed(scene: Scene, request: Request) -> bool:
@@ -306,7 +305,7 @@ def test_a_killed_executor_leaves_nothing_unfinished(scene: Scene, phase: str) -
     assert run_of(scene.here, run).state is RunState.INTERRUPTED
 
     done = scene.until_ended(request.id)
-    assert done.state is expected.ends, done.outcome
+    assert done.state is State.SUCCEEDED, done.outcome
     after = running_postmaster(directory / "data")
     assert after is not None
     assert (after == before) is expected.goes_on
@@ -319,6 +318,20 @@ def test_a_killed_executor_leaves_nothing_unfinished(scene: Scene, phase: str) -
     remove_server(scene.here, request.id)
     assert not directory.exists()
     assert not postmasters(scene)
+
+
+def test_a_recovery_interrupted_by_a_reboot_starts_over(scene: Scene) -> None:
+    """When executor and server die together while checks run, what they left is removed, and all is done again."""
+    request = scene.request()
+    scene.kill(start_until(scene, request, "check"))
+    server = running_postmaster(scene.directory(request.id) / "data")
+    assert server is not None
+    processes.signal(server, signal.SIGKILL)
+    assert processes.wait_gone(server, 30)
+    done = scene.until_ended(request.id)
+    assert done.state is State.SUCCEEDED, done.outcome
+    assert [phase["name"] for phase in (done.outcome or {})["phases"]] == [*PHASES]
+    assert running_postmaster(scene.directory(request.id) / "data") is not None
 
 
 def test_an_executor_killed_three_times_is_given_up_and_cleared_away(scene: Scene) -> None:
