@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-_TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-)[A-Za-z0-9-]+")
+_TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|xwfp-)[A-Za-z0-9-]+")
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@/\s]+(?=@)")
 _QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "urllib3")
 

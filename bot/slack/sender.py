@@ -145,7 +145,7 @@ class Sender:
         return self._pace.may_edit(now, urgent=card.urgent)
 
     def _slot(self, card: cards.Card) -> Slot | None:
-        """Return where a card goes, or None while that is not known yet (its thread has no parent so far)."""
+        """Return where a card goes, or None while that is not known yet (its thread has not begun)."""
         if card.channel and card.ts:
             return Slot(card.channel)
         if card.place.startswith("dm:"):
@@ -153,7 +153,9 @@ class Sender:
         if card.place.startswith("thread:"):
             with self._ledger.read() as tx:
                 parent = parent_of(tx, card.place)
-            return Slot(parent.channel, parent.ts) if parent and parent.channel and parent.ts else None
+            if parent is None:
+                raise SlackAnswered("chat.postMessage", "thread_not_found")
+            return Slot(parent.channel, parent.ts) if parent.channel and parent.ts else None
         channel = self._channels.get(card.place)
         if channel is None:
             raise SlackAnswered(
@@ -259,9 +261,12 @@ class Sender:
             log.error("slack refuses the bot", error=refusal.message, hint=refusal.hint)
 
     def _give_up(self, card: cards.Card, why: str) -> None:
-        """Mark a card as one Slack will never take, and say so in the alerts channel, unless that is what failed."""
+        """Mark a card as one Slack will never take, and say so in the alerts channel, unless that is what failed.
+
+        What belongs in the thread of a card that failed needs no word of its own.
+        """
         log.error("a card cannot be delivered", card=card.id, subject=card.subject, place=card.place, why=why)
         with self._ledger.transaction() as tx:
             cards.failed(tx, card.id, why)
-            if card.subject_kind != "undelivered" and card.place != "alerts":
+            if card.subject_kind != "undelivered" and card.place != "alerts" and why != "thread_not_found":
                 cards.want(tx, "undelivered", str(card.id), "alerts", urgent=True)

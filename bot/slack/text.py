@@ -7,6 +7,8 @@ import unicodedata
 from datetime import UTC, datetime
 from itertools import dropwhile, islice
 
+from bot.model.people import Person
+
 _ZERO_WIDTH = "\u200b"
 _MARKS = re.compile(r"([*_~`])")
 _PIECE = re.compile(r"&(?:amp|lt|gt);|<[^<>\n]*>|.", re.DOTALL)
@@ -71,6 +73,11 @@ def cut_marked(text: str, limit: int) -> str:
 def mention(user: str) -> str:
     """Return a mention of a Slack user id; anything else is shown as text."""
     return f"<@{user}>" if re.fullmatch(r"[UW][A-Z0-9]{2,}", user) else escape(user, 80)
+
+
+def named(person: Person) -> str:
+    """Return a mention of somebody in Slack; a login on the host is text, whatever it looks like."""
+    return escape(person.user, 80) if person.on_host else mention(person.user)
 
 
 def mention_approver(entry: str) -> str | None:

@@ -51,7 +51,7 @@ class Slack(WebClient):
     """A client whose every call ends here. Nothing leaves the process.
 
     `clock` is seconds. `away` makes every call fail without an answer; `lost` calls are carried out and their answers lost;
-    `refuse` maps a method to the error it answers with.
+    `limited` are the headers of a 429; `refuse` maps a method to the error it answers with.
     """
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -63,6 +63,7 @@ class Slack(WebClient):
         self.groups: dict[str, list[str]] = {}
         self.refuse: dict[str, str] = {}
         self.away, self.lost = False, 0
+        self.limited: dict[str, str] | None = None
         self._numbers = itertools.count(1)
 
     def api_call(self, api_method: str, **given: Any) -> SlackResponse:
@@ -71,6 +72,8 @@ class Slack(WebClient):
         self.calls.append((self.clock(), api_method, arguments))
         if self.away:
             raise URLError("nobody answers")
+        if self.limited is not None:
+            raise self._no({"error": "ratelimited"}, 429, self.limited)
         try:
             self._limit(api_method, arguments)
             if api_method in self.refuse:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Refused, Usage
 from bot.model.ids import ClusterName
+from bot.model.people import Person
 from bot.model.requests import State
 from bot.model.runs import RunState
 from bot.model.servers import ServerState
@@ -29,7 +30,7 @@ from bot.slack.cards.help import error_message, help_card
 from bot.slack.cards.result import psql_line
 from bot.slack.cards.server import server_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card
-from bot.slack.text import code, cut_marked, escape, mention, mention_approver
+from bot.slack.text import code, cut_marked, escape, mention, mention_approver, named
 from tests.unit.card_rows import EVIL, Rows
 from tests.unit.desk_world import NOON
 
@@ -185,6 +186,7 @@ def test_only_ids_are_mentioned(name: str) -> None:
     assert mention("UALICE") == "<@UALICE>"
     assert mention_approver("SDBAS") == "<!subteam^SDBAS>"
     assert mention_approver("everyone") is None
+    assert named(Person("host", "UALICE")) == "UALICE"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,6 +16,7 @@ from bot.model.again import again
 from bot.model.commands import parse_target
 from bot.model.ids import RequestId, RunId
 from bot.model.people import Person
+from bot.model.plans import Destination
 from bot.model.policy import Identities
 from bot.model.requests import TRANSITIONS, Decision, Request, State
 from bot.model.standing import ago, standing
@@ -264,6 +266,16 @@ def test_reasons_are_given_and_bounded(reason: str, code: str) -> None:
 def test_control_characters_do_not_reach_the_ledger() -> None:
     """Escape sequences and NULs in what people typed become spaces; line breaks stay."""
     assert t.told("drop\x1b[31m\x00\nred\u202e", "reason", 100) == "drop [31m \nred"
+
+
+@pytest.mark.parametrize(
+    "other", [{"cluster": "other"}, {"verb": "restore"}, {"destination": Destination("in-place", "/data")}]
+)
+def test_a_plan_for_something_else_is_not_shown_to_anybody(other: dict[str, Any]) -> None:
+    """A plan whose steps name another cluster, verb or kind of destination than was asked for is never proposed."""
+    made = plan()
+    with pytest.raises(t.OtherPlan):
+        t.propose(planning(), replace(made, steps=replace(made.steps, **other)), NOON)
 
 
 def test_in_place_is_not_asked_for() -> None:

@@ -10,12 +10,14 @@ from datetime import timedelta
 import pytest
 
 from bot import desk
-from bot.ledger import cards, requests
+from bot.ledger import cards, people, requests
 from bot.ledger.cards import Card
 from bot.model.ids import RequestId
 from bot.model.requests import State
 from bot.model.runs import Phase
+from bot.slack.client import SlackBusy, call
 from bot.slack.pacing import EDITS_KEPT_FOR_DECISIONS, EDITS_PER_MINUTE, POST_GAP_S, Pace
+from bot.slack.people import refresh_for_request
 from bot.slack.sender import Sender
 from bot.slack.subjects import render
 from tests.unit.desk_world import ALICE, CAROL, NOON, World, new_world
@@ -321,3 +323,44 @@ def test_pace_keeps_slacks_limits_and_room_for_decisions() -> None:
     pace.blocked("chat.update", 90)
     assert not pace.may_edit(99, urgent=True)
     assert pace.may_post("C1", 99)
+
+
+def test_a_thread_that_can_never_begin_does_not_wait_for_ever(at: Desk) -> None:
+    """When Slack takes neither card of a request, what belongs in its thread is given up too, without an alert of its own."""
+    at.slack.refuse["conversations.open"] = "user_disabled"
+    request = at.world.pending()
+    at.slack.refuse["chat.postMessage"] = "is_archived"
+    at.run(5)
+    at.slack.refuse.pop("chat.postMessage")
+    at.world.approve(request.id)
+    run = at.world.execute_run(request.id)
+    at.world.refresh(ALICE, CAROL)
+    at.world.claim(request.id, run.id)
+    at.until_quiet()
+    failed = {card.place: card.failed for card in at.rows() if card.failed}
+    assert failed[f"thread:request:{request.id}"] == "thread_not_found"
+    assert len([card for card in at.rows() if card.subject_kind == "undelivered"]) == 2
+
+
+@pytest.mark.parametrize("header", ["retry-after", "Retry-After"])
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("30", 30), ("0", 1), ("soon", 1), ("1e9", 1), ("999999", 600), ("-5", 1)]
+)
+def test_how_long_slack_asks_to_wait_is_read_with_care(header: str, said: str, seconds: float) -> None:
+    """The header counts whatever its case; nonsense is a second, and nothing stops the sender for more than ten minutes."""
+    slack = Slack()
+    slack.limited = {header: said}
+    with pytest.raises(SlackBusy) as caught:
+        call(slack, "chat.postMessage", channel="C", text="x")
+    assert (caught.value.retry_after_s, caught.value.limited, caught.value.maybe_done) == (seconds, True, False)
+
+
+def test_being_limited_is_not_being_away(at: Desk) -> None:
+    """Slack asking us to wait does not loosen the rules for a claim; only a Slack that does not answer does."""
+    request = at.world.approved()
+    for limited, away, noted in ((True, False, False), (False, True, True), (False, False, False)):
+        at.slack.limited = {"Retry-After": "5"} if limited else None
+        at.slack.away = away
+        refresh_for_request(at.slack, at.world.ledger, request=request, policy=at.world.policy, at=at.world.now)
+        with at.world.ledger.read() as tx:
+            assert people.slack_away(tx) is noted

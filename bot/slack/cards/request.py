@@ -13,7 +13,7 @@ from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
-from bot.slack.text import code, count, escape, mention, mention_approver, moment
+from bot.slack.text import code, count, escape, mention_approver, moment, named
 
 APPROVALS, RESULTS = "approvals", "results"
 _TITLES = {
@@ -64,7 +64,7 @@ def _asked_lines(request: Request) -> list[str]:
     reason = escape(request.reason, MAX_REASON) if request.reason else "not given yet"
     name = f" ({escape(request.requester_name, 80)})" if request.requester_name else ""
     return [
-        f"*Asked by* {mention(request.requester.user)}{name}",
+        f"*Asked by* {named(request.requester)}{name}",
         f"*Reason* {reason}",
         target_line(request.target, request.target_text),
     ]
@@ -140,7 +140,7 @@ def _denied(request: Request) -> str:
     said = next((decision for decision in request.decisions if decision.verdict == "deny"), None)
     if said is None:
         return "It was denied. Nothing was done."
-    return f"{mention(said.by.user)} said no: {escape(said.reason, MAX_REASON)}. Nothing was done."
+    return f"{named(said.by)} said no: {escape(said.reason, MAX_REASON)}. Nothing was done."
 
 
 def _trouble(request: Request) -> list[str]:
@@ -180,7 +180,7 @@ def _decision_lines(request: Request) -> list[str]:
 def _decision(decision: Decision) -> str:
     word = "Approved" if decision.verdict == "approve" else "Denied"
     why = f": {escape(decision.reason, MAX_REASON)}" if decision.reason else ""
-    return f"*{word} by* {mention(decision.by.user)} at {moment(decision.at)}{why}"
+    return f"*{word} by* {named(decision.by)} at {moment(decision.at)}{why}"
 
 
 def _buttons(view: RequestView, place: str) -> list[Button | None]:
