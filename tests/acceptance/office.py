@@ -23,12 +23,13 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from bot import desk
 from bot.config import Config, load
 from bot.demo.ending import end_bot, end_runs
 from bot.host.accounts import server_account
 from bot.ledger import Ledger, audit, cards, requests, runs, servers
 from bot.model.ids import ClusterName, RequestId
-from bot.model.people import Policy
+from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request, State
 from bot.model.runs import Job, Run, RunState
 from bot.model.servers import Server
@@ -36,10 +37,12 @@ from bot.postgres.plain import PlainServer, initdb
 from bot.repository.keys.file import create_key_file
 from bot.sandbox.driver import Driver, Message, Outcome
 from bot.sandbox.server import Sandbox
+from bot.sandbox.values import HOUSE_TEAM
 from bot.slack.blocks import Message as Rendered
 from bot.slack.cards import actions
 from bot.slack.manifest import manifest
 from bot.slack.subjects import render
+from jobs.context import utc_now
 from tests.servers import FAST, binaries_or_skip
 
 RESULTS, ALERTS, APPROVALS = "db-backups", "db-alerts", "db-approvals"
@@ -224,6 +227,20 @@ class Office:
         request, plan = self.propose(who, target, reason)
         assert self.driver.click(who, plan, actions.CONFIRM).acked
         return request, self.card(request, "approvals", actions.APPROVE)
+
+    def approve_unseen(self, request: RequestId, who: str = "somchai") -> None:
+        """Commit an approval as a bot did that died right after it: no tick of its own ever saw it."""
+        person = Person(HOUSE_TEAM, _USER[who])
+        desk.approve(
+            self.ledger,
+            key=f"the-last-click-on-{request}",
+            request_id=request,
+            by=person,
+            facts=PersonFacts(person, who, "Asia/Bangkok", utc_now()),
+            groups={"S0DBAS": GroupFacts("S0DBAS", frozenset({person}), utc_now())},
+            at=utc_now(),
+            policy=self.config.clusters[SLIPS].policy,
+        )
 
     # -- what people see -----------------------------------------------------------------------------------------------
 

@@ -19,17 +19,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot import desk
 from bot.ledger import inbox
 from bot.model.ids import RequestId
-from bot.model.people import GroupFacts, Person, PersonFacts
+from bot.model.people import Person
 from bot.model.requests import State
 from bot.model.runs import Job, RunState
 from bot.sandbox.driver import Driver, Message
 from bot.sandbox.values import HOUSE_TEAM
 from bot.slack.cards import actions
-from jobs.context import utc_now
-from tests.acceptance.office import APPROVALS, RESULTS, SLIPS, Office, open_office
+from tests.acceptance.office import APPROVALS, RESULTS, Office, open_office
 from tests.commands import pitstop
 
 pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("bot-killed")]
@@ -119,17 +117,7 @@ def test_a_bot_killed_between_approval_and_executor(office: Office) -> None:
     request, _ = office.pend("nok", "latest", "approved and forgotten")
     office.kill_bot()
     # The last thing the dying bot did: the approval's transaction. Its tick that would have queued the executor never came.
-    desk.approve(
-        office.ledger,
-        key="the-last-click",
-        request_id=request,
-        by=SOMCHAI,
-        name="Somchai Prasert",
-        facts=PersonFacts(SOMCHAI, "Somchai Prasert", "Asia/Bangkok", utc_now()),
-        groups={"S0DBAS": GroupFacts("S0DBAS", frozenset({SOMCHAI}), utc_now())},
-        at=utc_now(),
-        policy=office.config.clusters[SLIPS].policy,
-    )
+    office.approve_unseen(request)
     assert office.request(request).state is State.APPROVED
     assert not office.audited(request).count("request.claim")
     office.start_bot()
