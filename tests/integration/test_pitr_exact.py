@@ -5,6 +5,7 @@ One server, one receiver and two backups per major; the oracle of the order is l
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from tests.integration.workload import (
 )
 from tests.jobs import Installation, install, wait_for
 from tests.recoveries import RIGHTS, approved, ask, execute, lasting_server, remove_server
+from tests.restores import listing
 from tests.servers import binaries_or_skip
 
 pytestmark = pytest.mark.pg
@@ -62,6 +64,7 @@ class World:
 
     server: PlainServer
     here: Installation
+    home: Path
     marks: dict[str, Lsn] = field(default_factory=dict)
     xids: dict[str, int] = field(default_factory=dict)
     order: list[Numbered] = field(default_factory=list)
@@ -124,10 +127,13 @@ def world(
     binaries = binaries_or_skip(request.param)
     settings = {**SETTINGS, "min_wal_size": "2MB"}
     with lasting_server(binaries, cluster_template, server_user, settings, "--wal-segsize=1") as (home, server):
+        for name in ("early", "late"):
+            (home / name).mkdir(mode=0o700)
+            os.chown(home / name, server_user.uid, server_user.gid)
         extra = {**RIGHTS, "wal_durable_within": '"1s"'}
         here = install(home / "pitstop", server, extra, f'[restore]\ndirectory = "{home}/restores"')
         with here.receiving():
-            made = World(server, here)
+            made = World(server, here, home)
             _live(made)
             yield made
 
@@ -138,6 +144,7 @@ def _live(world: World) -> None:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         prepare_log(server)
         write_numbers(server, [2])
+        _tablespace(world, connection, "early")
         world.xids["before the backup"] = _xid(connection, "INSERT INTO log VALUES (-1, 0, 'early')")
         world.began_at = datetime.now(UTC)
         here.run(Job.BASE_BACKUP)
@@ -148,9 +155,17 @@ def _live(world: World) -> None:
         world.marks["point"] = _lsn(connection, "SELECT pg_create_restore_point(%s)", POINT)
         write_numbers(server, range(100, 120), sessions=1)
         _special(world, connection)
-        write_numbers(server, range(120, 150))
+        write_numbers(server, range(120, 140))
+        _tablespace(world, connection, "late")
+        write_numbers(server, range(140, 150))
         world.order = commit_order(server)
         _wait_until_stored(world, _lsn(connection, "SELECT pg_current_wal_flush_lsn()"))
+
+
+def _tablespace(world: World, connection: psycopg.Connection, name: str) -> None:
+    """Put a table into a tablespace of its own: one is in the backups, one is made by replay."""
+    connection.execute(f"CREATE TABLESPACE {name} LOCATION '{world.home / name}'".encode())
+    connection.execute(f"CREATE TABLE in_{name} TABLESPACE {name} AS SELECT generate_series(1, 100) AS n".encode())
 
 
 def _special(world: World, connection: psycopg.Connection) -> None:
@@ -265,6 +280,7 @@ def _recover_exactly(world: World, kind: str) -> None:
         assert _tables(outcome["dsn"]) >= ({"log", "doomed"} if kind == "lsn of a drop's commit" else {"log"})
         rows = {t["table"]: t["rows"] for t in outcome["tables"] if t["database"] == "postgres"}
         assert rows["log"] == len(numbers)
+        assert rows["in_early"] == 100
         assert outcome["target"]["lsn"] == outcome["proof"]["reached_lsn"] or not numbers
 
 
@@ -307,13 +323,23 @@ def test_traps_are_refused_with_what_can_be_had(world: World) -> None:
 
 
 def test_latest_does_not_replay_what_arrives_after_the_plan(world: World) -> None:
-    """While WAL goes on arriving, `latest` means what was there when it was planned: all of that, and nothing later."""
+    """While WAL goes on arriving, `latest` means what was there when it was planned: all of that, and nothing later.
+
+    On the way replay makes a tablespace at a folder of production, which stays as it is.
+    """
+    production = listing(world.home / "late")
+    assert production
     with _writing(world):
         request = approved(world.here, Target(TargetKind.LATEST))
         planned = target_of(request)
         _wait_until_stored(world, Lsn(planned.lsn + 64 * 1024))
         with recovered(world.here, request) as done:
             found = numbers_in((done.outcome or {})["dsn"])
+            with psycopg.connect((done.outcome or {})["dsn"], autocommit=True) as connection:
+                connection.execute("VACUUM FULL in_late")
+                assert connection.execute("SELECT count(*) FROM in_late").fetchone() == (100,)
+                connection.execute("DROP TABLE in_late")
+    assert listing(world.home / "late") == production
     order = commit_order(world.server)
     assert found == numbers_before(order, planned.lsn)
     assert found < numbers_before(order, Lsn(1 << 62))
