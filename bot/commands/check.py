@@ -58,6 +58,7 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
     for name, cluster in config.clusters.items():
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
 
@@ -128,6 +129,25 @@ def _cluster(config: Config, name: str) -> Iterator[Point]:
 
     for finding in check_cluster(config, name):
         yield Point(f"cluster {name}", finding.level, finding.code, finding.sentence, finding.fix)
+
+
+def _histories(config: Config, name: str) -> Iterator[Point]:
+    """Check that the backups kept under the cluster's name are this server's; without the server nothing can be said."""
+    from bot.errors import PitstopError
+    from bot.model.ids import ClusterName, SystemId
+    from bot.postgres.replication import ReplicationConnection
+    from bot.repository.open import open_repository
+    from jobs.repositories import require_own_history
+
+    try:
+        with ReplicationConnection.open(config.cluster(name).stream) as conn:
+            system_id, major = SystemId(conn.identify()[0]), conn.major
+        opened = [open_repository(r, c, config.encryption) for r, c in config.cluster_repositories(name).items()]
+    except PitstopError:
+        return  # said above, with its own line to put right
+    for repository in opened:
+        require_own_history(repository, ClusterName(name), system_id, major)
+        yield Point(f"cluster {name}", "ok", "history", f"What {repository.name} keeps of it is of this server.")
 
 
 def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:

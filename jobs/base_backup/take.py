@@ -124,6 +124,7 @@ class _Backup:
             context.run.cluster,
             SystemId(system_id),
             segment_bytes,
+            major=self._conn.major,
         )
 
     def _receiver_runs(self) -> bool:
