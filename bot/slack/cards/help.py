@@ -50,7 +50,7 @@ def error_message(error: PitstopError) -> Message:
     """Render a refusal for the person who caused it: one sentence, and what to do next. Pure."""
     hint = f"→ {escape_hint(error.hint)}" if error.hint else ""
     said = "\n".join(part for part in (escape_hint(error.message), hint) if part)
-    return Message(cut_marked(said, _MAX_ERROR_CHARS), [])
+    return Message(cut_marked(said, _MAX_ERROR_CHARS) or "That was refused.", [])
 
 
 def escape_hint(text: str) -> str:

@@ -11,6 +11,7 @@ from bot.model.servers import Server, ServerState
 from bot.model.transitions import MAX_REASON
 from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
+from bot.slack.cards.help import escape_hint
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
 from bot.slack.text import code, count, escape, mention_approver, moment, named
@@ -158,7 +159,7 @@ def _error_lines(outcome: dict[str, Any] | None) -> list[str]:
         return []
     reasons = [f"• {escape(str(reason), 400)}" for reason in list(outcome.get("reasons", []))[:8]]
     hint = str(outcome.get("hint", ""))
-    return [escape(str(outcome["message"]), 900), *reasons, f"→ {escape(hint, 500)}" if hint else ""]
+    return [escape_hint(str(outcome["message"])), *reasons, f"→ {escape_hint(hint)}" if hint else ""]
 
 
 def _nearest_lines(outcome: dict[str, Any] | None) -> list[str]:

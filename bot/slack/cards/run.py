@@ -8,6 +8,7 @@ from typing import Any
 from bot.model.people import Person
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
+from bot.slack.cards.help import escape_hint
 from bot.slack.text import bar, code, escape, moment, named, size, span
 
 _WORDS = {
@@ -136,7 +137,7 @@ def _error_lines(run: Run) -> list[str]:
     if not run.error:
         return []
     hint = str(run.error.get("hint", ""))
-    return [escape(str(run.error.get("message", "It failed.")), 900), f"→ {escape(hint, 500)}" if hint else ""]
+    return [escape_hint(str(run.error.get("message", "It failed."))), f"→ {escape_hint(hint)}" if hint else ""]
 
 
 def _small_print(run: Run) -> str:

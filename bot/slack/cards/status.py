@@ -136,8 +136,12 @@ def list_card(
     card.lines(*(_backup_line(backup, now) for backup in backups[:_MAX_BACKUPS]))
     if len(backups) > _MAX_BACKUPS:
         card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: {code(f'pitstop list {cluster}', 120)}")
-    card.divider().lines("*Recovery window*", *(window_lines(wal) or ["• not known yet: WAL has not been streamed"]))
+    card.divider().lines("*Recovery window*", *(window_lines(wal) or [_no_window(wal)]))
     return card.note(f"Go back with {code(f'/pitr {cluster} TARGET', 120)}").message()
+
+
+def _no_window(wal: Sequence[WalStatus]) -> str:
+    return f"• not known yet{': it is being worked out' if wal else ': WAL has not been streamed'}"
 
 
 def _backup_line(backup: BackupSummary, now: datetime) -> str:
