@@ -33,7 +33,7 @@ from bot.model.schedule import OFF, Cron
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def parse_duration(value: object) -> object:

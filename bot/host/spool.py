@@ -27,9 +27,9 @@ from bot.host.files import fsync_dir, write_durable
 
 PARTIAL = ".partial"
 _LEFT_AFTER_S = 3600
-_SEGMENT = re.compile(r"^[0-9A-F]{24}$")
-_HISTORY = re.compile(r"^[0-9A-F]{8}\.history$")
-_SIDE_FILE = re.compile(r"^[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial)$")
+_SEGMENT = re.compile(r"^[0-9A-F]{24}\Z")
+_HISTORY = re.compile(r"^[0-9A-F]{8}\.history\Z")
+_SIDE_FILE = re.compile(r"^[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial)\Z")
 
 
 @dataclass(frozen=True, slots=True)

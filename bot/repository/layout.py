@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from bot.errors import Usage
 from bot.model.ids import BackupId, ClusterName, SystemId
 
-_COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")
-_SYSTEM = re.compile(r"^[0-9]{1,20}$")
-_PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})$")
+_COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\Z")
+_SYSTEM = re.compile(r"^[0-9]{1,20}\Z")
+_PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})\Z")
 KEYS = "keys"
 PARTIAL = ".partial"
 

@@ -78,7 +78,7 @@ def test_names_as_the_server_writes_them() -> None:
 @pytest.mark.parametrize(
     ("name", "size"),
     [("00000001000000000000000g", SIZE), ("00000001000000000000000", SIZE), ("000000010000000000000100", 16 << 20),
-     ("000000000000000000000001", SIZE), ("000000010000000000000001.partial", SIZE), ("0000000100000000000000ab", SIZE)],
+     ("000000000000000000000001", SIZE), ("000000010000000000000001.partial", SIZE), ("0000000100000000000000ab", SIZE), ("000000010000000000000001\n", SIZE)],
 )  # fmt: skip
 def test_what_is_no_segment_name(name: str, size: int) -> None:
     """Other characters or lengths, timeline 0 and numbers a segment of this size never has are refused."""
