@@ -130,6 +130,38 @@ def test_a_tablespace_in_the_wal_is_refused_without_namespaces(
     assert not list((here.home / "restores").glob("*"))
 
 
+def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
+    """A repository, a ledger and a configuration the user may not use: each a sentence with a hint, never a traceback."""
+    there = circumstances(homes, "ordinary user")
+    here = owned(install(server_home / "pitstop", "host=/nowhere"), there.uid)
+
+    def pitstop(*words: str) -> tuple[int, Any]:
+        done = there.run("--config", str(here.config_path), *words, "--json")
+        assert "Traceback" not in done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    assert pitstop("keys", "init")[0] == 0
+    for place in (here.home / "repository").rglob("*"):
+        os.chown(place, 0, 0)
+        place.chmod(0o755 if place.is_dir() else 0o644)
+    (here.home / "repository").chmod(0o755)
+    os.chown(here.home / "repository", 0, 0)
+    code, checked = pitstop("check")
+    [point] = [p for p in checked["points"] if p["about"] == "repository local" and p["level"] == "fail"]
+    assert (code, point["code"]) == (1, "storage-forbidden")
+    assert point["fix"]
+    for path in here.home.glob("ledger.db*"):
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+    code, answer = pitstop("status")
+    assert code == 1
+    assert answer["error"]["hint"]
+    here.config_path.chmod(0o600)
+    os.chown(here.config_path, 0, 0)
+    code, answer = pitstop("status")
+    assert (code, answer["error"]["code"]) == (2, "no-config")
+
+
 @contextmanager
 def receiving(there: Circumstances, here: Installation) -> Iterator[None]:
     """Run the receiver while the block lasts."""
