@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -32,6 +33,7 @@ from bot.model.schedule import OFF, Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
 
@@ -82,6 +84,14 @@ class SlackConfig(_Model):
     signing_secret_file: FilePath | None = None
     http_listen: str = "127.0.0.1:8088"
     api_url: str = "https://slack.com/api/"
+
+    @field_validator("api_url")
+    @classmethod
+    def _tokens_stay_private(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise ValueError("tokens are sent there: use https://, or http:// on this machine alone")
+        return value
 
     @property
     def bot_token(self) -> str | None:
@@ -301,6 +311,14 @@ class Config(_Model):
         for name in value:
             if not _NAME.match(name):
                 raise ValueError(f"{name!r}: use lower-case letters, digits, - and _, at most 63")
+        return value
+
+    @field_validator("people")
+    @classmethod
+    def _user_ids(cls, value: dict[str, str]) -> dict[str, str]:
+        for login, user in value.items():
+            if not re.fullmatch(r"[UW][A-Z0-9]{2,}", user):
+                raise ValueError(f"{login}: {user!r} is not a Slack user id; write one like U024BE7LH")
         return value
 
     @model_validator(mode="after")
