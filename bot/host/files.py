@@ -75,11 +75,18 @@ def same_filesystem(a: Path, b: Path) -> bool:
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return `path`, or the nearest of its parents that exists."""
+    """Return `path`, or the nearest of its parents that exists and that we may look at."""
     here = path.absolute()
-    while not here.exists():
+    while not _can_be_seen(here):
         here = here.parent
     return here
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def short_socket_dir(owner: tuple[int, int] | None = None) -> Path:

@@ -133,7 +133,14 @@ def test_a_tablespace_in_the_wal_is_refused_without_namespaces(
 def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
     """A repository, a ledger and a configuration the user may not use: each a sentence with a hint, never a traceback."""
     there = circumstances(homes, "ordinary user")
-    here = owned(install(server_home / "pitstop", "host=/nowhere"), there.uid)
+    hidden = server_home / "hidden"
+    hidden.mkdir(mode=0o700)
+    os.chown(hidden, 0, 0)
+    extra = {"data_directory": f'"{hidden}/data"'}
+    here = install(server_home / "pitstop", "host=/nowhere", extra)
+    text = here.config_path.read_text()
+    here.config_path.write_text(text.replace(f'spool = "{here.home}/spool"', f'spool = "{hidden}/spool"'))
+    owned(here, there.uid)
 
     def pitstop(*words: str) -> tuple[int, Any]:
         done = there.run("--config", str(here.config_path), *words, "--json")
@@ -150,6 +157,9 @@ def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
     [point] = [p for p in checked["points"] if p["about"] == "repository local" and p["level"] == "fail"]
     assert (code, point["code"]) == (1, "storage-forbidden")
     assert point["fix"]
+    [spool] = [p for p in checked["points"] if p["code"] == "folder" and p["level"] == "fail"]
+    assert spool["fix"] == f"install -d -o nobody -m 0700 {hidden}/spool"
+    assert [p for p in checked["points"] if p["code"] == "shared-disk"], "a hidden folder's disk is known all the same"
     for path in here.home.glob("ledger.db*"):
         os.chown(path, 0, 0)
         path.chmod(0o600)
