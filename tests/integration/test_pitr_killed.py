@@ -114,7 +114,7 @@ class Scene:
                 working = [run for run in runs.unfinished(tx) if run.job is not Job.FORWARD]
             return get(self.here, request).state.ended and not working
 
-        wait_for(ended, timeout_s=120, what=f"the end of {request}")
+        wait_for(ended, timeout_s=240, what=f"the end of {request}")
         return get(self.here, request)
 
     def kill(self, run: RunId) -> None:
@@ -125,7 +125,7 @@ class Scene:
         process = process_of(self.place, run)
         assert process is not None, f"{run} has no process; its log: {self.place.log_of(run).read_text()}"
         processes.signal(process, signal.SIGKILL)
-        assert processes.wait_gone(process, 30)
+        assert processes.wait_gone(process, 60)
         wait_for(lambda: not self.place.lives(run), what="the end of the run's lock")
 
     def directory(self, request: RequestId) -> Path:
@@ -141,7 +141,7 @@ class Scene:
         for run in left:
             if (process := process_of(self.place, run.id)) is not None:
                 processes.signal(process, signal.SIGKILL)
-                processes.wait_gone(process, 30)
+                processes.wait_gone(process, 60)
             desk.cancel_run(self.here.ledger, run.id, self.place.now())
         with self.here.ledger.read() as tx:
             interrupted = requests.recent(tx, states=(State.INTERRUPTED,))
@@ -171,7 +171,11 @@ def stage(server_user: Account, cluster_template: Callable[..., Path]) -> Iterat
             xid = drop(server)
             end = Lsn.parse(str(sql(server, "SELECT pg_current_wal_flush_lsn()")[0][0]))
             archive = here.repository().wal
-            wait_for(lambda: any(piece.covers(end) for piece in archive.ranges()), what="WAL in the repository")
+            wait_for(
+                lambda: any(piece.covers(end) for piece in archive.ranges()),
+                timeout_s=120,
+                what="WAL in the repository",
+            )
         yield Scene(here, home / "restores", f"before:xid:{xid}")
 
 
@@ -274,7 +278,7 @@ def postmasters(scene: Scene) -> set[int]:
 def start_until(scene: Scene, request: Request, phase: str) -> RunId:
     """Start the executor and return its run as soon as the phase is seen."""
     run = scene.start(request.id)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not PHASES[phase].seen(scene, request):
         assert time.monotonic() < deadline, f"{phase} was not seen"
         assert not run_of(scene.here, run).state.ended, run_of(scene.here, run).error
@@ -345,7 +349,7 @@ def test_an_executor_killed_three_times_is_given_up_and_cleared_away(scene: Scen
         run = scene.executor(request.id)
         old = postmasters(scene)
         scene.spawner.start(only=run)
-        wait_for(lambda old=old: bool(postmasters(scene) - old), timeout_s=60, what="the next server")  # type: ignore[misc]
+        wait_for(lambda old=old: bool(postmasters(scene) - old), timeout_s=120, what="the next server")  # type: ignore[misc]
     scene.kill(run)
     failed = scene.until_ended(request.id)
     assert failed.state is State.FAILED
