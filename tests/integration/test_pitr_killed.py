@@ -13,7 +13,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +24,7 @@ import pytest
 from bot import desk
 from bot.host import processes
 from bot.host.accounts import Account
-from bot.ledger import requests, runs, servers
+from bot.ledger import people, requests, runs, servers
 from bot.model.ids import RequestId, RunId
 from bot.model.requests import Request, State
 from bot.model.runs import Job, RunState
@@ -39,13 +40,16 @@ from bot.process.spawning import Spawner
 from bot.process.watching import Watch, process_of
 from tests.jobs import CLUSTER, Installation, install, wait_for
 from tests.recoveries import (
+    DBA,
     ENGINEER,
     RIGHTS,
     approved,
+    carry_out,
     execute,
     facts,
     get,
     lasting_server,
+    queue_executor,
     refresh,
     remove_server,
     run_of,
@@ -475,6 +479,22 @@ def test_what_is_no_longer_as_planned_is_void(scene: Scene, change: Callable[[Sc
         assert void.state is State.VOID, void.outcome
         assert sentence in str(void.outcome)
         assert (sorted(directory.iterdir()) if directory.exists() else None) == before
+
+
+def test_facts_too_old_to_judge_by_leave_the_request_approved(scene: Scene) -> None:
+    """Where nobody knows any more who may what, nothing is claimed and nothing is lost: with fresh facts it goes on."""
+    request = scene.request()
+    run = queue_executor(scene.here, request.id)
+    with scene.here.ledger.transaction() as tx:
+        for person in (ENGINEER, DBA):
+            known = facts(person)
+            people.put(tx, replace(known, fetched_at=known.fetched_at - timedelta(minutes=5)))
+    refused = carry_out(scene.here, run.id)
+    assert refused.error is not None
+    assert refused.error["code"] == "facts-stale"
+    assert get(scene.here, request.id).state is State.APPROVED
+    assert not scene.directory(request.id).exists()
+    assert execute(scene.here, request.id).state is State.SUCCEEDED
 
 
 def damage(path: Path, undo: ExitStack) -> None:
