@@ -87,7 +87,8 @@ def test_a_recovery(plain_server: PlainServerFactory, server_home: Path, homes: 
     copy = pitstop("pitr", "slips", "--to", "latest", "--reason", "to see that it works here")
     try:
         data = Path(copy["directory"], "data")
-        assert data.stat().st_uid not in {0} | ({NOBODY} if there.uid == 0 else set())
+        assert data.stat().st_uid != 0
+        assert there.namespaces or data.stat().st_uid != server.account.uid, "it could reach production's files"
         assert rows(copy["dsn"], there.uid) == "100"
         [listed] = pitstop("server", "list")["servers"]
         assert listed["dsn"] == copy["dsn"]
@@ -170,6 +171,25 @@ def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
     os.chown(here.config_path, 0, 0)
     code, answer = pitstop("status")
     assert (code, answer["error"]["code"]) == (2, "no-config")
+
+
+def test_the_owner_of_production_without_namespaces(
+    plain_server: PlainServerFactory, server_home: Path, server_user: Any, homes: list[Path]
+) -> None:
+    """Where nothing but the account could keep a copy from production's files, their own owner is refused at planning."""
+    there = circumstances(homes, "ordinary user, no namespaces")
+    there.uid = server_user.uid
+    here = owned(install(server_home / "pitstop", plain_server(16)), there.uid)
+
+    def pitstop(*words: str) -> subprocess.CompletedProcess[str]:
+        return there.run("--config", str(here.config_path), *words, "--json")
+
+    assert pitstop("keys", "init").returncode == 0
+    assert pitstop("backup", "base", "slips").returncode == 0
+    refused = pitstop("pitr", "slips", "--to", "latest", "--reason", "to see it refused")
+    assert refused.returncode == 3, refused.stdout
+    assert json.loads(refused.stdout)["error"]["code"] == "same-account"
+    assert not list((here.home / "restores").glob("*"))
 
 
 @contextmanager
