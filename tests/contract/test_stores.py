@@ -139,7 +139,7 @@ def test_reading_goes_on_while_an_object_is_deleted(store: Store) -> None:
 
 
 @given(wanted=st.sets(paths, max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 def test_listings(opened: Callable[[Path], Store], tmp_path: Path, wanted: set[str]) -> None:
     """`list` gives every object below a prefix in the order of their paths, `children` the next components, no more."""
     store = opened(tmp_path / f"store{next(_numbers)}")
