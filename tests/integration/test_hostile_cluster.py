@@ -314,8 +314,9 @@ def test_the_same_as_an_ordinary_user(short_tmp: Path) -> None:
     own = short_tmp / "own"
     own.mkdir()
     os.chown(own, there.uid, there.uid)
+    page = f"{short_tmp}/pitstop/tests/integration/{Path(__file__).name}"  # where that user can read it
     done = there.run(
-        f"{__file__}::test_nothing_of_production_is_touched[18]", "-q", "-p", "no:cacheprovider",
+        f"{page}::test_nothing_of_production_is_touched[18]", "-q", "-p", "no:cacheprovider",
         f"--basetemp={own}/pytest", module="pytest",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
