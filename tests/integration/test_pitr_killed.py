@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,8 @@ import pytest
 from bot import desk
 from bot.host import processes
 from bot.host.accounts import Account
-from bot.ledger import people, requests, runs, servers
+from bot.ledger import requests, runs, servers
+from bot.ledger.database import iso
 from bot.model.ids import RequestId, RunId
 from bot.model.requests import Request, State
 from bot.model.runs import Job, RunState
@@ -40,7 +41,6 @@ from bot.process.spawning import Spawner
 from bot.process.watching import Watch, process_of
 from tests.jobs import CLUSTER, Installation, install, wait_for
 from tests.recoveries import (
-    DBA,
     ENGINEER,
     RIGHTS,
     approved,
@@ -485,10 +485,9 @@ def test_facts_too_old_to_judge_by_leave_the_request_approved(scene: Scene) -> N
     """Where nobody knows any more who may what, nothing is claimed and nothing is lost: with fresh facts it goes on."""
     request = scene.request()
     run = queue_executor(scene.here, request.id)
+    long_ago = iso(scene.place.now() - timedelta(minutes=5))
     with scene.here.ledger.transaction() as tx:
-        for person in (ENGINEER, DBA):
-            known = facts(person)
-            people.put(tx, replace(known, fetched_at=known.fetched_at - timedelta(minutes=5)))
+        tx.execute("UPDATE people SET fetched_at = ?", [long_ago])
     refused = carry_out(scene.here, run.id)
     assert refused.error is not None
     assert refused.error["code"] == "facts-stale"
