@@ -168,9 +168,10 @@ class Schedule(_Model):
     """Cron expressions in the cluster's time zone; `off` disables a job."""
 
     base_backup: str = "0 2 * * *"
+    dump: str = "30 2 * * *"
     wal_check: str = "0 * * * *"
 
-    @field_validator("base_backup", "wal_check")
+    @field_validator("base_backup", "dump", "wal_check")
     @classmethod
     def _readable(cls, value: str) -> str:
         if value.strip().lower() != OFF:
@@ -201,13 +202,30 @@ class Check(_Model):
     expect: str | None = None
 
 
+class DumpConfig(_Model):
+    """How a cluster's databases are dumped.
+
+    `lock_wait` is how long a dump waits for each table's lock, `max_block` how long it may keep somebody waiting who wants a
+    table to themselves. `exclude_tables` are left out on schedule, as `schema.Name`.
+    """
+
+    exclude_tables: tuple[str, ...] = ()
+    lock_wait: Duration = Field(default=timedelta(seconds=30), ge=timedelta(milliseconds=1))
+    max_block: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
+
+
 class ClusterConfig(_Model):
-    """One PostgreSQL server. `dsn` serves all three roles unless `stream_dsn`, `observe_dsn` or `restore_dsn` is given."""
+    """One PostgreSQL server.
+
+    `dsn` serves all roles unless `stream_dsn`, `observe_dsn` or `restore_dsn` is given; the observing one dumps, unless
+    `dump_dsn` is given.
+    """
 
     dsn: str | None = None
     stream_dsn: str | None = None
     observe_dsn: str | None = None
     restore_dsn: str | None = None
+    dump_dsn: str | None = None
     data_directory: FilePath | None = None
     databases: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
@@ -218,6 +236,7 @@ class ClusterConfig(_Model):
     wal_durable_within: Duration = timedelta(seconds=5)
     approval: Approval = Approval()
     schedule: Schedule = Schedule()
+    dump: DumpConfig = DumpConfig()
     objectives: Objectives = Objectives()
     checks: tuple[Check, ...] = ()
 
@@ -245,6 +264,11 @@ class ClusterConfig(_Model):
     def observe(self) -> str:
         """The libpq string of the role that reads settings and marks restore points."""
         return self.observe_dsn or self.dsn or ""
+
+    @property
+    def dumping(self) -> str:
+        """The libpq string of the role that dumps databases."""
+        return self.dump_dsn or self.observe
 
     @cached_property
     def policy(self) -> Policy:
