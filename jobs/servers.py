@@ -41,7 +41,7 @@ def remove(context: JobContext) -> dict[str, Any]:
         row = servers.find(tx, server_id)
         plan = requests.get(tx, server_id).plan
     assert plan is not None, "a server is of a request that was planned"
-    directory = Path(plan.steps.destination.directory)
+    directory = Path(plan.steps.beside.directory)
     context.phase("remove")
     kept = remove_directory(directory) if row or _claimed_for(directory, server_id) else []
     if kept:

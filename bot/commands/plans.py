@@ -6,9 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from bot.commands.output import say, table, when
+from bot.model.destinations import Beside, Destination, destination_text
+from bot.model.dumps import Part
+from bot.model.plans import Facts, Recovery
 from bot.model.requests import Request
+from bot.model.restores import Restoration
+from bot.model.targets import ResolvedTarget
 from bot.model.typed import shell_word
 from bot.slack.text import size, span
+
+_PARTS = {Part.FULL: "whole", Part.SCHEMA_ONLY: "definitions alone", Part.DATA_ONLY: "rows alone"}
 
 
 def say_plan(request: Request) -> None:
@@ -16,27 +23,45 @@ def say_plan(request: Request) -> None:
     plan = request.plan
     assert plan is not None
     steps, facts = plan.steps, plan.facts
-    target = steps.target
-    say(f"Request {request.id}: bring {request.cluster} back beside the live one.")
-    say(f"  target       {facts.target_text or request.target_text}")
-    say(f"               stop before {target.lsn} on timeline {target.timeline}")
-    if target.last_commit:
-        say(f"               last commit kept: transaction {target.last_commit.xid}, {when(target.last_commit.at)}")
-    if target.next_end:
-        say(f"               first one left out: transaction {target.next_end.xid}, {when(target.next_end.at)}")
+    if isinstance(steps.work, Recovery):
+        say(f"Request {request.id}: bring {request.cluster} back beside the live one.")
+        say(f"  target       {facts.target_text or request.target_text}")
+        _say_stop(steps.work.target)
+    else:
+        say(f"Request {request.id}: restore {request.cluster} from a dump; nothing that exists is touched.")
+        say(f"  wanted       {request.target_text}")
+        _say_restored(steps.work, facts)
+    wal = f" and {size(facts.wal_bytes)} of WAL" if facts.wal_bytes else ""
+    free = f"{size(facts.disk_free)} free" if facts.disk_free is not None else "what is free cannot be seen from here"
     say(f"  backup       {', '.join(link.backup for link in steps.chain)} from {steps.repository}")
-    say(f"  to fetch     {size(facts.bytes_to_fetch)} and {size(facts.wal_bytes)} of WAL")
-    say(f"  into         {steps.destination.directory}{_port(steps.destination.port)}")
-    say(f"  disk         {size(facts.disk_needed)} needed, {size(facts.disk_free)} free")
+    say(f"  to fetch     {size(facts.bytes_to_fetch)}{wal}")
+    say(f"  into         {destination_text(steps.destination)}{_port(steps.destination)}")
+    say(f"  disk         {size(facts.disk_needed)} needed, {free}")
     say(f"  takes about  {span(facts.estimate_s) if facts.estimate_s is not None else 'not known yet'}  {facts.basis}")
-    say(f"  lives        {span(steps.lifetime_s)}, then it is stopped; its data stays until removed")
+    if isinstance(steps.work, Recovery):
+        say(f"  lives        {span(steps.work.lifetime_s)}, then it is stopped; its data stays until removed")
     say(f"  overwrites   {', '.join(steps.overwrites) or 'nothing'}")
     for warning in facts.warnings:
         say(f"  note         {warning}")
 
 
-def _port(port: int | None) -> str:
-    return f", 127.0.0.1:{port}" if port else ""
+def _say_stop(target: ResolvedTarget) -> None:
+    say(f"               stop before {target.lsn} on timeline {target.timeline}")
+    if target.last_commit:
+        say(f"               last commit kept: transaction {target.last_commit.xid}, {when(target.last_commit.at)}")
+    if target.next_end:
+        say(f"               first one left out: transaction {target.next_end.xid}, {when(target.next_end.at)}")
+
+
+def _say_restored(work: Restoration, facts: Facts) -> None:
+    rows = f", {facts.rows:,} rows" if facts.rows is not None else ""
+    say(f"  database     {work.database}: {_PARTS[work.part]}{rows}")
+    for one in work.tables:
+        say(f"  table        {one.full_name}")
+
+
+def _port(destination: Destination) -> str:
+    return f", 127.0.0.1:{destination.port}" if isinstance(destination, Beside) and destination.port else ""
 
 
 def say_outcome(outcome: dict[str, Any]) -> None:

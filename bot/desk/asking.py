@@ -16,9 +16,10 @@ from bot.model.ids import ClusterName, RequestId
 from bot.model.ids import request_id as make_request_id
 from bot.model.ids import run_id as make_run_id
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.plans import Plan
+from bot.model.plans import Plan, Recovery
 from bot.model.policy import Action
 from bot.model.requests import Request
+from bot.model.restores import Wanted
 from bot.model.runs import Job
 from bot.model.targets import Target
 from bot.model.wal import Lsn
@@ -38,7 +39,7 @@ def ask(
     policy: Policy,
     verb: str,
     cluster: ClusterName,
-    target: Target,
+    target: Target | Wanted,
     target_text: str,
     destination: dict[str, Any],
     reason: str,
@@ -177,15 +178,16 @@ def _asked(request: Request) -> dict[str, Any]:
 
 def _lease(tx: Tx, request_id: RequestId, plan: Plan) -> leases.Lease:
     steps = plan.steps
+    wal = steps.work.target if isinstance(steps.work, Recovery) else None  # a dump needs none
     first = catalogue.find(tx, steps.cluster, steps.chain[0].backup) if steps.chain else None
     return leases.Lease(
         request=request_id,
         repository=steps.repository,
         cluster=steps.cluster,
         backups=tuple(link.backup for link in steps.chain),
-        timeline=steps.target.timeline,
-        start=first.start_lsn if first else Lsn(0),
-        end=steps.target.lsn,
+        timeline=wal.timeline if wal else 0,
+        start=first.start_lsn if first and wal else Lsn(0),
+        end=wal.lsn if wal else Lsn(0),
     )
 
 

@@ -14,9 +14,10 @@ from bot.ledger import audit, requests, runs
 from bot.ledger import people as known
 from bot.ledger.database import Ledger, Tx
 from bot.model import transitions
+from bot.model.holding import Observed, ObservedServer, still_holds
 from bot.model.ids import RequestId, RunId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.plans import Observed, Plan, still_holds
+from bot.model.plans import Plan
 from bot.model.policy import UNSURE, Action, Identities, authorize, group_ids
 from bot.model.requests import Request, State
 from bot.model.runs import Job
@@ -36,7 +37,7 @@ def claim(
     *,
     request_id: RequestId,
     run_id: RunId,
-    observed: Observed,
+    observed: Observed | ObservedServer,
     at: datetime,
     policy: Policy,
     people: Mapping[str, str] = NO_PEOPLE,
@@ -108,7 +109,7 @@ def _own_run(tx: Tx, request_id: RequestId, run_id: RunId) -> None:
 def _check(
     tx: Tx,
     request: Request,
-    observed: Observed,
+    observed: Observed | ObservedServer,
     policy: Policy,
     identities: Identities,
     at: datetime,
@@ -135,7 +136,7 @@ def _check(
     return broken + _drifted(request.plan, observed, policy), rights
 
 
-def _drifted(plan: Plan, observed: Observed, policy: Policy) -> list[str]:
+def _drifted(plan: Plan, observed: Observed | ObservedServer, policy: Policy) -> list[str]:
     drifted = still_holds(plan, observed)
     changed = "The approval policy changed after the plan was made."
     return [changed, *drifted] if policy.version != plan.steps.policy_version and changed not in drifted else drifted

@@ -48,11 +48,11 @@ def register_server(
             state=ServerState.RUNNING,
             version=1,
             owner=request.requester,
-            directory=steps.destination.directory,
+            directory=steps.beside.directory,
             dsn=dsn,
             size_bytes=size_bytes,
             started_at=at,
-            expires_at=at + timedelta(seconds=steps.lifetime_s),
+            expires_at=at + timedelta(seconds=steps.recovery.lifetime_s),
             detail=detail,
         )
         servers.insert(tx, server)

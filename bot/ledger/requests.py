@@ -13,6 +13,7 @@ from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Person
 from bot.model.plans import Facts, Plan, Steps, canonical_json
 from bot.model.requests import Decision, Request, State
+from bot.model.restores import Wanted
 from bot.model.targets import Target
 
 
@@ -144,7 +145,7 @@ def _request(tx: Tx, row: dict[str, Any]) -> Request:
         requester=Person.from_key(row["requester"]),
         requester_name=row["requester_name"],
         reason=row["reason"],
-        target=Target.from_json(json.loads(row["target"])),
+        target=_target(json.loads(row["target"])),
         target_text=row["target_text"],
         destination=json.loads(row["destination"]),
         created_at=created_at,
@@ -160,6 +161,10 @@ def _request(tx: Tx, row: dict[str, Any]) -> Request:
         woken_at=parse_iso(row["woken_at"]),
         pending_at=parse_iso(row["pending_at"]),
     )
+
+
+def _target(data: dict[str, Any]) -> Target | Wanted:
+    return Wanted.from_json(data) if data["kind"] == "backup" else Target.from_json(data)
 
 
 def _plan(row: dict[str, Any]) -> Plan | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.model.ids import ClusterName
 from bot.model.requests import Request, State
+from bot.model.restores import Wanted
 from bot.model.times import written
 
 _OFFERED = {
@@ -48,6 +49,6 @@ def again(request: Request) -> Again | None:
 
 def _written_out(request: Request) -> str:
     target = request.target
-    if target.at is None:
+    if isinstance(target, Wanted) or target.at is None:
         return request.target_text
     return f"{'before ' if target.before else ''}{written(target.at, UTC)}"

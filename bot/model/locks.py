@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from bot.errors import Conflict
+from bot.model.destinations import Beside, NewDatabase, NewSchema
 from bot.model.ids import ClusterName, RequestId, RunId
-from bot.model.plans import Plan
+from bot.model.plans import Plan, Steps
 from bot.model.runs import Job
 
 
@@ -54,13 +56,15 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
     # two restores never share a folder or a port
     "destination": frozenset({SELF({Mode.USE})}),
     "port": frozenset({SELF({Mode.USE})}),
+    # two restores never make the same database or schema
+    "database": frozenset({SELF({Mode.USE})}),
     # a request is planned or carried out by one process at a time
     "request": frozenset({SELF({Mode.USE})}),
     # one forwarder and one stop at a time; a stop does not wait for the forwarder it will end
     "server": frozenset({SELF({Mode.ANSWER}), SELF({Mode.STOP})}),
 }
 
-SHARED_WITHIN_A_REQUEST = frozenset({"chain", "destination", "port"})
+SHARED_WITHIN_A_REQUEST = frozenset({"chain", "destination", "port", "database"})
 """What belongs to a request rather than to one of its runs: its own forwarder may listen where its executor reserved."""
 
 
@@ -140,12 +144,23 @@ def needed(
 def _of_plan(plan: Plan) -> tuple[Lock, ...]:
     steps = plan.steps
     locks = [Lock(f"chain:{steps.cluster}/{link.backup}", Mode.READ) for link in steps.chain]
-    locks.append(Lock(f"destination:{steps.destination.directory.rstrip('/')}", Mode.USE))
-    if steps.destination.port is not None:
-        locks.append(Lock(f"port:{steps.destination.port}", Mode.USE))
-    if steps.destination.kind != "beside":
-        locks.append(Lock(f"cluster:{steps.cluster}", Mode.IN_PLACE))
-    return tuple(locks)
+    return (*locks, *_of_destination(steps))
+
+
+def _of_destination(steps: Steps) -> list[Lock]:
+    match steps.destination:
+        case Beside(directory, port):
+            ports = [Lock(f"port:{port}", Mode.USE)] if port is not None else []
+            return [Lock(f"destination:{directory.rstrip('/')}", Mode.USE), *ports]
+        case NewDatabase(database):
+            return [Lock(_database(steps.cluster, database), Mode.USE)]
+        case NewSchema(database, schema):
+            return [Lock(_database(steps.cluster, database, schema), Mode.USE)]
+
+
+def _database(*names: str) -> str:
+    """Name a database, or a schema in one; a slash in a name is no step of the path."""
+    return "database:" + "/".join(quote(name, safe="") for name in names)
 
 
 def _overlap(one: str, other: str) -> bool:

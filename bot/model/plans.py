@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from bot.model.destinations import Beside, Destination, destination_from_json, destination_json
 from bot.model.ids import BackupId, ClusterName, SystemId
+from bot.model.restores import Restoration
 from bot.model.targets import ResolvedTarget
 
 
@@ -30,29 +32,48 @@ class SqlCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
-    """Where a restore goes. `kind` is `beside`: a separate server in `directory`; with `port`, also on 127.0.0.1:port."""
+class Recovery:
+    """A server brought back beside: WAL replayed up to `target`, and stopped `lifetime_s` seconds after it started."""
 
-    kind: str
-    directory: str
-    port: int | None = None
+    target: ResolvedTarget
+    lifetime_s: int
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What the executor will do, exactly. The approval is bound to `steps_hash` of this; nothing here may drift."""
+    """What the executor will do, exactly. The approval is bound to `steps_hash` of this; nothing here may drift.
+
+    `work` is what the verb does: a `Recovery` of base backups and WAL, or a `Restoration` out of a dump.
+    """
 
     verb: str
     cluster: ClusterName
     system_id: SystemId
     repository: str
     chain: tuple[ChainLink, ...]
-    target: ResolvedTarget
+    work: Recovery | Restoration
     destination: Destination
     overwrites: tuple[str, ...]
     checks: tuple[SqlCheck, ...]
     policy_version: str
-    lifetime_s: int
+
+    @property
+    def recovery(self) -> Recovery:
+        """The work, where it is known to be a recovery."""
+        assert isinstance(self.work, Recovery)
+        return self.work
+
+    @property
+    def restoration(self) -> Restoration:
+        """The work, where it is known to be a restoration."""
+        assert isinstance(self.work, Restoration)
+        return self.work
+
+    @property
+    def beside(self) -> Beside:
+        """The destination, where it is known to be a server beside."""
+        assert isinstance(self.destination, Beside)
+        return self.destination
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only; this is what is hashed."""
@@ -63,16 +84,11 @@ class Steps:
             "system_id": self.system_id,
             "repository": self.repository,
             "chain": [{"backup": link.backup, "manifest_sha256": link.manifest_sha256} for link in self.chain],
-            "target": self.target.as_json(),
-            "destination": {
-                "kind": self.destination.kind,
-                "directory": self.destination.directory,
-                "port": self.destination.port,
-            },
+            **_work_json(self.work),
+            "destination": destination_json(self.destination),
             "overwrites": list(self.overwrites),
             "checks": [{"name": c.name, "database": c.database, "sql": c.sql, "expect": c.expect} for c in self.checks],
             "policy_version": self.policy_version,
-            "lifetime_s": self.lifetime_s,
         }
 
     @classmethod
@@ -84,13 +100,24 @@ class Steps:
             system_id=SystemId(data["system_id"]),
             repository=data["repository"],
             chain=tuple(ChainLink(BackupId(x["backup"]), x["manifest_sha256"]) for x in data["chain"]),
-            target=ResolvedTarget.from_json(data["target"]),
-            destination=Destination(**data["destination"]),
+            work=_work_from_json(data),
+            destination=destination_from_json(data["destination"]),
             overwrites=tuple(data["overwrites"]),
             checks=tuple(SqlCheck(**check) for check in data["checks"]),
             policy_version=data["policy_version"],
-            lifetime_s=data["lifetime_s"],
         )
+
+
+def _work_json(work: Recovery | Restoration) -> dict[str, Any]:
+    if isinstance(work, Recovery):
+        return {"target": work.target.as_json(), "lifetime_s": work.lifetime_s}
+    return {"restoration": work.as_json()}
+
+
+def _work_from_json(data: dict[str, Any]) -> Recovery | Restoration:
+    if "restoration" in data:
+        return Restoration.from_json(data["restoration"])
+    return Recovery(ResolvedTarget.from_json(data["target"]), data["lifetime_s"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +125,7 @@ class Facts:
     """What was true when the plan was made; shown, not hashed. Sizes are bytes, `estimate_s` seconds (None: no history yet).
 
     `wal_complete` says that every byte of WAL from the chain's start to the target is in the repository or the spool.
+    `disk_free` is None where the disk cannot be seen from here. `rows` are those counted with a dump (None: not counted).
     `warnings` are sentences for the approver; `basis` says where the estimate comes from.
     """
 
@@ -106,12 +134,13 @@ class Facts:
     bytes_to_fetch: int
     wal_bytes: int
     disk_needed: int
-    disk_free: int
+    disk_free: int | None
     wal_complete: bool
     estimate_s: float | None
     basis: str
     target_text: str
     warnings: tuple[str, ...] = ()
+    rows: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -127,6 +156,7 @@ class Facts:
             "basis": self.basis,
             "target_text": self.target_text,
             "warnings": list(self.warnings),
+            "rows": self.rows,
         }
 
     @classmethod
@@ -156,44 +186,3 @@ def canonical_json(value: object) -> bytes:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace")
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """What the executor sees just before it starts; compared with the plan by `still_holds`. Sizes are bytes."""
-
-    manifests: dict[str, str]
-    wal_complete: bool
-    disk_free: int
-    directory_empty: bool
-    port_free: bool
-    policy_version: str
-    server_version: int
-
-
-def still_holds(plan: Plan, observed: Observed) -> list[str]:
-    """Return what no longer holds, one sentence each; an empty list means the plan may be carried out. Pure."""
-    steps, facts = plan.steps, plan.facts
-    broken = []
-    for link in steps.chain:
-        found = observed.manifests.get(link.backup)
-        if found is None:
-            broken.append(f"Backup {link.backup} is no longer in the repository.")
-        elif found != link.manifest_sha256:
-            broken.append(f"Backup {link.backup} is not the one the plan was made for: its manifest changed.")
-    if not observed.wal_complete:
-        broken.append("The WAL from the backup to the target is no longer complete.")
-    if observed.disk_free < facts.disk_needed:
-        broken.append(
-            f"Too little disk for {steps.destination.directory}: "
-            f"{observed.disk_free} bytes free, {facts.disk_needed} needed."
-        )
-    if not observed.directory_empty:
-        broken.append(f"{steps.destination.directory} is not empty any more.")
-    if not observed.port_free:
-        broken.append(f"Port {steps.destination.port} is in use.")
-    if observed.policy_version != steps.policy_version:
-        broken.append("The approval policy changed after the plan was made.")
-    if observed.server_version // 10000 != facts.server_version // 10000:
-        broken.append(f"PostgreSQL {facts.server_version // 10000} is not installed here any more.")
-    return broken

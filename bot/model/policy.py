@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.errors import Refused
+from bot.model.destinations import BESIDE_KINDS
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 
 EVERYONE = "everyone"
@@ -117,8 +118,8 @@ def full_member(person: Person, *, facts: PersonFacts | None, at: datetime, iden
 
 
 def required_quorum(policy: Policy, requester: Person, destination_kind: str) -> int:
-    """Return how many approvers a request needs: at least one, but for a restore beside that was asked for on the host."""
-    if requester.on_host and destination_kind == "beside":
+    """Return how many approvers a request needs: at least one, save on the host for a restore that touches nothing existing."""
+    if requester.on_host and destination_kind in BESIDE_KINDS:
         return policy.cli_beside_quorum
     return max(1, policy.quorum)
 

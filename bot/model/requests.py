@@ -14,6 +14,7 @@ from typing import Any
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Person
 from bot.model.plans import Plan
+from bot.model.restores import Wanted
 from bot.model.targets import Target
 
 
@@ -147,7 +148,9 @@ class Request:
     `outcome` is JSON for people: the result of a success, or an error's `as_json()` plus `nearest` (reachable times) for a refusal
     or failure. `resume_state` is the state an interrupted request left. `asked_in` is the Slack channel id of the command, if any.
     `pending_at` is when approvers were asked, `woken_at` when they were asked again.
-    `destination` is what was asked for: `{"kind": "beside", "directory": path or None, "port": number or None}`.
+    `target` is where a recovery goes back to, or for the verb `restore` what is wanted of which backup.
+    `destination` is what was asked for: `{"kind": "beside", "directory": path or None, "port": number or None}`,
+    `{"kind": "database", "database": name}`, or `{"kind": "schema", "database": name, "schema": name}`.
     """
 
     id: RequestId
@@ -158,7 +161,7 @@ class Request:
     requester: Person
     requester_name: str
     reason: str
-    target: Target
+    target: Target | Wanted
     target_text: str
     destination: dict[str, Any]
     created_at: datetime
@@ -173,3 +176,8 @@ class Request:
     asked_in: str | None = None
     woken_at: datetime | None = None
     pending_at: datetime | None = None
+
+    @property
+    def noun(self) -> str:
+        """What sentences call it: a recovery or a restore."""
+        return "recovery" if self.verb == "pitr" else "restore"

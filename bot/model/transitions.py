@@ -6,19 +6,24 @@ Whether a person has the right is `bot.model.policy.authorize`; that nobody appr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.errors import Conflict, Refused, Usage
+from bot.model.destinations import BESIDE_KINDS
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Person, Policy
 from bot.model.plans import Plan
 from bot.model.policy import Identities, required_quorum
 from bot.model.requests import TRANSITIONS, Decision, Request, State
+from bot.model.restores import Wanted
 from bot.model.standing import next_step, standing
 from bot.model.targets import Target
+
+DESTINATIONS: Mapping[str, tuple[str, ...]] = {"pitr": ("beside",), "restore": ("database", "schema", "beside")}
+"""Where each verb may lead."""
 
 MAX_REASON = 1000
 MAX_TARGET_TEXT = 300
@@ -110,7 +115,7 @@ def ask(
     cluster: ClusterName,
     requester: Person,
     requester_name: str,
-    target: Target,
+    target: Target | Wanted,
     target_text: str,
     destination: dict[str, Any],
     reason: str,
@@ -122,11 +127,13 @@ def ask(
     """Begin a request in PLANNING; `run` makes its plan.
 
     Raises:
-        Usage: a text is too long, or the destination is not `beside`.
+        Usage: a text is too long, or the verb does not lead to that destination.
     """
-    if destination.get("kind") != "beside":
+    kind = str(destination.get("kind"))
+    known = DESTINATIONS.get(verb, ())
+    if kind not in known:
         raise Usage(
-            f"This version restores beside the live server, not {destination.get('kind')!r}.",
+            f"A {verb} leads to {' or '.join(known) or 'nothing'} here, not {kind!r}.",
             hint="Leave the destination out.",
             code="unknown-destination",
         )
@@ -144,7 +151,7 @@ def ask(
         destination=destination,
         created_at=at,
         changed_at=at,
-        quorum=required_quorum(policy, requester, "beside"),
+        quorum=required_quorum(policy, requester, kind),
         expires_at=at + timedelta(seconds=policy.expires_s),
         run=run,
         asked_in=asked_in,
@@ -341,8 +348,8 @@ def agreed(request: Request, identities: Identities) -> frozenset[Person]:
 
 
 def needed_approvals(request: Request) -> int:
-    """Return the quorum that binds: 0 counts only for a restore beside that was asked for on the host."""
-    beside = request.plan is not None and request.plan.steps.destination.kind == "beside"
+    """Return the quorum that binds: 0 counts only where nothing existing is touched, asked for on the host."""
+    beside = request.plan is not None and request.plan.steps.destination.kind in BESIDE_KINDS
     return request.quorum if request.requester.on_host and beside else max(1, request.quorum)
 
 

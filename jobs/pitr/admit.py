@@ -35,7 +35,7 @@ def admit(work: Work, server: IsolatedServer) -> tuple[Server, list[dict[str, An
         Unavailable, Failed: the server takes no connections, or refused to make the login.
     """
     work.context.phase("register")
-    port = work.steps.destination.port
+    port = work.steps.beside.port
     dsn = grant_access(server, f"pitstop_{work.request.id}", dbname=_database(work, server), port=port)
     by_socket = make_dsn(dsn, host=str(server.socket_dir), port="5432")
     connect(by_socket).close()

@@ -62,7 +62,7 @@ def _ask(work: Work, server: IsolatedServer, sql_check: SqlCheck) -> dict[str, A
 
 
 def _proof(work: Work, recovered: Recovered) -> dict[str, Any]:
-    target = work.steps.target
+    target = work.steps.recovery.target
     return {
         "name": "stopped exactly at the target",
         "ok": True,

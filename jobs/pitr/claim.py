@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot import desk
 from bot.ledger import requests
-from bot.model.plans import Observed
+from bot.model.holding import Observed
 from bot.model.requests import Request, State
 from jobs.context import JobContext
 from jobs.pitr.observe import observe

@@ -7,7 +7,8 @@ from pathlib import Path
 from bot.config import Config
 from bot.errors import Corruption, Unavailable, Usage
 from bot.host.files import free_bytes
-from bot.model.plans import Observed, Plan, Steps
+from bot.model.holding import Observed
+from bot.model.plans import Plan, Steps
 from bot.model.wal import Lsn
 from bot.postgres.binaries import find
 from jobs.pitr.stock import Stock
@@ -24,14 +25,14 @@ def observe(config: Config, plan: Plan, stock: Stock) -> Observed:
         Unavailable: the repository cannot be read now; nothing is known then.
     """
     steps = plan.steps
-    directory = Path(steps.destination.directory)
+    directory = Path(steps.beside.directory)
     manifests, start = _manifests(steps, stock)
     return Observed(
         manifests=manifests,
         wal_complete=start is not None and stock.has_wal(start, _end(steps)),
         disk_free=free_bytes(directory),
         directory_empty=_is_free(directory),
-        port_free=_port_is_free(steps.destination.port),
+        port_free=_port_is_free(steps.beside.port),
         policy_version=config.cluster(steps.cluster).policy.version,
         server_version=_server_version(config, plan.facts.server_version // 10000),
     )
@@ -56,7 +57,7 @@ def _manifests(steps: Steps, stock: Stock) -> tuple[dict[str, str], Lsn | None]:
 
 def _end(steps: Steps) -> Lsn:
     """Return up to where WAL is needed: to see that replay must stop before a record, its beginning has to be there."""
-    return Lsn(steps.target.lsn + 1) if steps.target.record_exists else steps.target.lsn
+    return Lsn(steps.recovery.target.lsn + 1) if steps.recovery.target.record_exists else steps.recovery.target.lsn
 
 
 def _is_free(directory: Path) -> bool:

@@ -27,5 +27,5 @@ def prepare(work: Work, folder: ServerFolder, manifest: Manifest, account: Accou
         facts=manifest.body["server_facts"],
         binaries=find(manifest.server_version // 10000, extra=work.config.postgres.bin_directories),
         account=account,
-        recovery=RecoverySettings(work.steps.target, wal.restore_command),
+        recovery=RecoverySettings(work.steps.recovery.target, wal.restore_command),
     )

@@ -42,7 +42,7 @@ def replay(work: Work, server: IsolatedServer, manifest: Manifest, wal: WalServi
         Cancelled: the run was asked to stop.
         Unavailable, Corruption, Failed: see `bot.postgres.recovery.recover`; the server is down then.
     """
-    context, target = work.context, work.steps.target
+    context, target = work.context, work.steps.recovery.target
     total = target.lsn - manifest.start_lsn
     context.phase("recover")
     context.progress(0, total)

@@ -29,7 +29,7 @@ def _result(work: Work, recovered: Recovered, found: dict[str, Any], server: Ser
     return {
         "directory": server.directory,
         "dsn": server.dsn,
-        "target": work.steps.target.as_json(),
+        "target": work.steps.recovery.target.as_json(),
         "proof": recovered.proof,
         **found,
         "seconds": round(recovered.seconds + time.monotonic() - recovered.at, 3),

@@ -58,7 +58,7 @@ def open_stock(config: Config, steps: Steps) -> Stock:
     source = WalSource(spool, [first.wal, *(other.wal for other in others)], first.segment_bytes)
     histories = source.histories()
     forks = {timeline: parse_history(data.decode()) for timeline, data in histories.items()}
-    return Stock(first, source, lineage(steps.target.timeline, forks), histories)
+    return Stock(first, source, lineage(steps.recovery.target.timeline, forks), histories)
 
 
 def _others(config: Config, steps: Steps) -> list[ClusterRepository]:

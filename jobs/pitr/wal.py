@@ -15,7 +15,7 @@ from jobs.pitr.work import Work
 
 def serve_wal(work: Work, folder: ServerFolder, account: Account) -> WalService:
     """Serve WAL beside the server's socket until closed; the next segments are fetched ahead of replay."""
-    served = ServedWal(work.stock, work.steps.target)
+    served = ServedWal(work.stock, work.steps.recovery.target)
     return WalService(
         folder.socket_dir(account), served.fetch, segment_bytes=work.stock.segment_bytes, python=system_python()
     )

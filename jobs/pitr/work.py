@@ -55,7 +55,7 @@ class Work:
     @property
     def directory(self) -> Path:
         """Where the server goes."""
-        return Path(self.steps.destination.directory)
+        return Path(self.steps.beside.directory)
 
     def owns_directory(self) -> bool:
         """Say whether the directory carries the marker that this very request put there."""

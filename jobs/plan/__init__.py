@@ -9,6 +9,7 @@ from bot.errors import PitstopError
 from bot.ledger import requests
 from bot.model.plans import Plan
 from bot.model.requests import Request
+from bot.model.targets import Target
 from jobs.context import JobContext
 from jobs.plan.make import make_plan
 from jobs.plan.window import measured_window
@@ -39,6 +40,7 @@ def _plan(context: JobContext, request: Request) -> Plan:
         context.check_cancelled()
         context.note(text)
 
+    assert isinstance(request.target, Target), "a recovery has a target"
     return make_plan(
         context.config,
         context.ledger,

@@ -11,8 +11,9 @@ from typing import Any
 from bot.config import Config
 from bot.errors import Corruption
 from bot.ledger.database import Ledger
+from bot.model.destinations import Beside
 from bot.model.ids import ClusterName
-from bot.model.plans import ChainLink, Destination, Facts, Plan, Steps
+from bot.model.plans import ChainLink, Facts, Plan, Recovery, Steps
 from bot.model.targets import Target
 from bot.postgres.binaries import Binaries, find
 from bot.postgres.resolve import Resolution, resolve
@@ -95,9 +96,7 @@ def _manifest(holdings: Holdings, resolution: Resolution) -> Manifest:
     return manifest
 
 
-def _steps(
-    config: Config, holdings: Holdings, resolution: Resolution, manifest: Manifest, going_to: Destination
-) -> Steps:
+def _steps(config: Config, holdings: Holdings, resolution: Resolution, manifest: Manifest, going_to: Beside) -> Steps:
     cluster = config.cluster(holdings.cluster)
     return Steps(
         verb="pitr",
@@ -105,12 +104,11 @@ def _steps(
         system_id=holdings.system_id,
         repository=holdings.places[manifest.id].repository.name,
         chain=(ChainLink(manifest.id, manifest.sha256),),
-        target=resolution.target,
+        work=Recovery(resolution.target, int(config.restore.lifetime.total_seconds())),
         destination=going_to,
         overwrites=(),
         checks=cluster.sql_checks,
         policy_version=cluster.policy.version,
-        lifetime_s=int(config.restore.lifetime.total_seconds()),
     )
 
 
@@ -120,7 +118,7 @@ def _facts(
     resolution: Resolution,
     manifest: Manifest,
     binaries: Binaries,
-    going_to: Destination,
+    going_to: Beside,
     target_text: str,
 ) -> Facts:
     wal_bytes = resolution.target.lsn - resolution.backup.start_lsn

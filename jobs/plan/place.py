@@ -12,14 +12,14 @@ from typing import Any
 from bot.config import Config
 from bot.errors import Refused, Usage
 from bot.host.files import free_bytes
-from bot.model.plans import Destination
+from bot.model.destinations import Beside
 from bot.postgres.isolated_folder import ServerFolder
 
 _IGNORED = {"lost+found"}
 _MARGIN = 256 * 1024 * 1024
 
 
-def destination(config: Config, asked: Mapping[str, Any], name: str) -> Destination:
+def destination(config: Config, asked: Mapping[str, Any], name: str) -> Beside:
     """Return where `asked` leads: its directory, or a folder called `name` among the restores.
 
     Raises:
@@ -36,7 +36,7 @@ def destination(config: Config, asked: Mapping[str, Any], name: str) -> Destinat
         )
     port = asked.get("port")
     _usable_port(port)
-    return Destination("beside", str(directory), port)
+    return Beside(str(directory), port)
 
 
 def is_free(directory: Path) -> bool:

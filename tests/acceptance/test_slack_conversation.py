@@ -116,7 +116,7 @@ def test_pitr_alone_opens_a_form_that_makes_the_plan_of_the_typed_command(office
     by_hand = office.request(typed)
     assert by_form.plan is not None
     assert by_hand.plan is not None
-    assert by_form.plan.steps.target == by_hand.plan.steps.target
+    assert by_form.plan.steps.recovery.target == by_hand.plan.steps.recovery.target
     assert by_form.plan.steps.chain == by_hand.plan.steps.chain
     assert (by_form.reason, by_form.target_text) == (by_hand.reason, by_hand.target_text)
 

@@ -233,7 +233,7 @@ def _wait_until_stored(world: World, lsn: Lsn) -> None:
 def target_of(request: Request) -> ResolvedTarget:
     """Return what a request was planned to."""
     assert request.plan is not None, request.outcome
-    return request.plan.steps.target
+    return request.plan.steps.recovery.target
 
 
 @contextmanager

@@ -136,7 +136,7 @@ class Scene:
         """Return where the request's server goes."""
         plan = get(self.here, request).plan
         assert plan is not None
-        return Path(plan.steps.destination.directory)
+        return Path(plan.steps.beside.directory)
 
     def clear(self) -> None:
         """End every process and remove every directory that a test left."""
@@ -429,7 +429,7 @@ def take_port(_scene: Scene, request: Request, undo: ExitStack) -> str:
     """Listen on the port."""
     assert request.plan is not None
     listener = undo.enter_context(socket.socket())
-    listener.bind(("127.0.0.1", request.plan.steps.destination.port))
+    listener.bind(("127.0.0.1", request.plan.steps.beside.port))
     listener.listen()
     return "is in use"
 

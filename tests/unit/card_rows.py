@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 from bot.ledger.wal_status import WalStatus
 from bot.model.backups import BackupSummary
+from bot.model.destinations import Beside, Destination, NewDatabase, NewSchema
+from bot.model.dumps import Part
 from bot.model.ids import BackupId, ClusterName, RequestId, RunId, SystemId
 from bot.model.people import Person
-from bot.model.plans import ChainLink, Destination, Facts, Plan, SqlCheck, Steps
+from bot.model.plans import ChainLink, Facts, Plan, Recovery, SqlCheck, Steps
 from bot.model.requests import Decision, Request, State
+from bot.model.restores import Restoration, TableName, Wanted
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.model.servers import Server, ServerState
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
@@ -101,16 +104,30 @@ class Rows:
                 ChainLink(BackupId(self.text()), "ab"),
                 *self.some(lambda: ChainLink(BackupId(self.text()), "cd"), 8),
             ),
-            target=ResolvedTarget(
-                3, self.lsn(), bool(self.maybe(bool)), self.maybe(self.commit), self.maybe(self.commit)
-            ),
-            destination=Destination("beside", self.text(), self.maybe(lambda: 5555)),
+            work=self.work(),
+            destination=self.destination(),
             overwrites=self.some(self.text, 7),
             checks=self.some(lambda: SqlCheck(self.text(), self.text(), self.text()), 12),
             policy_version="v1",
-            lifetime_s=self._random.randrange(1, 10**7),
         )
         return Plan(steps, self.facts())
+
+    def work(self) -> Recovery | Restoration:
+        """Return a recovery or a restoration."""
+        if self.maybe(bool) is None:
+            tables = self.some(lambda: TableName(self.text(), self.text()), 12)
+            return Restoration(SystemId("7"), self.text(), "db-0", self._random.choice(list(Part)), tables)
+        target = ResolvedTarget(3, self.lsn(), bool(self.maybe(bool)), self.maybe(self.commit), self.maybe(self.commit))
+        return Recovery(target, lifetime_s=self._random.randrange(1, 10**7))
+
+    def destination(self) -> Destination:
+        """Return a destination of any kind."""
+        places: list[Destination] = [
+            Beside(self.text(), self.maybe(lambda: 5555)),
+            NewDatabase(self.text()),
+            NewSchema(self.text(), self.text()),
+        ]
+        return self._random.choice(places)
 
     def facts(self) -> Facts:
         """Return what was true when a plan was made."""
@@ -119,8 +136,10 @@ class Rows:
         estimate = self.maybe(lambda: self._random.random() * 10**6)
         return Facts.from_json({**values, **told, "estimate_s": estimate, "wal_complete": bool(self.maybe(bool))})
 
-    def target(self) -> Target:
-        """Return a target of any kind."""
+    def target(self) -> Target | Wanted:
+        """Return a target of any kind, or what is wanted of a backup."""
+        if self.maybe(bool) is None:
+            return Wanted(self.text(), self.text(), self._random.choice(list(Part)), self.some(self.text, 4))
         kind = self._random.choice(list(TargetKind))
         return Target(kind, bool(self.maybe(bool)), self.maybe(self.time), 7, self.text(), self.lsn(), self.text())
 
@@ -146,7 +165,7 @@ class Rows:
         """Return a request in any state, also with values that do not go together."""
         return Request(
             id=RequestId("r0123456789"),
-            verb="pitr",
+            verb=self._random.choice(["pitr", "restore"]),
             cluster=ClusterName(self._random.choice(["slips", "a" * 63, "my_db-2"])),
             state=self._random.choice(list(State)),
             version=self.number(),

@@ -14,9 +14,11 @@ from pathlib import Path
 from bot import desk
 from bot.ledger import audit, people, requests
 from bot.ledger.database import Ledger
+from bot.model.destinations import Beside
+from bot.model.holding import Observed
 from bot.model.ids import BackupId, ClusterName, RequestId, RunId, SystemId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.plans import ChainLink, Destination, Facts, Observed, Plan, Steps
+from bot.model.plans import ChainLink, Facts, Plan, Recovery, Steps
 from bot.model.requests import Request, State
 from bot.model.runs import Job, Run
 from bot.model.targets import ResolvedTarget, Target, TargetKind
@@ -58,12 +60,11 @@ def plan(*, directory: str = "/restores/one", port: int | None = None, version: 
         system_id=SystemId("7000000000000000001"),
         repository="local",
         chain=(ChainLink(BACKUP, "ab" * 32),),
-        target=ResolvedTarget(1, Lsn(0x3000000), True),
-        destination=Destination("beside", directory, port),
+        work=Recovery(ResolvedTarget(1, Lsn(0x3000000), True), lifetime_s=86400),
+        destination=Beside(directory, port),
         overwrites=(),
         checks=(),
         policy_version=version,
-        lifetime_s=86400,
     )
     return Plan(steps, Facts(160002, 1000, 1000, 16, 2000, 9000, True, 240.0, "last drill", "11:00"))
 

@@ -14,9 +14,9 @@ from bot.errors import Conflict, PitstopError, Usage
 from bot.model import transitions as t
 from bot.model.again import again
 from bot.model.commands import parse_target
+from bot.model.destinations import NewDatabase
 from bot.model.ids import RequestId, RunId
 from bot.model.people import Person
-from bot.model.plans import Destination
 from bot.model.policy import Identities
 from bot.model.requests import TRANSITIONS, Decision, Request, State
 from bot.model.standing import ago, standing
@@ -268,9 +268,7 @@ def test_control_characters_do_not_reach_the_ledger() -> None:
     assert t.told("drop\x1b[31m\x00\nred\u202e", "reason", 100) == "drop [31m \nred"
 
 
-@pytest.mark.parametrize(
-    "other", [{"cluster": "other"}, {"verb": "restore"}, {"destination": Destination("in-place", "/data")}]
-)
+@pytest.mark.parametrize("other", [{"cluster": "other"}, {"verb": "restore"}, {"destination": NewDatabase("other")}])
 def test_a_plan_for_something_else_is_not_shown_to_anybody(other: dict[str, Any]) -> None:
     """A plan whose steps name another cluster, verb or kind of destination than was asked for is never proposed."""
     made = plan()

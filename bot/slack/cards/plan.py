@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from bot.model.plans import Facts, Plan
+from bot.model.destinations import Beside, NewDatabase, NewSchema
+from bot.model.dumps import Part
+from bot.model.plans import Facts, Plan, Recovery
+from bot.model.restores import Restoration, Wanted
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.transitions import MAX_TARGET_TEXT
-from bot.slack.text import code, escape, moment, size, span
+from bot.slack.text import code, count, escape, moment, size, span
 
 _MAX_WARNINGS = 8
 _MAX_CHAIN = 6
+_MAX_TABLES = 8
 
 
-def target_line(target: Target, text: str) -> str:
-    """Say the target as typed and as read."""
+def target_line(target: Target | Wanted, text: str) -> str:
+    """Say the target as typed and as read, or what is wanted of which backup."""
+    if isinstance(target, Wanted):
+        return f"*Wanted* {code(text, MAX_TARGET_TEXT)}"
     asked = f"*Target* {code(text, MAX_TARGET_TEXT)}"
     if target.at is None:
         return asked
@@ -23,8 +29,9 @@ def target_line(target: Target, text: str) -> str:
 def plan_lines(plan: Plan) -> list[str]:
     """Say every step and fact of a plan, one sentence a line; the warnings come last."""
     steps, facts = plan.steps, plan.facts
+    what = stop_lines(steps.work.target) if isinstance(steps.work, Recovery) else [restored_line(steps.work, facts)]
     return [
-        *stop_lines(steps.target),
+        *what,
         _chain_line(plan),
         _destination_line(plan),
         _cost_line(facts),
@@ -37,6 +44,16 @@ def plan_lines(plan: Plan) -> list[str]:
 def plan_note(plan: Plan) -> str:
     """Name the steps an approval is bound to."""
     return f"Plan `{plan.steps_hash[:12]}` · repository {code(plan.steps.repository, 60)} · system {code(plan.steps.system_id, 24)}"
+
+
+def restored_line(work: Restoration, facts: Facts) -> str:
+    """Say what of a dump is restored, and how many rows it counted of that."""
+    parts = {Part.FULL: "", Part.SCHEMA_ONLY: ", *definitions alone*", Part.DATA_ONLY: ", *rows alone*"}[work.part]
+    named = ", ".join(code(table.full_name, 120) for table in work.tables[:_MAX_TABLES])
+    more = f" and {len(work.tables) - _MAX_TABLES} more" if len(work.tables) > _MAX_TABLES else ""
+    tables = f"the {count(len(work.tables), 'table')} {named}{more} of " if work.tables else ""
+    rows = f", {facts.rows:,} rows" if facts.rows is not None and work.part is not Part.SCHEMA_ONLY else ""
+    return f"*Restores* {tables}the database {code(work.database, 120)}{parts}{rows}"
 
 
 def stop_lines(target: ResolvedTarget) -> list[str]:
@@ -63,25 +80,43 @@ def _chain_line(plan: Plan) -> str:
     links = plan.steps.chain
     names = ", then ".join(code(link.backup, 60) for link in links[:_MAX_CHAIN])
     more = f" and {len(links) - _MAX_CHAIN} more" if len(links) > _MAX_CHAIN else ""
+    if isinstance(plan.steps.work, Restoration):
+        return f"*From* dump {names}"
     wal = "WAL complete to the target" if plan.facts.wal_complete else "*WAL is not complete*"
     return f"*From* base backup {names}{more}; {wal}"
 
 
 def _destination_line(plan: Plan) -> str:
-    destination = plan.steps.destination
-    port = f", reachable on 127.0.0.1:{destination.port}" if destination.port else ""
-    place = f"*To* a separate PostgreSQL {plan.facts.server_version // 10000} server in {code(destination.directory, 300)}{port}"
+    place = f"*To* {_place(plan)}"
     if plan.steps.overwrites:
         return f"{place}; *overwrites* {', '.join(code(item, 120) for item in plan.steps.overwrites[:5])}"
-    return f"{place}; nothing is overwritten, the live cluster is not touched"
+    if isinstance(plan.steps.destination, Beside):
+        return f"{place}; nothing is overwritten, the live cluster is not touched"
+    return f"{place}; nothing is overwritten"
+
+
+def _place(plan: Plan) -> str:
+    match plan.steps.destination:
+        case Beside(directory, port):
+            reached = f", reachable on 127.0.0.1:{port}" if port else ""
+            return (
+                f"a separate PostgreSQL {plan.facts.server_version // 10000} server in {code(directory, 300)}{reached}"
+            )
+        case NewDatabase(database):
+            return f"the new database {code(database, 120)} of the live server"
+        case NewSchema(database, schema):
+            return f"the new schema {code(schema, 120)} of the live database {code(database, 120)}"
 
 
 def _cost_line(facts: Facts) -> str:
-    room = "" if facts.disk_free >= facts.disk_needed else " *(too little)*"
-    return (
-        f"*Fetches* {size(facts.bytes_to_fetch)} and {size(facts.wal_bytes)} of WAL; "
-        f"*needs* {size(facts.disk_needed)} of {size(facts.disk_free)} free disk{room}"
-    )
+    wal = f" and {size(facts.wal_bytes)} of WAL" if facts.wal_bytes else ""
+    return f"*Fetches* {size(facts.bytes_to_fetch)}{wal}; *needs* {size(facts.disk_needed)} {_room(facts)}"
+
+
+def _room(facts: Facts) -> str:
+    if facts.disk_free is None:
+        return "of disk on the server, whose free space cannot be seen from here"
+    return f"of {size(facts.disk_free)} free disk{'' if facts.disk_free >= facts.disk_needed else ' *(too little)*'}"
 
 
 def _time_line(facts: Facts) -> str:
@@ -94,9 +129,12 @@ def _time_line(facts: Facts) -> str:
 
 
 def _checks_line(plan: Plan) -> str:
-    lifetime = f"*Then* it is kept for {span(plan.steps.lifetime_s)}"
-    names = ", ".join(escape(check.name, 60) for check in plan.steps.checks[:8])
-    return f"*Checks* row counts of all tables{'; ' + names if names else ''}\n{lifetime}"
+    work = plan.steps.work
+    names = "".join(f"; {escape(check.name, 60)}" for check in plan.steps.checks[:8])
+    if isinstance(work, Recovery):
+        return f"*Checks* row counts of all tables{names}\n*Then* it is kept for {span(work.lifetime_s)}"
+    counts = "every table's rows against the dump's counts, indexes, constraints, sequences"
+    return f"*Checks* {counts}{names}"
 
 
 def _warning_lines(warnings: tuple[str, ...]) -> list[str]:
@@ -106,6 +144,6 @@ def _warning_lines(warnings: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def is_latest(target: Target) -> bool:
+def is_latest(target: Target | Wanted) -> bool:
     """Say whether a target means everything there is."""
-    return target.kind is TargetKind.LATEST
+    return isinstance(target, Target) and target.kind is TargetKind.LATEST

@@ -18,22 +18,26 @@ from bot.slack.text import code, count, escape, mention_approver, moment, named
 
 APPROVALS, RESULTS = "approvals", "results"
 _TITLES = {
-    State.PLANNING: "⏳ Planning a recovery of {}",
-    State.REFUSED: "🚫 No recovery of {} to that target",
-    State.PROPOSED: "📝 Recovery of {}: the plan is ready",
-    State.PENDING: "🔔 Recovery of {}: waiting for approval",
-    State.APPROVED: "👍 Recovery of {}: approved, about to start",
-    State.RUNNING: "▶️ Recovery of {}: running",
-    State.VERIFYING: "🔎 Recovery of {}: recovered, checking",
-    State.SUCCEEDED: "✅ Recovery of {}: done",
-    State.DENIED: "✋ Recovery of {}: denied",
-    State.EXPIRED: "⌛ Recovery of {}: expired",
-    State.CANCELLED: "⏹️ Recovery of {}: cancelled",
-    State.VOID: "♻️ Recovery of {}: no longer as planned",
-    State.INTERRUPTED: "⚠️ Recovery of {}: interrupted",
-    State.FAILED: "❌ Recovery of {}: failed",
+    State.PLANNING: "⏳ Planning a {what} of {cluster}",
+    State.REFUSED: "🚫 No such {what} of {cluster}",
+    State.PROPOSED: "📝 {What} of {cluster}: the plan is ready",
+    State.PENDING: "🔔 {What} of {cluster}: waiting for approval",
+    State.APPROVED: "👍 {What} of {cluster}: approved, about to start",
+    State.RUNNING: "▶️ {What} of {cluster}: running",
+    State.VERIFYING: "🔎 {What} of {cluster}: brought back, checking",
+    State.SUCCEEDED: "✅ {What} of {cluster}: done",
+    State.DENIED: "✋ {What} of {cluster}: denied",
+    State.EXPIRED: "⌛ {What} of {cluster}: expired",
+    State.CANCELLED: "⏹️ {What} of {cluster}: cancelled",
+    State.VOID: "♻️ {What} of {cluster}: no longer as planned",
+    State.INTERRUPTED: "⚠️ {What} of {cluster}: interrupted",
+    State.FAILED: "❌ {What} of {cluster}: failed",
 }
 _AGAIN = {State.REFUSED, State.EXPIRED, State.VOID, State.INTERRUPTED, State.FAILED, State.DENIED, State.CANCELLED}
+_PLANNING = {
+    "recovery": "Reading the repository and the WAL for the exact place to stop.",
+    "restore": "Reading the backup, and looking at the place it goes to.",
+}
 _MAX_DECISIONS = 12
 
 
@@ -51,7 +55,7 @@ class RequestView:
 def request_card(view: RequestView, *, place: str) -> Message:
     """Render a request for a place: `approvals` (the channel) or `dm:<user>` (its requester). Pure."""
     request = view.request
-    card = Card(_TITLES[request.state].format(request.cluster), key=f"{request.id}.{request.version}")
+    card = Card(_title(request), key=f"{request.id}.{request.version}")
     card.lines(*_state_lines(view, place))
     card.lines(*_asked_lines(request))
     if request.plan and request.state is not State.REFUSED:
@@ -59,6 +63,11 @@ def request_card(view: RequestView, *, place: str) -> Message:
     card.lines(*_decision_lines(request))
     card.note(" · ".join(_small_print(request)))
     return card.buttons(*_buttons(view, place)).message()
+
+
+def _title(request: Request) -> str:
+    noun = request.noun
+    return _TITLES[request.state].format(what=noun, What=noun.capitalize(), cluster=request.cluster)
 
 
 def _asked_lines(request: Request) -> list[str]:
@@ -85,9 +94,7 @@ def _state_lines(view: RequestView, place: str) -> list[str]:
     request = view.request
     match request.state:
         case State.PLANNING:
-            return [
-                "Reading the repository and the WAL for the exact place to stop. This card changes when the plan is ready."
-            ]
+            return [f"{_PLANNING[request.noun]} This card changes when the plan is ready."]
         case State.PROPOSED:
             return [_proposed(request)]
         case State.PENDING:
@@ -149,7 +156,7 @@ def _trouble(request: Request) -> list[str]:
         State.REFUSED: "",
         State.VOID: "It was approved, but what the plan stood on has changed, so nothing was done.",
         State.INTERRUPTED: "Its process ended before it was done. It is taken up again or ended; nothing was overwritten.",
-        State.FAILED: "It did not succeed. The live cluster was not touched.",
+        State.FAILED: "It did not succeed. Nothing that was there before was touched.",
     }[request.state]
     return [opening, *_error_lines(request.outcome), *_nearest_lines(request.outcome)]
 

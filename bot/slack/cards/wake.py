@@ -13,9 +13,9 @@ def wake_card(request: Request, *, place: str, approvers: tuple[str, ...] = (), 
     """Render the call for `dm:<user>` or the request's thread; without buttons: the plan is read on the card. Pure."""
     waiting = request.state is State.PENDING
     title = (
-        f"🔔 A recovery of {request.cluster} waits for your decision"
+        f"🔔 A {request.noun} of {request.cluster} waits for your decision"
         if waiting
-        else f"A recovery of {request.cluster} was decided"
+        else f"A {request.noun} of {request.cluster} was decided"
     )
     card = Card(title, key=f"wake.{request.id}.{request.version}")
     if not waiting:

@@ -1,0 +1,66 @@
+"""Where a restore goes: a server beside, a new database of the live server, or a new schema of one of its databases. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+BESIDE_KINDS = frozenset({"beside", "database", "schema"})
+"""Destinations where nothing that exists is touched: the restore adds, and taking it back removes what it added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A separate server in `directory`; with `port`, also on 127.0.0.1:port."""
+
+    kind: ClassVar[str] = "beside"
+    directory: str
+    port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewDatabase:
+    """A database of the live server that does not exist yet."""
+
+    kind: ClassVar[str] = "database"
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewSchema:
+    """A schema that does not exist yet, of a database of the live server that does."""
+
+    kind: ClassVar[str] = "schema"
+    database: str
+    schema: str
+
+
+Destination = Beside | NewDatabase | NewSchema
+
+_KINDS: dict[str, type[Beside | NewDatabase | NewSchema]] = {one.kind: one for one in (Beside, NewDatabase, NewSchema)}
+
+
+def destination_json(destination: Destination) -> dict[str, Any]:
+    """Return JSON types only: the fields, and the `kind` that says which they are."""
+    return {"kind": destination.kind, **asdict(destination)}
+
+
+def destination_from_json(data: dict[str, Any]) -> Destination:
+    """Read what `destination_json` wrote.
+
+    Raises:
+        KeyError: the kind is not known here.
+    """
+    fields = dict(data)
+    return _KINDS[fields.pop("kind")](**fields)
+
+
+def destination_text(destination: Destination) -> str:
+    """Say a destination in a few words, for sentences."""
+    match destination:
+        case Beside(directory):
+            return directory
+        case NewDatabase(database):
+            return f"the new database {database}"
+        case NewSchema(database, schema):
+            return f"the new schema {schema} of the database {database}"
