@@ -47,6 +47,9 @@ PROMPT = {Job.WAL_STREAM, Job.FORWARD, Job.PLAN}
 UNTIL_STOPPED = {Job.WAL_STREAM, Job.FORWARD}
 """Jobs that return only when asked to: their return is a cancellation, not a success."""
 
+FROM_THE_SERVER = {Job.BASE_BACKUP, Job.WAL_STREAM, Job.WAL_CHECK}
+"""Jobs that cannot do without the live server, and therefore not without a connection that may be trusted."""
+
 RECORD_FOR_S = 600.0
 
 log = structlog.get_logger("pitstop.job")
@@ -102,6 +105,8 @@ def _outcome(context: JobContext, jobs: Mapping[Job, str]) -> tuple[Callable[[],
     """Do the work; return how to record what came of it, and the exit code. The one broad except of a job."""
     ledger, run = context.ledger, context.run
     try:
+        if run.job in FROM_THE_SERVER:
+            _require_verified(context)
         result = job_function(run.job, jobs)(context)
     except Cancelled:
         return lambda: desk.cancel_run(ledger, run.id, utc_now()), 0
@@ -116,6 +121,12 @@ def _outcome(context: JobContext, jobs: Mapping[Job, str]) -> tuple[Callable[[],
     if context.cancelled() and run.job in UNTIL_STOPPED:
         return lambda: desk.cancel_run(ledger, run.id, utc_now()), 0
     return lambda: desk.finish_run(ledger, run.id, result, utc_now()), 0
+
+
+def _require_verified(context: JobContext) -> None:
+    from bot.postgres.transport import require_verified
+
+    require_verified(context.config.cluster(context.run.cluster))
 
 
 def _as_json(error: PitstopError) -> dict[str, Any]:

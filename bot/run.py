@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from bot.process.schedule import keep_schedule
 from bot.process.supervisor import Supervisor, no_refresh
 from jobs.catalogue import renew_catalogue
 
-SLACK_AGAIN_S = 30.0
+SLACK_AGAIN_S, SLACK_AGAIN_AT_MOST_S = 1.0, 30.0
 CATALOGUE_EVERY_S = 600.0
 log = structlog.get_logger("pitstop.run")
 
@@ -120,13 +121,18 @@ class SlackSide:
 
     def run(self, stop: threading.Event) -> None:
         """Connect, listen, work off the inbox and send until `stop`; start over when Slack ends it."""
+        pause_s = SLACK_AGAIN_S
         while not stop.is_set():
+            begun = time.monotonic()
             try:
                 self._serve(stop)
             except PitstopError as error:
-                log.error("slack", error=error.message, hint=error.hint, again_in_s=SLACK_AGAIN_S)
+                # Away for a moment: soon again. Refused, or away for long: less and less often.
+                long_served = time.monotonic() - begun > SLACK_AGAIN_AT_MOST_S
+                pause_s = SLACK_AGAIN_S if long_served else min(pause_s * 2, SLACK_AGAIN_AT_MOST_S)
+                log.error("slack", error=error.message, hint=error.hint, again_in_s=pause_s)
                 self._note_away(True)
-                stop.wait(SLACK_AGAIN_S)
+                stop.wait(pause_s)
 
     def refresh(self, request: Request) -> None:
         """Ask Slack about everybody an approval stands on; with Slack away the ledger says so, and the claim is stricter."""

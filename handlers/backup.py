@@ -10,7 +10,7 @@ from bot.errors import Usage
 from bot.model.commands import BackupNow, parse_backup
 from handlers.answers import answer
 from handlers.edge import edged, errand
-from handlers.payloads import Body, delivery_key, from_command
+from handlers.payloads import Body, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
 from handlers.verbs import BACKUP_NOW, note
@@ -22,7 +22,7 @@ def register(app: App, wiring: Wiring) -> None:
 
     def on_backup(ack: Any, body: Body) -> None:
         """Answer what only looks after the acknowledgement; record what changes something before it."""
-        text, doer = str(body.get("text") or ""), from_command(body)
+        text, doer = typed(body), from_command(body)
         try:
             asked = parse_backup(text, clusters=wiring.config.clusters)
         except Usage as error:
@@ -45,5 +45,5 @@ def register(app: App, wiring: Wiring) -> None:
 
 def _refuse(wiring: Wiring, body: Body, error: Usage) -> None:
     doer = from_command(body)
-    note(wiring, doer, "backup", str(body.get("text") or ""), error)
+    note(wiring, doer, "backup", typed(body), error)
     reply_error(wiring.client, doer, error)

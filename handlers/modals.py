@@ -11,14 +11,15 @@ from slack_bolt import App
 
 from bot.errors import Conflict, PitstopError, Refused, Usage
 from bot.ledger import modal_tokens, people, requests
+from bot.model.again import again
 from bot.model.commands import known_cluster, parse_target
 from bot.model.ids import RequestId
 from bot.model.people import Person
 from bot.model.policy import Action, Identities, authorize
 from bot.model.requests import Request, State
+from bot.model.standing import next_step, standing
 from bot.slack import forms
 from bot.slack.cards import actions
-from bot.slack.cards.request import nearest_times
 from bot.slack.client import SlackAnswered, call
 from bot.slack.forms import PitrDraft, View
 from handlers.edge import edged, errand
@@ -43,9 +44,10 @@ def open_again_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -
     def fill() -> View:
         card_shows(wiring, doer, request_id)
         request = _request(wiring, request_id)
-        nearest = nearest_times(request.outcome)
-        target = nearest[0] if nearest else request.target_text
-        return _pitr_view(wiring, doer, PitrDraft(request.cluster, target, request.reason))
+        offered = again(request)
+        if offered is None:
+            raise Conflict(standing(request, wiring.now()), hint=next_step(request), code="changed")
+        return _pitr_view(wiring, doer, PitrDraft(offered.cluster, offered.target_text, offered.reason))
 
     _open(wiring, doer, trigger, _PITR_TITLE, fill)
 
@@ -130,7 +132,7 @@ def _open_request(wiring: Wiring, doer: Doer, request_id: str, action: Action, s
         note(wiring, doer, f"form.{action.value}", request_id, refusal)
         raise refusal
     if request.state is not state:
-        raise Conflict(f"This request is {request.state.value} now.", hint="Look at its card.", code="changed")
+        raise Conflict(standing(request, wiring.now()), hint=next_step(request), code="changed")
     return request
 
 

@@ -48,6 +48,15 @@ def from_command(body: Body) -> Doer:
     )
 
 
+def typed(body: Body) -> str:
+    """Return what was typed after a slash command, letter for letter: Slack sends `&`, `<` and `>` as entities.
+
+    Source: https://docs.slack.dev/messaging/formatting-message-text
+    """
+    text = str(body.get("text") or "")
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def from_interaction(body: Body) -> Doer:
     """Read who pressed or submitted; the team is the person's own, which in a shared channel is not ours."""
     user = body.get("user") or {}

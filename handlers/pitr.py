@@ -12,7 +12,7 @@ from bot.slack.forms import PitrDraft
 from handlers.answers import answer
 from handlers.edge import edged, errand
 from handlers.modals import open_pitr_form
-from handlers.payloads import Body, delivery_key, from_command
+from handlers.payloads import Body, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply
 from handlers.verbs import PITR_TYPED
@@ -26,7 +26,7 @@ def register(app: App, wiring: Wiring) -> None:
 
     def on_pitr(ack: Any, body: Body) -> None:
         """Open the form at once; record anything else, which the inbox worker reads and answers."""
-        text, doer = str(body.get("text") or ""), from_command(body)
+        text, doer = typed(body), from_command(body)
         if wants_form(text, clusters=wiring.config.clusters):
             ack()
             open_pitr_form(wiring, doer, str(body.get("trigger_id")), PitrDraft(cluster=plain(text).lower()))

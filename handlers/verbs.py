@@ -8,14 +8,13 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from bot import desk
-from bot.errors import Conflict, PitstopError, Refused, Usage
+from bot.errors import PitstopError, Refused, Usage
 from bot.ledger import cards, inbox, people, requests
 from bot.model.commands import AskPitr, BackupNow, parse_backup, parse_pitr
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.policy import Action, Identities, authorize, group_ids
+from bot.model.policy import group_ids
 from bot.model.requests import Request
-from bot.model.runs import Job
 from bot.model.targets import Target
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
@@ -162,46 +161,17 @@ def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
         raise
     if not isinstance(asked, BackupNow):
         raise Usage("There is nothing to back up in that.", hint="See `/backup help`.", code="unknown-word")
-    refusal = _may_back_up(wiring, doer, asked.cluster)
-    if refusal is not None:
-        note(wiring, doer, "backup", asked.cluster, refusal)
-        raise refusal
-    return _queue_backup(wiring, item, doer, asked.cluster)
-
-
-def _may_back_up(wiring: Wiring, doer: Doer, cluster: ClusterName) -> Refused | None:
-    policy = policy_of(wiring, cluster)
-    facts = fetch_facts(wiring, doer.who, [policy])
-    return authorize(
-        policy,
-        Action.CONFIRM,
-        doer.who,
-        facts=facts.person,
-        groups=facts.groups,
-        requester=doer.who,
+    run = desk.back_up(
+        wiring.ledger,
+        key=item.key,
+        cluster=asked.cluster,
+        by=doer.who,
         at=wiring.now(),
-        identities=Identities(wiring.identity.team, wiring.config.people),
+        entropy=wiring.entropy(16),
+        **_told(wiring, doer, policy_of(wiring, asked.cluster)),
     )
-
-
-def _queue_backup(wiring: Wiring, item: inbox.Item, doer: Doer, cluster: ClusterName) -> Message:
-    try:
-        run = desk.queue_run(
-            wiring.ledger,
-            job=Job.BASE_BACKUP,
-            cluster=cluster,
-            args={},
-            by=doer.person,
-            at=wiring.now(),
-            entropy=wiring.entropy(16),
-            scheduled_for=f"asked:{item.key}",
-        )
-    except Conflict as error:
-        if error.reason_code == "already-scheduled":
-            return Message(f"The base backup of {code(cluster, 80)} was queued already.")
-        note(wiring, doer, "backup", cluster, error)
-        raise
-    return Message(f"Base backup of {code(cluster, 80)} queued as run `{run.id}`; its card is in the results channel.")
+    cluster = code(asked.cluster, 80)
+    return Message(f"Base backup of {cluster} queued as run `{run.id}`; its card is in the results channel.")
 
 
 def _decide(
@@ -230,7 +200,7 @@ def card_shows(wiring: Wiring, doer: Doer, subject: str) -> None:
     """
     with wiring.ledger.read() as tx:
         card = cards.shown_at(tx, doer.channel, doer.ts)
-    if card is None or card.subject_kind != "request" or card.subject != subject:
+    if card is None or card.subject_kind not in {"request", "server"} or card.subject != subject:
         error = Refused(
             "This button is not on a card of that request.", hint="Look for its current card.", code="foreign-card"
         )

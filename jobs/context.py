@@ -69,6 +69,11 @@ class JobContext:
             self._note = text
             self._changed()
 
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases so far; the current one has taken no `seconds` yet."""
+        with self._lock:
+            return tuple(self._phases)
+
     def cancelled(self) -> bool:
         """Say whether the run was asked to stop (SIGTERM); a job looks at this between pieces of work."""
         return self._cancel.is_set()

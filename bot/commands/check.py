@@ -51,8 +51,7 @@ def all_points(config: Config) -> Iterator[Point]:
     for name, repository in config.repositories.items():
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
     for name, cluster in config.clusters.items():
-        yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _server(n, c))  # type: ignore[misc]
-        yield from _guarded(f"cluster {name}", lambda n=name, c=cluster: _disks(config, n, c))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
 
@@ -79,22 +78,30 @@ def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Poin
 
 def _machine(config: Config) -> Iterator[Point]:
     from bot.host.namespaces import isolation
-    from bot.postgres.binaries import install_line, installed
 
     about = "this machine"
-    found = installed(config.postgres.bin_directories)
-    if found:
-        majors = ", ".join(str(one.major) for one in found)
-        yield Point(about, "ok", "binaries", f"PostgreSQL server programs: {majors}.")
-    else:
-        sentence = "No PostgreSQL server programs are installed here, so nothing can be restored here."
-        yield Point(about, "fail", "binaries", sentence, install_line(17))
     kind = isolation()
     if kind is None:
-        sentence = "Namespaces do not work here: restores need another system user, and some are refused."
-        yield Point(about, "warn", "isolation", sentence, "Allow unprivileged user namespaces, or run as root.")
+        sentence = (
+            "Namespaces do not work here: restored servers need another system user, and WAL that creates tablespaces"
+            " is refused."
+        )
+        fix = "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run Pitstop as root."
+        yield Point(about, "warn", "isolation", sentence, fix)
     else:
         yield Point(about, "ok", "isolation", f"Restored servers are isolated in namespaces ({kind}).")
+    yield _whose_servers(config)
+
+
+def _whose_servers(config: Config) -> Point:
+    from bot.errors import PitstopError
+    from bot.host.accounts import server_account
+
+    try:
+        account = server_account(config.restore.user)
+    except PitstopError as error:
+        return Point("this machine", "fail", error.reason_code, error.message, error.hint)
+    return Point("this machine", "ok", "account", f"Restored servers run as {account.name}.")
 
 
 def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iterator[Point]:
@@ -117,34 +124,11 @@ def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iter
         yield Point(about, "fail", "write-read", "An object came back different.", "Check the disk and its memory.")
 
 
-def _server(name: str, cluster: ClusterConfig) -> Iterator[Point]:
-    from bot.postgres.checks import check_server
+def _cluster(config: Config, name: str) -> Iterator[Point]:
+    from bot.postgres.checks import check_cluster
 
-    for finding in check_server(cluster):
+    for finding in check_cluster(config, name):
         yield Point(f"cluster {name}", finding.level, finding.code, finding.sentence, finding.fix)
-
-
-def _disks(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:
-    """Compare disks: a spool or repository on the database's own disk dies with it (postgres.md, "WAL")."""
-    from pathlib import Path
-    from urllib.parse import unquote
-
-    from bot.host.files import same_filesystem
-
-    data = cluster.data_directory
-    if data is None or not data.exists():
-        return
-    places = {"spool": config.spool}
-    for repository, settings in config.cluster_repositories(name).items():
-        places[f"repository {repository}"] = Path(unquote(settings.url.removeprefix("file://")))
-    shared = [what for what, where in places.items() if same_filesystem(data, where)]
-    about = f"cluster {name}"
-    if not shared:
-        yield Point(about, "ok", "disks", "Spool and repositories are on other disks than the database.")
-        return
-    sentence = f"On the database's own disk: {', '.join(shared)}. Losing that disk loses both."
-    fix = f"Move them, or accept it: [clusters.{name}] shared_disk = true"
-    yield Point(about, "warn" if cluster.shared_disk else "fail", "shared-disk", sentence, fix)
 
 
 def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:
@@ -156,6 +140,9 @@ def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point
         else:
             fix = f'[clusters.{name}.approval] {key} = ["U…", "S…"]'
             yield Point(about, "warn", key, f"Nobody may {word} in Slack.", fix)
+    host = "no approval" if policy.cli_beside_quorum == 0 else f"{policy.cli_beside_quorum} approval(s)"
+    sentence = f"A restore beside needs {policy.quorum} approval(s) when asked for in Slack, {host} on this host."
+    yield Point(about, "ok", "quorum", sentence)
     on_host = ", ".join(f"{login} = {user}" for login, user in config.people.items()) or "nobody"
     yield Point(about, "ok", "people", f"Logins with a Slack identity: {on_host}.")
 

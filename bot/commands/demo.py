@@ -23,6 +23,6 @@ def demo(
     ] = None,
 ) -> int:
     """Try everything here: a sample PostgreSQL, the real bot, and a Slack workspace in your browser."""
-    from bot.demo.run import main
+    from bot.demo.run import run
 
-    return main(story=story, port=port, directory=directory)
+    return run(story=story, port=port, directory=directory)

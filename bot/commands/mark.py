@@ -23,10 +23,12 @@ def mark(
     from bot.commands.surroundings import surroundings
     from bot.ledger import audit
     from bot.postgres.marks import create_restore_point
+    from bot.postgres.transport import require_verified
 
     here = surroundings()
     found, config = here.cluster(cluster, "mark")
     with here.attempt("mark", cluster):
+        require_verified(config)
         lsn = create_restore_point(config.observe, name)
     with here.ledger.transaction() as tx:
         audit.append(tx, here.now(), here.me.key, "mark", found, {"name": name, "lsn": str(lsn)})

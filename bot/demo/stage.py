@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,10 +15,9 @@ from pathlib import Path
 
 from bot.config import Config, load
 from bot.demo import shop
+from bot.demo.ending import be_deaf, end_bot, end_runs, interrupted_once
 from bot.errors import Failed
-from bot.host import processes
 from bot.host.accounts import Account, server_account
-from bot.host.processes import ProcessIdentity
 from bot.ledger import Ledger
 from bot.postgres.binaries import find
 from bot.postgres.plain import PlainServer, initdb
@@ -29,6 +26,7 @@ from bot.repository.keys.file import create_key_file
 from bot.sandbox.driver import Driver
 from bot.sandbox.server import Sandbox
 from bot.sandbox.values import Action
+from bot.slack.manifest import manifest
 
 CLUSTER = "slips"
 MAJOR = 18
@@ -113,22 +111,23 @@ def stage(
     Raises:
         Failed: the bot did not come up; says where its log is.
     """
-    with ExitStack() as cleanup:
+    with interrupted_once(), ExitStack() as cleanup:
         root = _root(directory, cleanup)
         account = server_account(None, None)
         dsn = _live_server(root, account, cleanup)
         shop.fill(dsn)
-        sandbox = Sandbox.start(port, actions=actions(dsn) if actions else ())
+        sandbox = Sandbox.start(port, manifest=manifest(), actions=actions(dsn) if actions else ())
         cleanup.callback(sandbox.stop)
         config_path = _configure(root, dsn, sandbox.api_url)
         config, _ = load(config_path)
-        cleanup.callback(_end_runs, config)
+        cleanup.callback(end_runs, config, config_path)
         bot = _bot(root, config_path, sandbox)
-        cleanup.callback(_end_bot, bot)
+        cleanup.callback(end_bot, bot)
         customers = shop.Customers(dsn)
         customers.start()
         cleanup.callback(customers.close)
         _wait_for_bot(bot, sandbox, root)
+        cleanup.callback(be_deaf)
         yield Stage(root, dsn, config, config_path, sandbox, customers)
 
 
@@ -193,31 +192,3 @@ def _wait_for_bot(bot: subprocess.Popen[bytes], sandbox: Sandbox, root: Path, ti
             tail = (root / "pitstop" / "bot.log").read_text("utf-8", "replace").splitlines()[-8:]
             raise Failed("The bot did not come up:\n" + "\n".join(tail), hint=f"Its log is {root}/pitstop/bot.log.")
         time.sleep(0.05)
-
-
-def _end_bot(bot: subprocess.Popen[bytes]) -> None:
-    if bot.poll() is None:
-        bot.send_signal(signal.SIGTERM)
-        try:
-            bot.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            bot.kill()
-            bot.wait()
-
-
-def _end_runs(config: Config) -> None:
-    """Remove what was started beside and end the jobs that outlive the bot, by their recorded identity."""
-    with Ledger(config.ledger).read() as tx:
-        servers = [row["id"] for row in tx.query("SELECT id FROM servers WHERE state <> 'removed'")]
-    for server in servers:
-        argv = [sys.executable, "-I", "-m", "bot", "--config", str(config.ledger.parent / "pitstop.toml")]
-        subprocess.run([*argv, "server", "remove", server], cwd="/", capture_output=True, check=False, timeout=120)
-    with Ledger(config.ledger).read() as tx:
-        running = [row["process"] for row in tx.query("SELECT process FROM runs WHERE state = 'running'")]
-    identities = [ProcessIdentity.from_json(json.loads(process)) for process in running if process]
-    for process in identities:
-        processes.signal(process, signal.SIGTERM)
-    for process in identities:
-        if not processes.wait_gone(process, 20):
-            processes.signal(process, signal.SIGKILL)
-            processes.wait_gone(process, 5)

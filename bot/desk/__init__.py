@@ -7,6 +7,7 @@ and changes nothing. A refused attempt is audited and raises.
 
 from bot.desk.asking import ask, confirm, propose, refuse
 from bot.desk.attempts import note_attempt
+from bot.desk.backing_up import back_up
 from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
@@ -41,6 +42,7 @@ __all__ = [
     "void",
     "sweep",
     "wake_due",
+    "back_up",
     "queue_run",
     "start_run",
     "progress",

@@ -168,6 +168,8 @@ def _told(before: Request | None, after: Request) -> dict[str, Any]:
 def _mark_cards(tx: Tx, before: Request, after: Request) -> None:
     if after.state in {State.PENDING, State.APPROVED} and before.state is State.PROPOSED:
         cards.want(tx, "request", after.id, "approvals", urgent=True)
+    if after.state is State.SUCCEEDED:
+        cards.want(tx, "request", after.id, "results")
     if after.state is State.FAILED:
         cards.want(tx, "request", after.id, "alerts", urgent=True)
     cards.bump(tx, "request", after.id, urgent=True)

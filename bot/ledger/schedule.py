@@ -25,7 +25,10 @@ def counted_since(tx: Tx, job: Job, cluster: ClusterName, now: datetime) -> date
 
 
 def last_slot(tx: Tx, job: Job, cluster: ClusterName) -> str | None:
-    """Return the greatest slot key this job of this cluster was ever queued for; None when there is none."""
-    sql = "SELECT max(scheduled_for) AS slot FROM runs WHERE job = ? AND cluster = ?"
+    """Return the greatest slot key this job of this cluster was ever queued for; None when there is none.
+
+    A slot key begins with a digit; whatever else a run was queued for says nothing about the schedule.
+    """
+    sql = "SELECT max(scheduled_for) AS slot FROM runs WHERE job = ? AND cluster = ? AND scheduled_for GLOB '[0-9]*'"
     row = next(iter(tx.query(sql, [job.value, cluster])))
     return None if row["slot"] is None else str(row["slot"])

@@ -22,7 +22,10 @@ MAX_AGE = timedelta(seconds=60)
 
 
 class Action(StrEnum):
-    """What somebody wants to do. `SERVER` is extending, stopping or removing a server that a request started."""
+    """What somebody wants to do. `SERVER` is extending, stopping or removing a server that a request started.
+
+    Whoever may ask for a recovery may also `BACK_UP`.
+    """
 
     ASK = "ask"
     CONFIRM = "confirm"
@@ -30,11 +33,16 @@ class Action(StrEnum):
     DENY = "deny"
     CANCEL = "cancel"
     SERVER = "server"
+    BACK_UP = "back-up"
 
     @property
     def decides(self) -> bool:
         """Whether this takes an approver, who is somebody else than the requester."""
         return self in {Action.APPROVE, Action.DENY}
+
+
+_ASKING = {Action.ASK, Action.CONFIRM, Action.BACK_UP}
+"""What takes a requester of the policy; the rest takes an approver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +209,7 @@ def _listed(
             hint="Name approvers in the cluster's [approval] table; `pitstop check` shows who may do what.",
             code="no-approvers",
         )
-    entries = policy.requesters if action in {Action.ASK, Action.CONFIRM} else policy.approvers
+    entries = policy.requesters if action in _ASKING else policy.approvers
     if _named(entries, person, human):
         return None
     if action.decides and (slack_away or (person.on_host and (facts is None or not _fresh(facts.fetched_at, at)))):
@@ -238,7 +246,7 @@ def _nobody_but_named(person: Person, human: Person) -> Refused:
 
 
 def _unlisted(action: Action, entries: tuple[str, ...]) -> Refused:
-    if action in {Action.ASK, Action.CONFIRM}:
+    if action in _ASKING:
         who = f"Who may: {', '.join(entries)}." if entries else "The configuration names no requesters."
         return Refused("You may not ask for this.", hint=who, code="not-requester-listed")
     who = f"Approvers: {', '.join(entries)}." if entries else "The configuration names no approvers."

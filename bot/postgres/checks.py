@@ -1,33 +1,39 @@
-"""Is this server fit to be backed up? Settings and rights, each problem with the exact line that puts it right."""
+"""Is this cluster fit to be backed up, and this host fit to restore it? Each problem with the exact line that puts it right."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 import psycopg
 
 from bot.config import ClusterConfig, Config
 from bot.errors import PitstopError
 from bot.host.files import same_filesystem
-from bot.postgres.connect import Connection, connect, dsn_field, is_local, server_place
-from bot.postgres.findings import Finding, Level
+from bot.postgres.binaries import installed
+from bot.postgres.connect import Connection, connect, is_local
+from bot.postgres.findings import Finding
 from bot.postgres.hba_rules import HbaRule, check_hba
+from bot.postgres.program_rules import check_programs
 from bot.postgres.replication import ReplicationConnection
 from bot.postgres.right_rules import Rights, check_rights
 from bot.postgres.setting_rules import Settings, check_settings
-
-__all__ = ["Finding", "Level", "check_cluster", "check_disks", "check_server"]
+from bot.postgres.transport import check_transport
 
 
 def check_cluster(config: Config, name: str) -> list[Finding]:
-    """Check one cluster of the configuration: its server, and the disks around it."""
-    return [*check_server(config.cluster(name)), *check_disks(config, name)]
+    """Check one cluster of the configuration: its server, the programs and the disks here.
 
-
-def check_server(cluster: ClusterConfig) -> list[Finding]:
-    """Check settings, rights and pg_hba of one cluster. Never raises for what it finds: an unreachable server is a finding."""
-    return [*_transport(cluster), *_streaming(cluster), *_observing(cluster)]
+    Never raises for what it finds: an unreachable server is a finding.
+    """
+    cluster = config.cluster(name)
+    return [
+        *check_transport(cluster),
+        *_streaming(cluster),
+        *_observing(cluster, config.postgres.bin_directories),
+        *check_disks(config, name),
+    ]
 
 
 def check_disks(config: Config, name: str) -> list[Finding]:
@@ -39,7 +45,7 @@ def check_disks(config: Config, name: str) -> list[Finding]:
     places = {"spool": config.spool}
     for repository, settings in config.cluster_repositories(name).items():
         if settings.url.startswith("file://"):
-            places[f"repository {repository}"] = Path(settings.url.removeprefix("file://"))
+            places[f"repository {repository}"] = Path(unquote(settings.url.removeprefix("file://")))
     return [_disk(what, path, data, accepted=cluster.shared_disk) for what, path in places.items()]
 
 
@@ -56,25 +62,6 @@ def _disk(what: str, path: Path, data: Path, *, accepted: bool) -> Finding:
     )
 
 
-def _transport(cluster: ClusterConfig) -> Iterator[Finding]:
-    for what, dsn in {"stream": cluster.stream, "observe": cluster.observe}.items():
-        try:
-            local, mode = is_local(dsn), dsn_field(dsn, "sslmode")
-        except PitstopError as error:
-            yield _finding(error)
-            continue
-        if local or mode == "verify-full":
-            yield Finding("ok", "transport", f"The {what} connection is local or verified by TLS.")
-            continue
-        level: Level = "warn" if cluster.insecure_transport else "fail"
-        yield Finding(
-            level,
-            "transport",
-            f"The {what} connection to {server_place(dsn)} leaves this host with sslmode={mode or 'prefer'}.",
-            "Add sslmode=verify-full and sslrootcert to the DSN, or accept it with insecure_transport = true.",
-        )
-
-
 def _streaming(cluster: ClusterConfig) -> Iterator[Finding]:
     try:
         with ReplicationConnection.open(cluster.stream) as conn:
@@ -89,10 +76,11 @@ def _streaming(cluster: ClusterConfig) -> Iterator[Finding]:
         yield _finding(error)
 
 
-def _observing(cluster: ClusterConfig) -> Iterator[Finding]:
+def _observing(cluster: ClusterConfig, bin_directories: Sequence[Path]) -> Iterator[Finding]:
     try:
         with connect(cluster.observe) as conn:
             yield from check_settings(_settings(conn))
+            yield from check_programs(conn.info.server_version, installed(bin_directories))
             yield from check_rights(_rights(conn))
             yield from check_hba(_hba(conn))
     except PitstopError as error:
@@ -103,12 +91,13 @@ def _observing(cluster: ClusterConfig) -> Iterator[Finding]:
 
 def _settings(conn: Connection) -> Settings:
     values = {str(name): str(value) for name, value in conn.execute("SELECT name, setting FROM pg_settings").fetchall()}
-    [(in_recovery, senders, slots, ours)] = conn.execute(
+    [(in_recovery, senders, slots, ours, standbys)] = conn.execute(
         "SELECT pg_is_in_recovery(), (SELECT count(*) FROM pg_stat_replication),"
         " (SELECT count(*) FROM pg_replication_slots),"
-        r" (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'pitstop\_%')"
+        r" (SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'pitstop\_%'),"
+        r" (SELECT array_agg(application_name ORDER BY 1) FROM pg_stat_replication WHERE application_name NOT LIKE 'pitstop%')"
     ).fetchall()
-    return Settings(values, in_recovery, senders, slots, ours)
+    return Settings(values, in_recovery, senders, slots, ours, tuple(standbys or ()))
 
 
 def _rights(conn: Connection) -> Rights:
@@ -119,7 +108,8 @@ def _rights(conn: Connection) -> Rights:
     functions = conn.execute(
         "SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace"
         " WHERE nspname = 'pg_catalog' AND has_function_privilege(p.oid, 'EXECUTE') AND proname IN"
-        " ('pg_create_restore_point', 'pg_switch_wal', 'pg_read_file', 'pg_hba_file_rules', 'pg_ident_file_mappings')"
+        " ('pg_create_restore_point', 'pg_switch_wal', 'pg_read_file', 'pg_ls_dir', 'pg_hba_file_rules',"
+        " 'pg_ident_file_mappings')"
     ).fetchall()
     member_of = conn.execute(
         "SELECT rolname FROM pg_roles WHERE rolname LIKE 'pg\\_%' AND pg_has_role(oid, 'USAGE')"
@@ -142,7 +132,8 @@ def _hba(conn: Connection) -> list[HbaRule]:
     """Return the rules, or none where the role may not read them (the rights check says so)."""
     try:
         rows = conn.execute(
-            "SELECT line_number, type, database, user_name, address, netmask, auth_method, error FROM pg_hba_file_rules"
+            "SELECT line_number, type, database, user_name, address, netmask, auth_method, error"
+            " FROM pg_hba_file_rules()"
         ).fetchall()
     except psycopg.errors.InsufficientPrivilege:
         return []

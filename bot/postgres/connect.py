@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from bot.errors import PitstopError, Unavailable, Usage
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _NEVER_HEALS = ("28P01", "28000", "3D000", "42501")
+_NO_ENTRY = re.compile(
+    r"no pg_hba\.conf entry for (?P<replication>replication connection from )?host \"(?P<host>[^\"]+)\", "
+    r"user \"(?P<user>[^\"]+)\"(?:, database \"(?P<database>[^\"]+)\")?(?P<ssl>, SSL encryption)?"
+)
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def connect(
@@ -97,9 +103,15 @@ def quote_literal(text: str) -> str:
 def connection_error(message: str, dsn: str, *, sqlstate: str | None = None) -> PitstopError:
     """Translate libpq's refusal to connect. `message` is libpq's text, in any language; the cause is never lost."""
     place, text = server_place(dsn), " ".join(message.split()).removeprefix("connection failed: ")
+    if line := hba_line(text):
+        return Usage(
+            f"PostgreSQL at {place} turned the connection down: {text}.",
+            hint=f"{line}  # add this to pg_hba.conf, then: SELECT pg_reload_conf();",
+            code="hba-replication" if " replication " in line else "hba",
+        )
     for needle, code, hint in _REFUSALS:
         if needle in text:
-            user = dsn_field(dsn, "user") or "the role"
+            user = quote_ident(dsn_field(dsn, "user") or "the role")
             return Usage(
                 f"PostgreSQL at {place} turned the connection down: {text}.",
                 hint=hint.format(user=user),
@@ -120,26 +132,20 @@ def connection_error(message: str, dsn: str, *, sqlstate: str | None = None) -> 
 
 _REFUSALS = (
     (
-        "no pg_hba.conf entry for replication",
-        "hba-replication",
-        'Add to pg_hba.conf, then SELECT pg_reload_conf(): "local replication {user} scram-sha-256" (host … for TCP).',
-    ),
-    ("no pg_hba.conf entry", "hba", "Add a line for {user} to pg_hba.conf, then SELECT pg_reload_conf()."),
-    (
         "must be superuser or replication role",
         "not-replication",
-        "As superuser: ALTER ROLE {user} WITH REPLICATION;",
+        "ALTER ROLE {user} WITH REPLICATION; -- as superuser",
     ),
     (
         "permission denied to start WAL sender",
         "not-replication",
-        "As superuser: ALTER ROLE {user} WITH REPLICATION;",
+        "ALTER ROLE {user} WITH REPLICATION; -- as superuser",
     ),
-    ("is not permitted to log in", "no-login", "As superuser: ALTER ROLE {user} WITH LOGIN;"),
+    ("is not permitted to log in", "no-login", "ALTER ROLE {user} WITH LOGIN; -- as superuser"),
     (
         "number of requested standby connections exceeds",
         "max-wal-senders",
-        "Raise max_wal_senders: ALTER SYSTEM SET max_wal_senders = 10; then restart the server.",
+        "ALTER SYSTEM SET max_wal_senders = 10; -- then restart the server",
     ),
     ("password authentication failed", "password", "Is the password in the DSN, in ~/.pgpass or PGPASSWORD right?"),
     (
@@ -150,6 +156,22 @@ _REFUSALS = (
     ("Peer authentication failed", "peer", "Run Pitstop as that user, or map it in pg_ident.conf."),
     ("does not exist", "unknown-role-or-database", "Is the name in the DSN right?"),
 )
+
+
+def hba_line(message: str) -> str | None:
+    """Return the pg_hba.conf line that lets in whom the server just turned away for want of one, or None. Pure."""
+    found = _NO_ENTRY.search(message)
+    if found is None:
+        return None
+    host = found["host"]
+    where = "local" if host == "[local]" else "hostssl" if found["ssl"] else "host"
+    address = "" if where == "local" else f" {host}/{128 if ':' in host else 32}"
+    database = "replication" if found["replication"] else _hba_name(found["database"] or "all")
+    return f"{where} {database} {_hba_name(found['user'])}{address} scram-sha-256"
+
+
+def _hba_name(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) and name not in {"all", "replication"} else quote_ident(name)
 
 
 def _unreadable(error: psycopg.Error) -> Usage:

@@ -37,8 +37,10 @@ class ServerFolder:
     path: Path
 
     @classmethod
-    def claim(cls, directory: Path) -> ServerFolder:
+    def claim(cls, directory: Path, **known: Any) -> ServerFolder:
         """Make `directory` (or take an empty one) and mark it as ours, before anything else is put there.
+
+        `known` is JSON that the marker says from the start, such as whom the folder was claimed for.
 
         Raises:
             Usage: it is not empty, or cannot be made.
@@ -57,7 +59,7 @@ class ServerFolder:
                 code="directory-not-empty",
             )
         folder = cls(path)
-        folder._write({"format": 1, "inode": path.stat().st_ino, "made": made})
+        folder._write({**known, "format": 1, "inode": path.stat().st_ino, "made": made})
         return folder
 
     @classmethod

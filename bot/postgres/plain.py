@@ -84,7 +84,12 @@ class PlainServer:
         argv = [str(programs.tool("postgres")), "-D", str(data_directory)]
         identity = processes.spawn(argv, log=log, env=server_environment(), user=account)
         server = cls(binaries, data_directory, account, socket_dir, port, log, identity)
-        wait_for_postmaster(data_directory, identity, log, ready=_READY, timeout_s=timeout_s)
+        try:
+            wait_for_postmaster(data_directory, identity, log, ready=_READY, timeout_s=timeout_s)
+        except BaseException:  # also Ctrl-C: nobody else knows of this process yet
+            processes.signal(identity, _MODES["immediate"])
+            processes.wait_gone(identity, 10)
+            raise
         return server
 
     def dsn(self, dbname: str = "postgres", user: str = "postgres") -> str:

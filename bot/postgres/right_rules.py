@@ -14,6 +14,7 @@ _FUNCTIONS = (
     ("pg_hba_file_rules()", 14, "access rules are neither checked nor recorded"),
     ("pg_ident_file_mappings()", 15, "user maps are not recorded"),
 )
+_READING = ("pg_read_file(text,bigint,bigint,boolean)", "pg_ls_dir(text,boolean,boolean)")
 _ROLES = (
     ("pg_monitor", "settings and activity are seen only in part"),
     ("pg_read_all_data", "row counts and checks cannot be compared with the live server"),
@@ -71,15 +72,14 @@ def _roles(rights: Rights) -> Iterator[Finding]:
 
 
 def _files(rights: Rights) -> Iterator[Finding]:
-    """Reading configuration files needs both: the predefined role and the function [postgres.md, Roles]."""
-    if "pg_read_server_files" in rights.member_of and "pg_read_file(text,bigint,bigint,boolean)" in rights.functions:
+    """Reading configuration files needs both: the predefined role and EXECUTE on the functions."""
+    if "pg_read_server_files" in rights.member_of and rights.functions.issuperset(_READING):
         return
     role = quote_ident(rights.role)
     yield _missing(
         "read-config",
         f"The role {rights.role} cannot read configuration files through the server: from another host they are not stored.",
-        f"GRANT pg_read_server_files TO {role}; "
-        f"GRANT EXECUTE ON FUNCTION pg_read_file(text), pg_read_file(text, bigint, bigint, boolean) TO {role};",
+        f"GRANT pg_read_server_files TO {role}; GRANT EXECUTE ON FUNCTION {', '.join(_READING)} TO {role};",
     )
 
 

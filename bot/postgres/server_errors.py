@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.errors import Conflict, Corruption, Failed, PitstopError, Unavailable, Usage
-from bot.postgres.connect import dsn_field, server_place
+from bot.postgres.connect import dsn_field, quote_ident, server_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +26,29 @@ _RULES = (
         "slot",
         Usage,
         "max-replication-slots",
-        "ALTER SYSTEM SET max_replication_slots = 10; then restart the server, or drop a slot nobody uses.",
+        "ALTER SYSTEM SET max_replication_slots = 10; -- then restart the server, or drop a slot nobody uses",
     ),
     _Rule(
         "53300",
         "",
         Usage,
         "max-wal-senders",
-        "ALTER SYSTEM SET max_wal_senders = 10; then restart the server.",
+        "ALTER SYSTEM SET max_wal_senders = 10; -- then restart the server",
     ),
-    _Rule("42501", "", Usage, "not-replication", "As superuser: ALTER ROLE {user} WITH LOGIN REPLICATION;"),
+    _Rule("42501", "", Usage, "not-replication", "ALTER ROLE {user} WITH LOGIN REPLICATION; -- as superuser"),
     _Rule(
         "55000",
         "wal_level",
         Usage,
         "wal-level",
-        "ALTER SYSTEM SET wal_level = 'replica'; then restart the server.",
+        "ALTER SYSTEM SET wal_level = 'replica'; -- then restart the server",
     ),
     _Rule(
         "55000",
         "WAL level",
         Usage,
         "wal-level",
-        "ALTER SYSTEM SET wal_level = 'replica'; then restart the server.",
+        "ALTER SYSTEM SET wal_level = 'replica'; -- then restart the server",
     ),
     _Rule("55000", "invalidated", Failed, "slot-lost", "Raise max_slot_wal_keep_size; the slot is made anew."),
     _Rule("55000", "can no longer", Failed, "slot-lost", "Raise max_slot_wal_keep_size; the slot is made anew."),
@@ -65,7 +65,7 @@ def command_error(sqlstate: str, message: str, dsn: str) -> PitstopError:
     place = server_place(dsn)
     for rule in _RULES:
         if rule.sqlstate == sqlstate and rule.needle in message:
-            hint = rule.hint.format(user=dsn_field(dsn, "user") or "the role")
+            hint = rule.hint.format(user=quote_ident(dsn_field(dsn, "user") or "the role"))
             return rule.kind(f"PostgreSQL at {place} refused: {message}.", hint=hint, code=rule.code)
     return Failed(
         f"PostgreSQL at {place} refused: {message} (SQLSTATE {sqlstate}).",

@@ -171,7 +171,7 @@ def _hba_rules(conn: Connection) -> tuple[list[dict[str, Any]], tuple[str, ...]]
         rules = _rows(
             conn,
             "SELECT line_number, type, database, user_name, address, netmask, auth_method, options, error"
-            " FROM pg_hba_file_rules ORDER BY line_number",
+            " FROM pg_hba_file_rules() ORDER BY line_number",
         )
     except psycopg.errors.InsufficientPrivilege:
         return [], ("pg_hba_file_rules was not read: the role lacks EXECUTE on pg_hba_file_rules().",)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bot.postgres.connect import quote_ident, quote_literal
 from bot.postgres.findings import Finding
 
 OLDEST, NEWEST = 14, 18
@@ -15,13 +16,17 @@ _SLOTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`values` are pg_settings' raw ones; the counts are what is in use now, `our_slots` those of Pitstop among `slots`."""
+    """`values` are pg_settings' raw ones; the counts are what is in use now, `our_slots` those of Pitstop among `slots`.
+
+    `standbys` are the application names that stream from the server now, without Pitstop's own.
+    """
 
     values: Mapping[str, str]
     in_recovery: bool
     senders: int
     slots: int
     our_slots: int
+    standbys: tuple[str, ...] = ()
 
     def number(self, name: str) -> int:
         """Return an integer setting; 0 when the role may not see it."""
@@ -64,7 +69,7 @@ def _wal_level(settings: Settings) -> Finding:
             "fail",
             "wal-level",
             "wal_level is minimal: there is nothing to stream.",
-            "ALTER SYSTEM SET wal_level = 'replica'; then restart the server.",
+            "ALTER SYSTEM SET wal_level = 'replica'; -- then restart the server",
         )
     return Finding("ok", "wal-level", f"wal_level is {level}.")
 
@@ -78,7 +83,7 @@ def _senders(settings: Settings) -> Finding:
             "fail" if most < settings.senders + 1 else "warn",
             "max-wal-senders",
             f"max_wal_senders is {most}, {settings.senders} are in use, and Pitstop takes up to {_SENDERS}.",
-            f"ALTER SYSTEM SET max_wal_senders = {max(10, needed)}; then restart the server.",
+            f"ALTER SYSTEM SET max_wal_senders = {max(10, needed)}; -- then restart the server",
         )
     return Finding("ok", "max-wal-senders", f"max_wal_senders is {most}, {settings.senders} are in use.")
 
@@ -91,7 +96,7 @@ def _slots(settings: Settings) -> Finding:
             "fail",
             "max-replication-slots",
             f"max_replication_slots is {most}, {settings.slots} exist, and Pitstop needs {_SLOTS} of its own.",
-            f"ALTER SYSTEM SET max_replication_slots = {max(10, needed)}; then restart the server.",
+            f"ALTER SYSTEM SET max_replication_slots = {max(10, needed)}; -- then restart the server",
         )
     return Finding("ok", "max-replication-slots", f"max_replication_slots is {most}, {settings.slots} exist.")
 
@@ -103,7 +108,7 @@ def _synchronous(settings: Settings) -> Iterator[Finding]:
             "fail",
             "synchronous-star",
             f"synchronous_standby_names = '{names}' makes the WAL receiver synchronous unasked: stopping it hangs every commit.",
-            "Name the standbys: ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (standby1, pitstop_…)'; SELECT pg_reload_conf();",
+            f"ALTER SYSTEM SET synchronous_standby_names = {_standbys(settings)}; SELECT pg_reload_conf();",
         )
         return
     if "pitstop_" not in names:
@@ -120,8 +125,14 @@ def _synchronous(settings: Settings) -> Iterator[Finding]:
             "warn",
             "synchronous-alone",
             f"With synchronous_standby_names = '{names}' commits wait whenever the receiver is down.",
-            "Prefer ANY 1 (standby, pitstop_…), or accept that outage for an RPO of 0.",
+            "Prefer ANY 1 (…) with a standby beside it, or accept that outage for an RPO of 0.",
         )
+
+
+def _standbys(settings: Settings) -> str:
+    """Return what synchronous_standby_names can say instead of `*`: the standbys that stream now, any one of them."""
+    names = ", ".join(quote_ident(name) for name in dict.fromkeys(settings.standbys))
+    return quote_literal(f"ANY 1 ({names})" if names else "")
 
 
 def _keep_size(settings: Settings) -> Finding:
@@ -131,7 +142,7 @@ def _keep_size(settings: Settings) -> Finding:
             "warn",
             "slot-unbounded",
             "max_slot_wal_keep_size is unlimited: a receiver that stays away fills the server's disk with WAL.",
-            "About a third of the free disk: ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf();",
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '50GB'; SELECT pg_reload_conf(); -- about a third of the free disk",
         )
     return Finding("ok", "slot-bounded", f"max_slot_wal_keep_size bounds what slots keep to {size} MB.")
 

@@ -19,7 +19,8 @@ class TarError(ValueError):
 class Member:
     """One member: content bytes [offset, offset+size) of the archive; `mode` has permission bits only, `mtime` is Unix seconds.
 
-    `name` and `link` are as in the archive (bytes outside UTF-8 as surrogates); folders end without a slash.
+    `name` and `link` are as in the archive (bytes outside UTF-8 as surrogates); folders end without a slash, and a leading
+    `./` is left out: servers send `./pg_wal/archive_status` (src/backend/backup/basebackup.c).
     """
 
     name: str
@@ -109,7 +110,7 @@ class TarReader:
         size = int(extra.get("size", size)) if known == "file" else 0
         self._skip = -(-size // BLOCK_BYTES) * BLOCK_BYTES
         return Member(
-            name=extra.get("path", _name(block)).rstrip("/"),
+            name=extra.get("path", _name(block)).rstrip("/").removeprefix("./"),
             kind=known,
             offset=self._offset,
             size=size,

@@ -9,7 +9,7 @@ from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
 from bot.slack.blocks import Card, Message
-from bot.slack.cards import RequestView, request_card, run_alert, run_card, run_progress, wake_card
+from bot.slack.cards import RequestView, request_card, run_alert, run_card, run_progress, server_card, wake_card
 from bot.slack.text import escape
 
 Policies = Callable[[ClusterName], Policy | None]
@@ -23,6 +23,8 @@ def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "") -> M
             return request_card(request_view(tx, RequestId(card.subject), policies), place=card.place)
         case "run":
             return _run(tx, card)
+        case "server":
+            return server_card(servers.get(tx, RequestId(card.subject)))
         case "wake":
             request = requests.get(tx, RequestId(card.subject))
             return wake_card(request, place=card.place, approvers=_approvers(request, policies), link=link)

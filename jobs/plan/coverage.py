@@ -16,6 +16,7 @@ from bot.model.ids import SystemId
 from bot.model.wal import Lsn, WalRange
 from bot.model.wal_pages import LONG_HEADER_BYTES
 from bot.postgres.connect import connect
+from bot.postgres.transport import require_verified
 from jobs.plan.holdings import Holdings, said_complete
 
 WAIT_S = 15.0
@@ -59,6 +60,7 @@ def cover(config: ClusterConfig, holdings: Holdings, *, on_wait: Callable[[], No
 def sample_server(config: ClusterConfig, system_id: SystemId) -> Sample | None:
     """Ask the live server for its time and then its WAL position; None when it is away, in recovery, or another cluster."""
     try:
+        require_verified(config)
         with connect(config.observe, timeout_s=5) as connection:
             row = connection.execute(
                 "SELECT pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system())::text, clock_timestamp()"

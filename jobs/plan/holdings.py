@@ -75,7 +75,7 @@ def open_holdings(config: Config, ledger: Ledger | None, cluster: ClusterName) -
             known = backups.get(backup.id)
             if known is None or (known[0].damaged and not backup.damaged):
                 backups[backup.id] = backup, repository
-    spool = _spool(config, cluster, system_id)
+    spool = spool_for(config, cluster, system_id)
     return Holdings(
         cluster,
         system_id,
@@ -115,7 +115,7 @@ def _statuses(ledger: Ledger | None, cluster: ClusterName) -> list[WalStatus]:
         return wal_status.list(tx, cluster)
 
 
-def _spool(config: Config, cluster: ClusterName, system_id: SystemId) -> Spool | None:
+def spool_for(config: Config, cluster: ClusterName, system_id: SystemId) -> Spool | None:
     """Return this host's spool of the cluster, if there is one and it is of the same system."""
     spool = spool_of(config.spool, cluster)
     identity = spool.identity() if spool.directory.exists() else None

@@ -73,7 +73,7 @@ def test_the_way_of_a_request(world: World) -> None:
         "request.verify",
         "request.succeed",
     ]
-    assert wanted(world, request.id) == {"request@dm:UALICE": 7, "request@approvals": 6}
+    assert wanted(world, request.id) == {"request@dm:UALICE": 7, "request@approvals": 6, "request@results": 2}
     assert f"run@thread:request:{request.id}" in wanted(world, run.id)
 
 

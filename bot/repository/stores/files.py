@@ -22,17 +22,22 @@ from bot.repository.stores import Names, ObjectInfo
 BLOCK_BYTES = 1024 * 1024
 _HIDDEN = "."
 _SUFFIX = ".tmp"
-_ATTEMPTS = 5
+_ATTEMPTS = 20
 
 
 class FilesStore:
     """Objects as files (0600) in folders (0700) below `root`. Several processes may share it, also over a network file system
-    that has hard links. Names beginning with a dot are never objects."""
+    that has hard links. Names beginning with a dot are never objects.
+
+    A disk that is unmounted under it is noticed: nothing is then written into the empty mount point, and nothing said to be
+    absent. Open the store anew once the disk is back.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._durable: set[Path] = set()
         self._lock = threading.Lock()
+        self._root_identity = _identity(root)
 
     @property
     def url(self) -> str:
@@ -42,6 +47,7 @@ class FilesStore:
     def put(self, path: str, chunks: Iterable[bytes]) -> int:
         """Write an object once; see `Store.put`."""
         target = self._file(path)
+        self._check_root()
         if self.exists(path):
             raise self._taken(target, path)
         with _translated(path):
@@ -59,8 +65,6 @@ class FilesStore:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
             os.close(fd)
-        with _translated(path):
-            fsync_dir(target.parent)
         return size
 
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -69,6 +73,7 @@ class FilesStore:
             try:
                 fd = os.open(self._file(path), os.O_RDONLY | os.O_CLOEXEC)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 raise ObjectMissing(path) from None
         reading = _Reading(fd, path, offset, length)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -85,14 +90,17 @@ class FilesStore:
         prefix = prefix.rstrip("/")
         folder = self._file(prefix) if prefix else self.root
         yield from _walk(folder, f"{prefix}/" if prefix else "")
+        self._check_root()
 
     def children(self, prefix: str) -> Names:
         """Return the next components below `prefix` that are objects or lead to one, ordered."""
         prefix = prefix.rstrip("/")
         found = _entries(self._file(prefix) if prefix else self.root, prefix)
-        return sorted(
+        names = sorted(
             entry.name for entry in found if not entry.is_dir() or next(_walk(Path(entry.path), ""), None) is not None
         )
+        self._check_root()
+        return names
 
     def exists(self, path: str) -> bool:
         """Say whether a complete object of that path is there."""
@@ -100,6 +108,7 @@ class FilesStore:
             try:
                 return stat.S_ISREG(self._file(path).stat().st_mode)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return False
 
     def delete(self, path: str) -> None:
@@ -107,10 +116,12 @@ class FilesStore:
         target = self._file(path)
         with _translated(path):
             try:
-                target.unlink()
-            except FileNotFoundError:
+                # Opened first: once the name is gone, somebody else may remove the folder as well.
+                with _folder(target.parent) as folder:
+                    target.unlink()
+                    os.fsync(folder)
+            except (FileNotFoundError, NotADirectoryError):
                 return
-            fsync_dir(target.parent)
             self._prune(target.parent)
 
     def sweep(self, older_than: datetime) -> int:
@@ -125,27 +136,45 @@ class FilesStore:
     def _file(self, path: str) -> Path:
         return self.root / check_path(path)
 
+    def _check_root(self) -> None:
+        """Make sure that the repository's folder is the one it was when this store was opened.
+
+        Raises:
+            Unavailable: `repository-gone`.
+        """
+        found = _identity(self.root)
+        if found is None or found != self._root_identity:
+            raise Unavailable(
+                f"The repository's folder {self.root} is {'gone' if found is None else 'another one than it was'}.",
+                hint="Is its disk mounted? Nothing is written until it is back.",
+                code="repository-gone",
+            )
+
     def _temporary(self, target: Path) -> tuple[int, Path]:
         """Open a hidden file beside `target`, locked for as long as it is written; a folder pruned meanwhile is made again."""
         temporary = target.with_name(f"{_HIDDEN}{target.name[:100]}.{secrets.token_hex(8)}{_SUFFIX}")
         for _ in range(_ATTEMPTS):
-            self._make_folder(target.parent)
             try:
+                self._make_folder(target.parent)
                 fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             except FileNotFoundError:
+                self._check_root()
+                # Another process removed the last object of the branch; any of its folders may be gone.
                 with self._lock:
-                    self._durable.discard(target.parent)
+                    self._durable.difference_update([target.parent, *target.parent.parents])
                 continue
             fcntl.flock(fd, fcntl.LOCK_EX)
             return fd, temporary
         raise FileNotFoundError(errno.ENOENT, "its folder keeps vanishing", str(target.parent))
 
     def _link(self, temporary: Path, target: Path, path: str) -> None:
-        """Give the finished file its name, never replacing one: a link fails where the name is taken."""
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            raise self._taken(target, path) from None
+        """Give the finished file its name, durably, never replacing one: a link fails where the name is taken."""
+        with _folder(target.parent) as folder:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                raise self._taken(target, path) from None
+            os.fsync(folder)
 
     def _taken(self, target: Path, path: str) -> Conflict:
         """Refuse to write `path` again, after making sure that the one which is there stays: its writer may have died
@@ -164,8 +193,6 @@ class FilesStore:
             if folder in self._durable:
                 return
         if folder == self.root:
-            if not folder.is_dir():
-                raise FileNotFoundError(errno.ENOENT, "the repository's folder is gone", str(folder))
             return
         self._make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
@@ -217,6 +244,25 @@ class _Reading:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return what tells a folder, and the file system mounted on it, from another; None when there is none."""
+    try:
+        found = folder.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    """Open a folder, to make names in it durable even if it is removed meanwhile."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _write(fd: int, chunk: bytes) -> int:

@@ -24,6 +24,7 @@ const PATHS = {
   close: "M6 6l12 12M18 6 6 18",
   menu: "M4 7h16M4 12h16M4 17h16",
   back: "M14 6l-6 6 6 6",
+  forward: "M4 12h15M13 6l6 6-6 6",
   down: "M6 9l6 6 6-6",
   send: "M4 12 20 4l-5 16-3.5-6.5zM11.5 13.5 20 4",
   reply: "M4 6h16v10H11l-5 4v-4H4z",

@@ -67,11 +67,14 @@ function lines(text) {
   return out;
 }
 
+// A bar of block characters and its percentage.
+const METER = /^[█▓▒░]{5,} ?\d* ?%?$/;
+
 export function inline(text) {
   const out = [];
   let at = 0;
   for (const found of text.matchAll(/`([^`\n]+)`/g)) {
-    out.push(...styled(text.slice(at, found.index)), h("code", {}, angled(found[1], true)));
+    out.push(...styled(text.slice(at, found.index)), h("code", { class: METER.test(found[1]) ? "meter" : null }, angled(found[1], true)));
     at = found.index + found[0].length;
   }
   out.push(...styled(text.slice(at)));

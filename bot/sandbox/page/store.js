@@ -34,7 +34,7 @@ function take(shown) {
     commands: shown.commands, try_this: shown.try_this, sockets: shown.sockets, over_http: shown.over_http,
     people: new Map(shown.people.map((each) => [each.id, each])),
     groups: new Map(shown.groups.map((each) => [each.id, each])),
-    messages: new Map(Object.entries(shown.messages)),
+    messages: new Map(Object.entries(shown.messages).map(([id, list]) => [id, list.filter((each) => !dismissed.has(each.ts))])),
   });
 }
 
@@ -74,6 +74,15 @@ export function forget({ channel, ts }) {
   const list = store.messages.get(channel) ?? [];
   store.messages.set(channel, list.filter((each) => each.ts !== ts));
   tell("gone", { channel, ts });
+}
+
+// An ephemeral that was dismissed stays away in this tab, also after a reload.
+const dismissed = new Set(JSON.parse(sessionStorage.getItem("sandbox.dismissed") ?? "[]"));
+
+export function dismiss({ channel, ts }) {
+  dismissed.add(ts);
+  sessionStorage.setItem("sandbox.dismissed", JSON.stringify([...dismissed]));
+  forget({ channel, ts });
 }
 
 export const me = () => store.people.get(store.user) ?? { tz: "UTC", name: "", real_name: "" };

@@ -2,6 +2,7 @@
 
 from bot.slack.cards.request import RequestView, request_card
 from bot.slack.cards.run import run_alert, run_card, run_progress
+from bot.slack.cards.server import server_card
 from bot.slack.cards.wake import wake_card
 
-__all__ = ["RequestView", "request_card", "run_alert", "run_card", "run_progress", "wake_card"]
+__all__ = ["RequestView", "request_card", "run_alert", "run_card", "run_progress", "server_card", "wake_card"]

@@ -14,7 +14,7 @@ from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
 from bot.slack.text import count, entities, escape, mention, mention_approver, moment
 
-APPROVALS = "approvals"
+APPROVALS, RESULTS = "approvals", "results"
 _TITLES = {
     State.PLANNING: "⏳ Planning a recovery of {}",
     State.REFUSED: "🚫 No recovery of {} to that target",
@@ -195,7 +195,7 @@ def _buttons(view: RequestView, place: str) -> list[Button | None]:
         case State.RUNNING | State.VERIFYING:
             return [actions.cancel(request.id, running=True)] if own else []
         case State.SUCCEEDED:
-            return server_buttons(view.server)
+            return server_buttons(view.server) if place != RESULTS else []
         case _:
             return [actions.ask_again(request.id)] if request.state in _AGAIN else []
 

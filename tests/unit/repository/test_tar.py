@@ -106,3 +106,9 @@ def test_index_lines_come_back() -> None:
     assert next(iter(index.members(blocks, "x"))) == strange
     with pytest.raises(ObjectDamaged, match="overlap"):
         list(index.members([index.line(strange) * 2], "x"))
+
+
+def test_names_are_relative_to_the_data_directory() -> None:
+    """The server's own `./pg_wal/archive_status` is read like every other name; only that one prefix is taken off."""
+    data = tar_of([("./pg_wal", None), ("./pg_wal/archive_status", None), (".//etc", None), ("././x", b"x")])
+    assert [member.name for member in read(data)] == ["pg_wal", "pg_wal/archive_status", "/etc", "./x"]

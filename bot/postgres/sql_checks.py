@@ -1,0 +1,48 @@
+"""A configured SQL check, run on a copy: what it says is a result, also when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+
+from bot.errors import PitstopError
+from bot.model.plans import SqlCheck
+from bot.postgres.isolated import IsolatedServer
+from bot.postgres.look import looking
+
+_STATEMENT_S = 300.0
+_SHOWN = 200
+
+
+def run_check(server: IsolatedServer, check: SqlCheck, *, cancelled: Callable[[], bool]) -> tuple[bool, str]:
+    """Run one check in a read-only transaction; return whether it passed, and what was found, in a few words.
+
+    It passes when the first column of the first row is `expect` as text, or with `expect` None, when there is any row. An
+    SQL error, a database that is not there and a statement that takes longer than five minutes are failed checks.
+    """
+    try:
+        with looking(server, check.database, timeout_s=_STATEMENT_S, cancelled=cancelled) as connection:
+            cursor = connection.execute(check.sql.encode())
+            result = cursor.pgresult
+    except psycopg.errors.QueryCanceled:
+        return False, f"not finished after {_STATEMENT_S:.0f} s"
+    except psycopg.Error as error:
+        return False, _short(str(error))
+    except PitstopError as error:
+        return False, _short(error.message)
+    if result is None or result.nfields == 0:
+        return False, "it returns no rows: a check has to be a query"
+    if result.ntuples == 0:
+        return False, "no row"
+    value = result.get_value(0, 0)
+    text = "NULL" if value is None else value.decode("utf-8", "backslashreplace")
+    if check.expect is None:
+        return True, _short(text)
+    passed = value is not None and text == check.expect
+    return passed, _short(text) if passed else f"{_short(text)} instead of {_short(check.expect)}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"

@@ -1,0 +1,142 @@
+"""Recoveries in tests, through the desk as people go: ask, plan, confirm with a reason, approve by somebody else, carry out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from bot import desk
+from bot.errors import PitstopError
+from bot.job import job_function
+from bot.ledger import people, requests, runs
+from bot.ledger.database import Ledger
+from bot.model.commands import parse_target
+from bot.model.ids import RequestId, RunId
+from bot.model.people import Person, PersonFacts
+from bot.model.requests import Request, State
+from bot.model.runs import Job, Run
+from bot.model.targets import Target
+from jobs.context import Cancelled, JobContext, utc_now
+from tests.jobs import CLUSTER, Installation
+
+TEAM = "T1"
+ENGINEER, DBA = Person(TEAM, "UENGINEER"), Person(TEAM, "UDBA")
+RIGHTS = {"approval": '{ requesters = ["everyone"], approvers = ["UDBA"] }'}
+"""For `install(extra=...)`: everyone may ask, the DBA approves."""
+
+
+def facts(person: Person) -> PersonFacts:
+    """Return what Slack says about a full member now."""
+    return PersonFacts(person, person.user.removeprefix("U").title(), "UTC", utc_now())
+
+
+def refresh(ledger: Ledger) -> None:
+    """Bring the ledger's facts about both people up to date, as the leader does just before a claim."""
+    with ledger.transaction() as tx:
+        people.set_team(tx, TEAM)
+        for person in (ENGINEER, DBA):
+            people.put(tx, facts(person))
+
+
+def ask(here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None) -> Request:
+    """Ask as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
+    refresh(here.ledger)
+    wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=utc_now().tzinfo)
+    request = desk.ask(
+        here.ledger,
+        key=os.urandom(8).hex(),
+        at=utc_now(),
+        by=ENGINEER,
+        name="Engineer",
+        facts=facts(ENGINEER),
+        policy=here.config.cluster(CLUSTER).policy,
+        verb="pitr",
+        cluster=CLUSTER,
+        target=wanted,
+        target_text=str(target),
+        destination={"kind": "beside", "directory": str(directory) if directory else None, "port": port},
+        reason="the test wants it",
+        entropy=os.urandom(12),
+    )
+    assert request.run is not None
+    carry_out(here, request.run)
+    return get(here, request.id)
+
+
+def approved(
+    here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None
+) -> Request:
+    """Ask, confirm as the engineer, approve as the DBA."""
+    planned = ask(here, target, directory=directory, port=port)
+    assert planned.state is State.PROPOSED, planned.outcome
+    how = {"at": utc_now(), "policy": here.config.cluster(CLUSTER).policy, "request_id": planned.id}
+    desk.confirm(here.ledger, key=f"c{planned.id}", by=ENGINEER, facts=facts(ENGINEER), reason="", **how)
+    return desk.approve(here.ledger, key=f"a{planned.id}", by=DBA, facts=facts(DBA), **how)
+
+
+def queue_executor(here: Installation, request: RequestId) -> Run:
+    """Queue the run that carries an approved request out, with fresh facts, as the supervisor does."""
+    refresh(here.ledger)
+    return desk.queue_run(
+        here.ledger,
+        job=Job.EXECUTE,
+        cluster=CLUSTER,
+        args={},
+        by=ENGINEER.key,
+        at=utc_now(),
+        entropy=os.urandom(8),
+        request=request,
+    )
+
+
+def execute(here: Installation, request: RequestId, *, prepare: Callable[[JobContext], None] | None = None) -> Request:
+    """Carry an approved request out here, and return what became of it. `prepare` gets the run's context before it starts."""
+    carry_out(here, queue_executor(here, request).id, prepare=prepare)
+    return get(here, request)
+
+
+def carry_out(here: Installation, run: RunId, *, prepare: Callable[[JobContext], None] | None = None) -> Run:
+    """Execute a queued run in this process; it ends in the ledger as it would in a process of its own."""
+    ledger = here.ledger
+    context = JobContext(desk.start_run(ledger, run, utc_now()), here.config, ledger)
+    if prepare is not None:
+        prepare(context)
+    try:
+        result = job_function(context.run.job)(context)
+    except Cancelled:
+        context.close()
+        return desk.cancel_run(ledger, run, utc_now())
+    except PitstopError as error:
+        context.close()
+        return desk.fail_run(ledger, run, error.as_json(), utc_now())
+    context.close()
+    return desk.finish_run(ledger, run, result, utc_now())
+
+
+def get(here: Installation, request: RequestId) -> Request:
+    """Return the request as it is now."""
+    with here.ledger.read() as tx:
+        return requests.get(tx, request)
+
+
+def remove_server(here: Installation, request: RequestId) -> None:
+    """Stop and remove the server a request started, as its Remove button does."""
+    run = desk.remove_server(
+        here.ledger,
+        key=f"r{request}",
+        server_id=request,
+        by=ENGINEER,
+        facts=facts(ENGINEER),
+        at=utc_now(),
+        policy=here.config.cluster(CLUSTER).policy,
+        entropy=os.urandom(8),
+    )
+    ended = carry_out(here, run.id)
+    assert ended.error is None, ended.error
+
+
+def run_of(here: Installation, run: RunId) -> Run:
+    """Return a run as it is now."""
+    with here.ledger.read() as tx:
+        return runs.get(tx, run)
