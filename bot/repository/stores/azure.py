@@ -124,10 +124,14 @@ class Azure:
             with self.translated("read", path):
                 found = self._blob(path).download_blob(offset, length, **same)
                 content: bytes = found.readall()
-                return content, int(found.properties.size), str(found.properties.etag)
+                # The SDK overwrites `size` with the range's; the range itself ends with the whole object's.
+                size = int(str(found.properties.content_range).rpartition("/")[2])
         except _PastTheEnd:
             head = self.head(path)
             return b"", head.size if head else 0, ""
+        if len(content) != max(0, min(length, size - offset)):
+            raise Again(f"The answer to reading {path} ended early.", code="storage-truncated")
+        return content, size, str(found.properties.etag)
 
     def head(self, path: str) -> Head | None:
         """Ask for an object's size and mark."""

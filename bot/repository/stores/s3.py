@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -393,16 +395,27 @@ def _client(config: RepositoryConfig, where: str, read_timeout_s: float) -> Any:
         s3={"addressing_style": style},
     )
     try:
-        session = boto3.session.Session(region_name=config.region)
-        # A foreign server has no regions, but a signature needs one.
-        region = session.region_name or ("us-east-1" if config.endpoint_url else None)
-        return session.client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
+        with _making:
+            session = _session()
+            # A foreign server has no regions, but a signature needs one.
+            region = config.region or session.region_name or ("us-east-1" if config.endpoint_url else None)
+            return session.client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
     except (boto.BotoCoreError, ValueError) as error:
         raise Usage(
             f"S3 cannot be used with these settings: {_short(error)}.",
             hint=f"Are {where}.region and endpoint_url right, and the files in ~/.aws and AWS_PROFILE?",
             code="storage-settings",
         ) from error
+
+
+_making = threading.Lock()
+
+
+@functools.cache
+def _session() -> Any:
+    """Return the process's session: it holds the parsed description of S3, which takes longer than all else, and is not
+    to be used by two threads at once."""
+    return boto3.session.Session()
 
 
 def _completed(number: int, part: str) -> dict[str, Any]:
