@@ -122,7 +122,8 @@ def opened(request: pytest.FixtureRequest, closing: contextlib.ExitStack) -> Ope
     def open_it(folder: Path) -> Store:
         place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
         # moto looks at every object of a bucket to list some of them: a bucket for each place keeps that short.
-        store = open_cloud(kind, endpoint, place, **({"bucket": f"b-{place}"} if kind == "s3" else {}))
+        more: dict[str, Any] = {"bucket": f"b-{place}"} if kind == "s3" else {}
+        store = open_cloud(kind, endpoint, place, **more)
         if kind == "s3" and place not in made:
             made.add(place)
             cast(S3, store.cloud).call("create_bucket", None)

@@ -1,4 +1,4 @@
-"""Stand-ins for clouds, on loopback: moto's server for S3, Azurite for Azure; each a process of its own that ends with the tests."""
+"""Stand-ins for clouds, on loopback: moto's server for S3, Azurite for Azure; each a process of its own."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 @contextlib.contextmanager
 def moto(folder: Path) -> Iterator[str]:
-    """Run moto's server; yield its address."""
+    """Run moto's server (S3, KMS and the rest of AWS); yield its address."""
     port = free_port()
-    argv = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    argv = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("moto_server.py")), str(port)]
     with serving(argv, port, folder / "moto.log"):
         yield f"http://127.0.0.1:{port}"
 
@@ -79,7 +79,7 @@ def azurite(folder: Path) -> Iterator[str]:
 
 def install_azurite() -> Path:
     """Return Azurite's blob program, installed once by npm into a cache folder, in the version and content pinned beside this."""
-    name, version, integrity = AZURITE["name"], AZURITE["version"], AZURITE["integrity"]
+    name, version, integrity = (str(AZURITE[key]) for key in ("name", "version", "integrity"))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pitstop-tests"
     where = cache / f"{name}-{version}"
     program = where / "node_modules" / name / "dist/src/blob/main.js"

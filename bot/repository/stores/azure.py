@@ -84,11 +84,16 @@ class Azure:
             ) from None
 
     def put(self, path: str, content: bytearray, mark: str) -> None:
-        """Write an object in one request."""
-        with self.translated("put", path):
-            self._blob(path).upload_blob(
-                bytes(content), length=len(content), overwrite=False, validate_content=True, **self._new(path, mark)
-            )
+        """Write an object in one request; where blocks of a dead writer lie in its place, in two."""
+        try:
+            with self.translated("put", path):
+                self._blob(path).upload_blob(
+                    bytes(content), length=len(content), overwrite=False, validate_content=True, **self._new(path, mark)
+                )
+        except Taken:
+            if self.head(path) is not None:
+                raise
+            self.finish(path, mark, [self.put_part(path, mark, 1, content)] if content else [], mark)
 
     def begin(self, path: str, mark: str) -> str:  # noqa: ARG002  blocks need no beginning
         """Return a name for the blocks of this put: those of another writer of the same path never mix with them."""

@@ -109,10 +109,9 @@ class S3:
             self.call("abort_multipart_upload", path, UploadId=upload)
 
     def open(self, path: str, offset: int, length: int | None, version: str | None) -> S3Body:
-        """Get an object, or a range of it."""
-        span: dict[str, Any] = {}
-        if offset or length is not None:
-            span["Range"] = f"bytes={offset}-{'' if length is None else offset + length - 1}"
+        """Get a range of an object: always a range, since only its answer tells the whole size, so that one which was cut
+        short on its way is noticed even when its length was made to fit."""
+        span = {"Range": f"bytes={offset}-{'' if length is None else offset + length - 1}"}
         if version is not None:
             span["IfMatch"] = version
         try:
@@ -121,14 +120,11 @@ class S3:
             return S3Body(None, error.size, "", self)
         except Taken:
             raise ObjectDamaged(path, "it was replaced while it was read") from None
-        body = S3Body(found["Body"], found["ContentLength"], found.get("ETag", ""), self)
-        if span.get("Range"):
-            told = _RANGE.match(found.get("ContentRange", ""))
-            if told is None or int(told[1]) != offset:
-                body.close()
-                raise Again(f"{self.bucket.host} answered another range of {path} than was asked for.")
-            body.size = int(told[2])
-        return body
+        told = _RANGE.match(found.get("ContentRange", ""))
+        if told is None or int(told[1]) != offset:
+            found["Body"].close()
+            raise Again(f"{self.bucket.host} answered another range of {path} than was asked for.")
+        return S3Body(found["Body"], int(told[2]), found.get("ETag", ""), self)
 
     def head(self, path: str) -> Head | None:
         """Ask for an object's size and mark."""
@@ -238,7 +234,13 @@ class S3:
                 hint="Is its certificate valid? AWS_CA_BUNDLE names the authorities to trust.",
                 code="storage-tls",
             ) from error
-        except (boto.HTTPClientError, boto.IncompleteReadError, boto.FlexibleChecksumError, OSError) as error:
+        except (
+            boto.ConnectionError,
+            boto.HTTPClientError,
+            boto.IncompleteReadError,
+            boto.FlexibleChecksumError,
+            OSError,
+        ) as error:
             raise self._broken(call, error) from error
         except boto.BotoCoreError as error:
             raise Unavailable(
