@@ -23,6 +23,7 @@ from bot.repository.stores.azure_errors import Answer, Container, credentials, t
 from bot.repository.stores.cloud import CloudStore, Head, Page, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
+from bot.repository.stores.place import Place
 
 if TYPE_CHECKING:
     from bot.config import RepositoryConfig
@@ -190,6 +191,16 @@ class Azure:
         tags = {KIND_TAG: check_may_leave(path), WINDOW_TAG: LEFT}
         with self.translated("tag", path):
             self._blob(path).set_blob_tags(dict(tags))
+
+    def overwrites(self, path: str) -> bool:  # noqa: ARG002
+        """Say no: Azure knows conditions."""
+        return False
+
+    def place(self) -> Place:
+        """Return the container."""
+        from bot.repository.stores.azure_container import AzureContainer
+
+        return AzureContainer(self)
 
     def close(self) -> None:
         """Close the connections."""

@@ -14,6 +14,7 @@ from bot.repository.damage import ObjectMissing
 from bot.repository.layout import check_path
 from bot.repository.stores import Names, ObjectInfo
 from bot.repository.stores.patience import Again, Patience, Tries
+from bot.repository.stores.place import Place
 from bot.repository.stores.recent import Recent
 from bot.repository.stores.uploads import PutInParts, Workers
 
@@ -119,6 +120,22 @@ class Cloud(Protocol):
 
     def unfinished(self, before: datetime) -> Iterator[Unfinished]:
         """Yield uploads in parts that were begun, and last added to, before a time."""
+        ...
+
+    def overwrites(self, path: str) -> bool:
+        """Say whether a conditional write replaces the object at `path`, which must be a probe's."""
+        ...
+
+    def leave_window(self, path: str) -> None:
+        """Mark a volume or WAL segment as needed by no backup one can restore, so that the lifecycle may age it."""
+        ...
+
+    def retrieve(self, path: str) -> None:
+        """Ask for an archived object to be made readable."""
+        ...
+
+    def place(self) -> Place:
+        """Return the bucket or container."""
         ...
 
     def close(self) -> None:
@@ -241,6 +258,34 @@ class CloudStore:
         for one in dead:
             self._patience.insist(lambda one=one: self.cloud.abandon(one.path, one.upload))  # type: ignore[misc]
         return len(dead)
+
+    def retrieve(self, path: str) -> None:
+        """Ask for an archived object (`ObjectInfo.archived`) to be made readable; it takes hours. Asking again changes nothing.
+
+        Raises:
+            ObjectMissing.
+        """
+        check_path(path)
+        self._patience.insist(lambda: self.cloud.retrieve(path))
+
+    def leave_window(self, path: str) -> None:
+        """Mark a volume or WAL segment as needed by no backup one can restore: the bucket's lifecycle may age it from now on.
+
+        Raises:
+            ValueError: it is a record (a key, a manifest, a map …), which no rule of the storage may touch.
+            ObjectMissing.
+        """
+        check_path(path)
+        self._patience.insist(lambda: self.cloud.leave_window(path))
+
+    def overwrites(self, path: str) -> bool:
+        """Say whether the server ignores the condition of a write, and replaced the probe at `path`."""
+        check_path(path)
+        return self._patience.insist(lambda: self.cloud.overwrites(path))
+
+    def place(self) -> Place:
+        """Return the bucket or container it lies in."""
+        return self.cloud.place()
 
     def close(self) -> None:
         """End threads and connections; the store is not used afterwards."""

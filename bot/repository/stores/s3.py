@@ -25,6 +25,7 @@ from bot.repository.stores import ObjectInfo
 from bot.repository.stores.cloud import CloudStore, Head, Page, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
+from bot.repository.stores.place import Place
 from bot.repository.stores.s3_errors import Answer, Bucket, credentials, is_missing, translate
 
 if TYPE_CHECKING:
@@ -193,25 +194,36 @@ class S3:
         self.call("put_object_tagging", path, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]})
 
     def overwrites(self, path: str) -> bool:
-        """Say whether the server lets a conditional write replace an object that is there; `path` must be a probe's."""
+        """Write over a probe, with the condition that nothing is there, and say whether the server did it."""
         try:
             self.put(path, bytearray(b"second"), "second")
         except Taken:
             return False
         return True
 
+    def place(self) -> Place:
+        """Return the bucket."""
+        from bot.repository.stores.s3_bucket import S3Bucket
+
+        return S3Bucket(self)
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def call(self, call: str, path: str | None, **arguments: Any) -> Any:
-        """Make one request of the bucket, or of an object in it, and say its errors in our words."""
+    def call(self, call: str, path: str | None, *, absent: str = "", **arguments: Any) -> Any:
+        """Make one request of the bucket, or of an object in it, and say its errors in our words; None for the error `absent`."""
         if path is not None:
             arguments["Key"] = self._before + path
         if self.config.bucket_owner and call != "create_bucket":
             arguments["ExpectedBucketOwner"] = self.config.bucket_owner
         with self.translated(call, path):
-            found = getattr(self._client, call)(Bucket=self.name, **arguments)
+            try:
+                found = getattr(self._client, call)(Bucket=self.name, **arguments)
+            except boto.ClientError as error:
+                if not absent or error.response["Error"].get("Code") != absent:
+                    raise
+                found = None
         self._bucket_seen = True
         return found
 
