@@ -40,6 +40,7 @@ class Fault:
     status: int = 503
     code: str = "SlowDown"
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes | None = None
     hit: int = 0
 
 
@@ -51,6 +52,7 @@ class FaultyProxy:
         self.upstream = parts.netloc
         self.path = parts.path
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self._faults: list[Fault] = []
         self._kept: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
         self._lock = threading.Lock()
@@ -125,12 +127,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_any(self) -> None:
         request = f"{self.command} {self.path}"
         fault = self.faulty.fault_of(request)
+        self.faulty.headers.append({name.lower(): value for name, value in self.headers.items()})
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault and fault.kind == "reset":
             self._reset()
             return
         if fault and fault.kind == "answer":
-            self._send(fault.status, list(fault.headers.items()), _error(fault.code), None)
+            body = fault.body if fault.body is not None else _error(fault.code)
+            self._send(fault.status, list(fault.headers.items()), body, None)
             return
         if fault and fault.kind == "slow":
             time.sleep(fault.at)
@@ -168,8 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
                 length = value
             elif name.lower() not in {"connection", "transfer-encoding", "keep-alive"}:
                 self.send_header(name, value)
-        if self.command == "HEAD" and length is not None:
-            self.send_header("Content-Length", length)
+        if self.command == "HEAD":
+            self.send_header("Content-Length", length or "0")
         elif status not in {204, 304}:
             lies = fault is not None and fault.kind == "truncate"
             self.send_header("Content-Length", str(len(kept) if lies else len(body)))

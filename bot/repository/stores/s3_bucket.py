@@ -44,7 +44,13 @@ class S3Bucket:
             ("encryption", f"encryption at rest ({self._cloud.config.sse})", self._encrypted, self._encrypt),
             ("lifecycle", f"lifecycle: {', '.join(rule['ID'] for rule in self.rules)}", self._aged, self._age),
         ):
-            if name != "encryption" or self._cloud.config.sse:
+            if name == "tls" and (self._cloud.config.endpoint_url or "").startswith("http://"):
+                yield Step(
+                    name,
+                    "by-hand",
+                    "only TLS accepted: not while endpoint_url is plain HTTP, it would shut Pitstop out",
+                )
+            elif name != "encryption" or self._cloud.config.sse:
                 yield self._try(name, text, is_there if ready else lambda: False, do, dry_run)
         if harmful := self._harms() if ready else []:
             yield Step("foreign-rules", "failed", " ".join(harmful))
