@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import traceback
@@ -60,6 +61,7 @@ def run(arguments: Sequence[str]) -> int:
     _log_to_stderr()
     try:
         code = app(args=config_first(arguments) or ["--help"], prog_name="pitstop", standalone_mode=False)
+        sys.stdout.flush()  # a reader that left is noticed here, not when the interpreter ends
         return code if isinstance(code, int) else 0
     except PitstopError as error:
         return _tell(error, error.exit_code, as_json=as_json)
@@ -68,10 +70,9 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         return _tell(_usage(error), 2, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
-        print("Interrupted.", file=sys.stderr)
-        return INTERRUPTED
+        return _tell(PitstopError("Interrupted.", code="interrupted"), INTERRUPTED, as_json=as_json)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the command line
         return _tell(_unexpected(error), 1, as_json=as_json)

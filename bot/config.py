@@ -34,7 +34,7 @@ from bot.model.schedule import OFF, Cron
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}$")
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
 
 
 def parse_duration(value: object) -> object:
@@ -100,9 +100,9 @@ class SlackConfig(_Model):
         return _secret("SLACK_SIGNING_SECRET", self.signing_secret_file)
 
 
-_S3_URL = re.compile(r"^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?$")
+_S3_URL = re.compile(r"^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z")
 _AZURE_URL = re.compile(
-    r"^azure://([a-z0-9]{3,24})/([a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62})((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?$"
+    r"^azure://([a-z0-9]{3,24})/([a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62})((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z"
 )
 _ASLEEP = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE"}
 
@@ -126,7 +126,7 @@ class RepositoryConfig(_Model):
     """
 
     url: str
-    level: int = Field(default=3, ge=1, le=19)
+    level: int = Field(default=1, ge=1, le=19)
     codec: Literal["zstd", "gzip", "none"] = "zstd"
     endpoint_url: Annotated[str | None, _of("s3", "azure")] = None
     retry_for: Annotated[Duration | None, _of("s3", "azure")] = None

@@ -21,6 +21,7 @@ from bot import desk
 from bot import log as logs
 from bot.errors import Conflict, PitstopError, Unavailable, Usage
 from bot.host.locks import FileLock
+from bot.host.memory import return_large_blocks
 from bot.host.priority import step_back
 from bot.host.processes import identity
 from bot.ledger import Ledger
@@ -73,6 +74,8 @@ def main(run_id: str, config_path: Path | None, jobs: Mapping[Job, str] = JOBS) 
     structlog.contextvars.bind_contextvars(run=run_id)
     config, _ = configuration.load(config_path)
     ledger = Ledger(config.ledger)
+    # `pitstop wal stream` comes here without a supervisor that made the folder.
+    config.runs_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(lock_path(config, RunId(run_id)))
     if not lock.acquire():
         log.info("another process has this run")
@@ -91,6 +94,7 @@ def _execute(run_id: RunId, config: configuration.Config, ledger: Ledger, jobs: 
         return 0
     context = JobContext(run, config, ledger)
     signal.signal(signal.SIGTERM, lambda *_: context.cancel())
+    return_large_blocks()
     if run.job not in PROMPT:
         step_back()
     log.info("started", job=run.job.value, cluster=run.cluster)

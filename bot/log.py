@@ -6,13 +6,15 @@ import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-_TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-)[A-Za-z0-9-]+")
+_TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|xwfp-)[A-Za-z0-9-]+")
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@/\s]+(?=@)")
+_CHATTY = ("apscheduler", "boto3", "botocore", "azure")
+"""Loggers that say at INFO what they do with each request."""
 _QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "urllib3")
 
 
@@ -42,9 +44,9 @@ def to_stderr(*, stream: TextIO | None = None, level: int = logging.INFO) -> Non
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     render: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if not plain:
-        render.append(structlog.processors.format_exc_info)
-    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*render, last, _redacted])
+    # JSON is redacted value by value: in the finished line a password would end where its quotation mark should stand.
+    render += [last, _redacted_line] if plain else [structlog.processors.format_exc_info, _redacted_values, last]
+    formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=render)
     handler = logging.StreamHandler(out)
     handler.setFormatter(formatter)
     root = logging.getLogger()
@@ -52,7 +54,8 @@ def to_stderr(*, stream: TextIO | None = None, level: int = logging.INFO) -> Non
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.INFO))
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[*shared[:2], shared[3], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -61,5 +64,19 @@ def to_stderr(*, stream: TextIO | None = None, level: int = logging.INFO) -> Non
     )
 
 
-def _redacted(_logger: Any, _method: str, event: MutableMapping[str, Any] | str) -> str:
+def _redacted_line(_logger: Any, _method: str, event: MutableMapping[str, Any] | str) -> str:
     return redact(str(event))
+
+
+def _redacted_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {name: _redacted(value) for name, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): _redacted(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(inner) for inner in value]
+    return redact(value if isinstance(value, str) else repr(value))

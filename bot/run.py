@@ -58,7 +58,8 @@ def main(config: Config, config_path: Path) -> int:
         signal.signal(signum, lambda *_: crew.end())
     with leadership(place.leader_lock, crew.stop, lambda: log.info("another bot leads; standing by")) as leading:
         if leading:
-            _lead(place, crew, tokens)
+            with ledger.kept_open():
+                _lead(place, crew, tokens)
     log.info("ended; jobs go on")
     return 0
 
@@ -189,7 +190,7 @@ def _check_scopes(granted: tuple[str, ...]) -> None:
     if granted and missing:
         raise Usage(
             f"The Slack token lacks the scopes {', '.join(missing)}.",
-            hint="Install the app anew from `pitstop manifest`, and use its new token.",
+            hint="Add them under OAuth & Permissions, install the app again, use its new token; `pitstop manifest` lists them.",
             code="missing-scope",
         )
 

@@ -16,8 +16,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.errors import PitstopError
-from bot.host.spool import Spool, is_side_file, is_wal_name
+from bot.errors import PitstopError, Usage
+from bot.host.spool import Spool, is_segment, is_side_file, is_wal_name
+from bot.model.wal import parse_segment_name
+from bot.model.wal_headers import check_header
 
 DONE, FAILED, USAGE, ABSENT, UNKNOWN = 0, 1, 2, 1, 255
 _TIMEOUT_S = 120
@@ -42,13 +44,35 @@ def _push(spool: Spool, source: Path) -> int:
         return _say("push", f"there is no spool at {spool.directory}; create it for the server's user first", USAGE)
     try:
         spool.create()
+        data = source.read_bytes()
+        if is_segment(source.name):
+            _check_segment(spool, source.name, data)
         put = spool.put_side if is_side_file(source.name) else spool.put
-        put(source.name, source.read_bytes())
+        put(source.name, data)
     except PitstopError as error:
         return _say("push", str(error), FAILED)
     except OSError as error:
         return _say("push", f"{error.filename or source}: {error.strerror}", FAILED)
     return DONE
+
+
+def _check_segment(spool: Spool, name: str, data: bytes) -> None:
+    """Refuse another cluster's segment before the server is told that it is safe; a spool without an owner takes any.
+
+    Raises:
+        Corruption: `foreign-wal`.
+        Usage: `foreign-wal`, the name is not one of this cluster's.
+    """
+    owner = spool.identity()
+    if owner is None:
+        return
+    try:
+        timeline, number = parse_segment_name(name, owner.segment_bytes)
+    except ValueError:
+        raise Usage(
+            f"{name} is no segment of a cluster whose segments have {owner.segment_bytes} bytes.", code="foreign-wal"
+        ) from None
+    check_header(data, owner.system_id, timeline, number, owner.segment_bytes)
 
 
 def _fetch(spool: Spool, name: str, target: Path) -> int:
@@ -72,6 +96,8 @@ def _ask_receiver(spool: Spool, name: str, target: Path) -> int:
         try:
             # Through the open folder, the socket's path is short however deep the spool lies.
             link.connect(f"/proc/self/fd/{folder}/{spool.socket_path.name}")
+        except PermissionError:
+            return _say("fetch", f"{name} is not in the spool, and only the receiver's own user may ask it", UNKNOWN)
         except OSError:
             return _say("fetch", f"{name} is not in the spool, and no receiver runs to ask the repositories", UNKNOWN)
         finally:

@@ -7,13 +7,13 @@ from typing import Any
 from slack_bolt import App
 
 from bot.errors import Usage
-from bot.model.commands import BackupNow, parse_backup
+from bot.model.commands import BackupCommand, BackupNow, ShowHelp, parse_backup
 from handlers.answers import answer
 from handlers.edge import edged, errand
-from handlers.payloads import Body, delivery_key, from_command, typed
+from handlers.payloads import Body, Doer, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
-from handlers.verbs import BACKUP_NOW, note
+from handlers.verbs import BACKUP_NOW, note, require_member
 from handlers.wiring import Wiring
 
 
@@ -31,7 +31,7 @@ def register(app: App, wiring: Wiring) -> None:
             return
         if not isinstance(asked, BackupNow):
             ack()
-            errand(wiring, doer, lambda: reply(wiring.client, doer, answer(wiring, asked)))
+            errand(wiring, doer, lambda: _answer(wiring, doer, asked))
             return
         try:
             wiring.recorder.put(delivery_key(body), BACKUP_NOW, {**doer.as_json(), "text": text})
@@ -41,6 +41,12 @@ def register(app: App, wiring: Wiring) -> None:
             ack()
 
     app.command("/backup")(edged(wiring, on_backup))
+
+
+def _answer(wiring: Wiring, doer: Doer, asked: BackupCommand) -> None:
+    if not isinstance(asked, ShowHelp):
+        require_member(wiring, doer, "backup")
+    reply(wiring.client, doer, answer(wiring, asked))
 
 
 def _refuse(wiring: Wiring, body: Body, error: Usage) -> None:

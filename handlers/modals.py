@@ -26,7 +26,7 @@ from handlers.edge import edged, errand
 from handlers.payloads import Body, Doer, delivery_key, from_interaction
 from handlers.recording import NotRecorded
 from handlers.verbs import PITR_FORM as PITR_KIND
-from handlers.verbs import Facts, card_shows, fetch_facts, known_zone, note, policy_of
+from handlers.verbs import Facts, card_shows, explained, fetch_facts, known_zone, note, policy_of
 from handlers.wiring import Wiring
 
 TOKEN_LIFETIME = timedelta(minutes=30)
@@ -88,7 +88,7 @@ def _open(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callable[[
         try:
             view = fill()
         except PitstopError as error:
-            view = forms.refusal(title, error)
+            view = forms.refusal(title, explained(wiring, doer, error))
         try:
             call(wiring.client, "views.update", view_id=opened["id"], hash=opened.get("hash"), view=view)
         except SlackAnswered as error:
@@ -180,11 +180,9 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
     try:
         payload = _read_pitr(wiring, doer, given, now)
     except _AtInput as refused:
-        note(wiring, doer, "pitr", given.get(forms.TARGET, ""), refused.error)
-        ack(
-            response_action="errors",
-            errors={refused.block: f"{refused.error.message} {refused.error.hint}".strip()[:2000]},
-        )
+        block, error = refused.block, refused.error
+        ack(response_action="errors", errors={block: f"{error.message} {error.hint}".strip()[:2000]})
+        errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
         return
     token = str((body.get("view") or {}).get("private_metadata", ""))
     _record(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)

@@ -80,11 +80,11 @@ def delivery_key(body: Body) -> str:
     return "digest:" + hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def is_ours(body: Body, *, team: str, app: str | None) -> bool:
+def is_ours(body: Body, *, team: str, app: str) -> bool:
     """Say whether a payload was meant for this app in this workspace; payloads say so in several places, and all must agree."""
     teams = {found for found in (body.get("team_id"), (body.get("team") or {}).get("id")) if found}
     apps = {found for found in (body.get("api_app_id"),) if found}
-    return teams == {team} and (app is None or apps == {app})
+    return bool(team and app) and teams == {team} and apps == {app}
 
 
 def pressed(body: Body) -> tuple[str, str]:

@@ -6,19 +6,18 @@ from typing import Any
 
 from slack_bolt import App
 
-from bot.model.commands import ShowHelp, wants_form
+from bot.errors import Usage
+from bot.model.commands import ShowHelp, bounded, wants_form
 from bot.model.typed import plain
 from bot.slack.forms import PitrDraft
 from handlers.answers import answer
 from handlers.edge import edged, errand
 from handlers.modals import open_pitr_form
-from handlers.payloads import Body, delivery_key, from_command, typed
+from handlers.payloads import Body, Doer, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
-from handlers.replies import reply
-from handlers.verbs import PITR_TYPED
+from handlers.replies import reply, reply_error
+from handlers.verbs import PITR_TYPED, note
 from handlers.wiring import Wiring
-
-MAX_RECORDED_CHARS = 4000
 
 
 def register(app: App, wiring: Wiring) -> None:
@@ -36,10 +35,21 @@ def register(app: App, wiring: Wiring) -> None:
             errand(wiring, doer, lambda: reply(wiring.client, doer, answer(wiring, ShowHelp("/pitr"))))
             return
         try:
-            wiring.recorder.put(delivery_key(body), PITR_TYPED, {**doer.as_json(), "text": text[:MAX_RECORDED_CHARS]})
+            bounded(text)
+        except Usage as error:
+            ack()
+            errand(wiring, doer, lambda refused=error: _refuse(wiring, doer, text, refused))  # type: ignore[misc]
+            return
+        try:
+            wiring.recorder.put(delivery_key(body), PITR_TYPED, {**doer.as_json(), "text": text})
         except NotRecorded as error:
             ack(text=error.message)
         else:
             ack()
 
     app.command("/pitr")(edged(wiring, on_pitr))
+
+
+def _refuse(wiring: Wiring, doer: Doer, text: str, error: Usage) -> None:
+    note(wiring, doer, "pitr", text, error)
+    reply_error(wiring.client, doer, error)

@@ -21,6 +21,13 @@ NOT_RECORDED = "Not recorded; press again."
 PERHAPS_RECORDED = "It may not have been recorded; look at the card before you press again."
 
 
+def sound(value: Any) -> Any:
+    """Return a JSON value whose texts can be stored: half a surrogate pair, which JSON may carry, becomes a question mark."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    return {name: sound(held) for name, held in value.items()} if isinstance(value, dict) else value
+
+
 class NotRecorded(Unavailable):
     """The inbox could not be written in time; nothing will happen, unless the sentence says perhaps."""
 
@@ -52,7 +59,7 @@ class Recorder:
         Raises:
             NotRecorded: it was not written within a second.
         """
-        entry = _Entry(key, kind, payload, self._now())
+        entry = _Entry(key, kind, sound(payload), self._now())
         self._entries.put(entry)
         try:
             return entry.written.result(RECORD_WITHIN_S)
@@ -98,7 +105,7 @@ class Recorder:
         """Commit a batch; entries withdrawn while the ledger was waited for are left out."""
         taken: list[tuple[_Entry, bool]] = []
         try:
-            with self._ledger.transaction() as tx:
+            with self._ledger.transaction(urgent=True) as tx:
                 for entry in batch:
                     if entry.written.set_running_or_notify_cancel():
                         taken.append((entry, False))

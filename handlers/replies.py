@@ -19,11 +19,12 @@ from handlers.payloads import Doer
 log = structlog.get_logger("pitstop.replies")
 
 _TIMEOUT_S = 5
+_HOOKS = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 
 
 def reply(client: WebClient, doer: Doer, message: Message) -> None:
     """Answer by the response URL, which works also where the bot is not a member; else by direct message. Never raises."""
-    if doer.response_url and _respond(doer.response_url, message):
+    if _may_respond(doer.response_url, api_url=client.base_url) and _respond(doer.response_url, message):
         return
     try:
         opened = call(client, "conversations.open", users=doer.who.user)
@@ -43,6 +44,21 @@ def reply(client: WebClient, doer: Doer, message: Message) -> None:
 def reply_error(client: WebClient, doer: Doer, error: PitstopError) -> None:
     """Say what was refused and what to do next."""
     reply(client, doer, error_message(error))
+
+
+def _may_respond(url: str, *, api_url: str) -> bool:
+    """Say whether a payload's response URL leads to Slack, or to the server that stands in for it (`slack.api_url`). Pure.
+
+    Whoever could forge a payload would else have us send requests into our own network.
+    """
+    try:
+        given, ours = urlsplit(url), urlsplit(api_url)
+    except ValueError:
+        return False
+    if not given.netloc:
+        return False
+    slack = given.scheme == "https" and given.netloc in _HOOKS
+    return slack or (given.scheme, given.netloc) == (ours.scheme, ours.netloc)
 
 
 def _respond(url: str, message: Message) -> bool:

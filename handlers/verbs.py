@@ -13,7 +13,7 @@ from bot.ledger import cards, inbox, people, requests
 from bot.model.commands import AskPitr, BackupNow, parse_backup, parse_pitr
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.policy import group_ids
+from bot.model.policy import UNSURE, Identities, full_member, group_ids
 from bot.model.requests import Request
 from bot.model.targets import Target
 from bot.slack.blocks import Message
@@ -61,7 +61,22 @@ def carry_out(wiring: Wiring, item: inbox.Item) -> Message | None:
         raise Usage(
             f"This version does not know {item.kind}.", hint="See `/backup help` or `/pitr help`.", code="unknown-kind"
         )
-    return verb(wiring, item, doer)
+    try:
+        return verb(wiring, item, doer)
+    except Refused as error:
+        raise explained(wiring, doer, error) from None
+
+
+def explained(wiring: Wiring, doer: Doer, error: PitstopError) -> PitstopError:
+    """Return a refusal that only says that nobody knew enough with Slack's own word, such as the scope the token lacks."""
+    if error.reason_code not in UNSURE:
+        return error
+    groups = {group for cluster in wiring.config.clusters.values() for group in group_ids(cluster.policy)}
+    fetched = fetch(wiring.client, people=[doer.who], groups=groups, team=wiring.identity.team, at=wiring.now())
+    if not fetched.refused:
+        return error
+    word = fetched.refused[0]
+    return Refused(f"Nobody can tell whether you may do this. {word.message}", hint=word.hint, code=error.reason_code)
 
 
 def fetch_facts(wiring: Wiring, person: Person, policies: list[Policy]) -> Facts:
@@ -76,6 +91,20 @@ def fetch_facts(wiring: Wiring, person: Person, policies: list[Policy]) -> Facts
     if fetched.away and fetched.people.get(person) is None:
         raise SlackBusy("Slack could not be asked who you are.")
     return Facts(fetched.people.get(person), fetched.groups)
+
+
+def require_member(wiring: Wiring, doer: Doer, action: str) -> None:
+    """Make sure that somebody who only looks is a full member of our workspace; guests and other companies see no backups.
+
+    Raises:
+        Refused: they are not; the attempt is audited. SlackBusy: Slack could not be asked.
+    """
+    facts = fetch_facts(wiring, doer.who, []).person
+    identities = Identities(wiring.identity.team, wiring.config.people)
+    refusal = full_member(doer.who, facts=facts, at=wiring.now(), identities=identities)
+    if refusal is not None:
+        note(wiring, doer, action, "", refusal)
+        raise refusal
 
 
 def policy_of(wiring: Wiring, cluster: ClusterName) -> Policy:

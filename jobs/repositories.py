@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bot.config import Config
-from bot.errors import Unavailable, Usage
+from bot.errors import Refused, Unavailable, Usage
 from bot.ledger import Ledger, catalogue, wal_status
 from bot.model.ids import ClusterName, SystemId
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
+from bot.repository.repository import Repository
 
 
 def open_for_reading(config: Config, repository: str, cluster: ClusterName, system_id: SystemId) -> ClusterRepository:
@@ -28,20 +29,48 @@ def open_for_writing(
     cluster: ClusterName,
     system_id: SystemId,
     segment_bytes: int,
+    *,
+    major: int | None = None,
 ) -> ClusterRepository:
     """Open one cluster's history in one repository, starting both where they are missing.
+
+    With the server's `major` (for base backups, which recoveries follow) a history beside another is begun for an upgrade alone.
 
     A repository that held something of this cluster before is never started anew: an empty folder then is a disk that is
     not mounted, and what is written there would be lost.
 
     Raises:
         Usage: the key is wrong, or a repository used before is missing.
-        Refused: the folder belongs to another cluster.
+        Refused: the folder, or its backups, belong to another cluster.
         Unavailable: the storage is away.
     """
     used = _was_used(ledger, cluster, repository)
     opened = open_repository(repository, config.repositories[repository], config.encryption, create=not used)
+    if major is not None:
+        require_own_history(opened, cluster, system_id, major)
     return opened.cluster(cluster, system_id, create=True, segment_bytes=segment_bytes)
+
+
+def require_own_history(opened: Repository, cluster: ClusterName, system_id: SystemId, major: int) -> None:
+    """Refuse to begin a second history under a cluster's name for a server that is not an upgrade of the first.
+
+    Recoveries follow the newest backup: a DSN that leads elsewhere by mistake would turn all of them to another server.
+
+    Raises:
+        Refused: `foreign-cluster`.
+    """
+    systems = opened.systems(cluster)
+    if system_id in systems:
+        return
+    kept = [backup for system in systems for backup in opened.cluster(cluster, SystemId(system)).backups()]
+    newest = max(kept, key=lambda backup: backup.id, default=None)
+    if newest is not None and major <= newest.server_version // 10000:
+        raise Refused(
+            f"The repository {opened.name} keeps backups of another server under the name {cluster}: its system identifier is "
+            f"{newest.system_id}, this server's is {system_id}, and it is no upgrade of it.",
+            hint="Does the DSN lead to the right server? A new server wants a new name in the configuration.",
+            code="foreign-cluster",
+        )
 
 
 def newest_system(config: Config, repository: str, cluster: ClusterName) -> SystemId:

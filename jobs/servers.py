@@ -7,11 +7,12 @@ from typing import Any
 
 from bot import desk
 from bot.errors import Unavailable
-from bot.ledger import servers
+from bot.ledger import requests, servers
 from bot.model.ids import RequestId
 from bot.model.servers import Server
 from bot.postgres.forward import forward as carry
 from bot.postgres.isolated import IsolatedServer, remove_directory
+from bot.postgres.isolated_folder import ServerFolder
 from jobs.context import JobContext
 
 
@@ -31,15 +32,23 @@ def stop(context: JobContext) -> dict[str, Any]:
 def remove(context: JobContext) -> dict[str, Any]:
     """Stop the server of `args["server"]` and delete what Pitstop made. Idempotent: finishes what a crash left.
 
-    Answers {"server", "directory", "state", "kept"}; `kept` names files of others in the folder, which stay.
+    Also for a request whose executor was lost before it registered a server: then only a directory that its marker says was
+    claimed for this very request is removed. Answers {"server", "directory", "state", "kept"}; `kept` names files of others
+    in the folder, which stay.
     """
-    row = _row(context)
+    server_id = RequestId(str(context.run.args["server"]))
+    with context.ledger.read() as tx:
+        row = servers.find(tx, server_id)
+        plan = requests.get(tx, server_id).plan
+    assert plan is not None, "a server is of a request that was planned"
+    directory = Path(plan.steps.destination.directory)
     context.phase("remove")
-    kept = remove_directory(Path(row.directory))
+    kept = remove_directory(directory) if row or _claimed_for(directory, server_id) else []
     if kept:
-        context.note(f"{row.directory} stays: it holds {', '.join(kept[:5])}, which Pitstop did not make.")
-    desk.server_removed(context.ledger, row.id, context.now())
-    return {"server": row.id, "directory": row.directory, "state": "removed", "kept": kept}
+        context.note(f"{directory} stays: it holds {', '.join(kept[:5])}, which Pitstop did not make.")
+    if row is not None:
+        desk.server_removed(context.ledger, server_id, context.now())
+    return {"server": server_id, "directory": str(directory), "state": "removed", "kept": kept}
 
 
 def forward(context: JobContext) -> dict[str, Any]:
@@ -59,9 +68,17 @@ def forward(context: JobContext) -> dict[str, Any]:
     context.phase("forward")
     context.note(f"127.0.0.1:{port} leads to the server in {row.directory}.")
     connections = carry(
-        port, server.socket_dir / ".s.PGSQL.5432", until=lambda: context.cancelled() or not server.running
+        port,
+        server.socket_dir / ".s.PGSQL.5432",
+        users=server.spec.people,
+        until=lambda: context.cancelled() or not server.running,
     )
     return {"server": row.id, "port": port, "connections": connections}
+
+
+def _claimed_for(directory: Path, request: RequestId) -> bool:
+    folder = ServerFolder(directory)
+    return folder.is_ours() and folder.state().get("request") == request
 
 
 def _row(context: JobContext) -> Server:

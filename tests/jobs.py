@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from bot import desk
 from bot.config import Config, load
@@ -24,6 +26,7 @@ from bot.postgres.plain import PlainServer
 from bot.repository.cluster import ClusterRepository
 from bot.repository.keys.file import create_key_file
 from bot.repository.open import open_repository
+from bot.repository.repository import Repository
 from jobs.context import JobContext, utc_now
 from jobs.wal.source import WalSource
 from jobs.wal.spool import spool_of
@@ -39,7 +42,6 @@ class Installation:
     config_path: Path
     config: Config
     ledger: Ledger
-    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def spool(self) -> Spool:
@@ -48,9 +50,13 @@ class Installation:
 
     def repository(self, name: str = "local") -> ClusterRepository:
         """Open what is kept of the cluster."""
-        opened = open_repository(name, self.config.repositories[name], self.config.encryption)
+        opened = self.repository_of_all(name)
         [system] = opened.systems(CLUSTER)
         return opened.cluster(CLUSTER, SystemId(system))
+
+    def repository_of_all(self, name: str = "local") -> Repository:
+        """Open a whole repository."""
+        return open_repository(name, self.config.repositories[name], self.config.encryption)
 
     def source(self, name: str = "local") -> WalSource:
         """Return the cluster's WAL as recovery reads it."""
@@ -88,7 +94,7 @@ class Installation:
         argv = [sys.executable, "-m", "bot", "--config", str(self.config_path), "job", run.id]
         process = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/")
         log.close()
-        self.started.append(process)
+        _spawned.append(process)
         return run.id, process
 
     def kill(self, run: RunId, process: subprocess.Popen[bytes]) -> None:
@@ -121,6 +127,19 @@ class Installation:
             assert not thread.is_alive(), "the receiver did not stop"
         if failures:
             raise failures[0]
+
+
+_spawned: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def no_job_left_behind() -> Iterator[None]:
+    """End the processes that a test spawned and did not end itself."""
+    yield
+    while _spawned:
+        process = _spawned.pop()
+        process.kill()
+        process.wait()
 
 
 def install(

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC
 from pathlib import Path
 
 from bot import desk
 from bot.errors import PitstopError
+from bot.host.accounts import Account
 from bot.job import job_function
 from bot.ledger import people, requests, runs
 from bot.ledger.database import Ledger
@@ -17,13 +23,40 @@ from bot.model.people import Person, PersonFacts
 from bot.model.requests import Request, State
 from bot.model.runs import Job, Run
 from bot.model.targets import Target
+from bot.postgres.binaries import Binaries
+from bot.postgres.plain import PlainServer
 from jobs.context import Cancelled, JobContext, utc_now
 from tests.jobs import CLUSTER, Installation
+from tests.servers import FAST
 
 TEAM = "T1"
 ENGINEER, DBA = Person(TEAM, "UENGINEER"), Person(TEAM, "UDBA")
 RIGHTS = {"approval": '{ requesters = ["everyone"], approvers = ["UDBA"] }'}
 """For `install(extra=...)`: everyone may ask, the DBA approves."""
+
+
+@contextmanager
+def lasting_server(
+    binaries: Binaries, template: Callable[..., Path], account: Account, settings: Mapping[str, str], *options: str
+) -> Iterator[tuple[Path, PlainServer]]:
+    """Start a server for a whole module, made with initdb `options`; yield a folder of its own beside it, and the server."""
+    home = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    try:
+        home.chmod(0o755)
+        subprocess.run(["cp", "-a", template(binaries, options), home / "data"], check=True)
+        (home / "socket").mkdir()
+        (home / "socket").chmod(0o777)
+        with PlainServer.start(
+            binaries,
+            home / "data",
+            account,
+            socket_dir=home / "socket",
+            settings={**FAST, **settings},
+            log=home / "log",
+        ) as server:
+            yield home, server
+    finally:
+        shutil.rmtree(home)
 
 
 def facts(person: Person) -> PersonFacts:
@@ -42,7 +75,7 @@ def refresh(ledger: Ledger) -> None:
 def ask(here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None) -> Request:
     """Ask as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
     refresh(here.ledger)
-    wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=utc_now().tzinfo)
+    wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=UTC)
     request = desk.ask(
         here.ledger,
         key=os.urandom(8).hex(),
@@ -70,9 +103,14 @@ def approved(
     """Ask, confirm as the engineer, approve as the DBA."""
     planned = ask(here, target, directory=directory, port=port)
     assert planned.state is State.PROPOSED, planned.outcome
-    how = {"at": utc_now(), "policy": here.config.cluster(CLUSTER).policy, "request_id": planned.id}
-    desk.confirm(here.ledger, key=f"c{planned.id}", by=ENGINEER, facts=facts(ENGINEER), reason="", **how)
-    return desk.approve(here.ledger, key=f"a{planned.id}", by=DBA, facts=facts(DBA), **how)
+    policy, at = here.config.cluster(CLUSTER).policy, utc_now()
+    desk.confirm(
+        here.ledger, key=f"c{planned.id}", request_id=planned.id, by=ENGINEER, facts=facts(ENGINEER), reason="",
+        at=at, policy=policy,
+    )  # fmt: skip
+    return desk.approve(
+        here.ledger, key=f"a{planned.id}", request_id=planned.id, by=DBA, facts=facts(DBA), at=at, policy=policy
+    )
 
 
 def queue_executor(here: Installation, request: RequestId) -> Run:

@@ -98,9 +98,9 @@ def find(here: Surroundings, request_id: str) -> Request:
     """Return a request.
 
     Raises:
-        Usage: there is none of that id.
+        Usage: there is none of that id; noted in the audit.
     """
-    with here.ledger.read() as tx:
+    with here.attempt("find-request", request_id), here.ledger.read() as tx:
         return requests.get(tx, RequestId(request_id))
 
 

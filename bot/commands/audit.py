@@ -24,7 +24,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check the chain of the audit: nothing changed, removed, reordered or cut off. Exit 4 if something was."""
+    """Check the chain of the audit; exit 4 if it is broken.
+
+    Nothing was changed, removed, reordered or, compared with a head written down earlier, cut off.
+    """
     from bot.commands.surroundings import surroundings
     from bot.errors import Usage
     from bot.ledger import audit
@@ -55,7 +58,7 @@ def verify(
 
 
 def export(as_json: AsJson = False) -> None:
-    """Print the whole audit, one JSON line per entry (with --json as one document), for checking elsewhere."""
+    """Print the whole audit, one JSON line per entry. With --json it is one document."""
     import json
 
     from bot.commands.surroundings import surroundings
@@ -71,10 +74,9 @@ def manifest(
     url: Annotated[
         str, typer.Option("--url", help="For signed HTTP: the https:// address that leads to /slack/events here.")
     ] = "",
+    as_json: AsJson = False,  # noqa: ARG001 - accepted, as everywhere
 ) -> None:
-    """Print the Slack app manifest (JSON), to create the app from at api.slack.com/apps."""
-    import json
-
+    """Print the Slack app manifest. Create the app from it at api.slack.com/apps; it is JSON with and without --json."""
     from bot.slack.manifest import manifest as slack_manifest
 
-    print(json.dumps(slack_manifest(request_url=url), indent=2, ensure_ascii=False))
+    show(slack_manifest(request_url=url), lambda: None, as_json=True)

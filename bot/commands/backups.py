@@ -55,7 +55,7 @@ def _say_backup(result: dict[str, Any], seconds: float) -> None:
 
 
 def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
-    """List the backups of CLUSTER and how far back it can go, from its repositories."""
+    """List the backups of CLUSTER and how far back it can go. Its repositories are asked, not the ledger."""
     from bot.commands.surroundings import surroundings
     from jobs.catalogue import renew_catalogue
     from jobs.plan import measured_window

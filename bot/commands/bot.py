@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bot.commands.output import AsJson, say, show
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
@@ -15,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run() -> int:
-    """Run the bot: Slack, the schedule, WAL receivers and jobs; a second one stands by."""
+    """Run the bot. Slack, the schedule, WAL receivers and jobs; a second one stands by."""
     from bot.commands.surroundings import read_config
     from bot.run import main
 
@@ -30,12 +32,12 @@ def job(run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.
     return main(run_id, config_path.get())
 
 
-def healthcheck() -> int:
-    """Exit 0 when a bot leads and its ledger answers, else 1; for containers."""
+def healthcheck(as_json: AsJson = False) -> int:
+    """Exit 0 when a bot leads here, else 1. Its ledger must answer too; for containers."""
     from bot.commands.status import health
     from bot.commands.surroundings import read_config
 
     config, path = read_config()
     problem = health(config, path)
-    print(problem or "ok")
+    show({"ok": not problem, "problem": problem}, lambda: say(problem or "ok"), as_json=as_json)
     return 1 if problem else 0

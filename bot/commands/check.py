@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,15 +32,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(as_json: AsJson = False) -> int:
-    """Check configuration, PostgreSQL, repositories, keys, Slack and rights; exit 1 if anything fails."""
+    """Check everything; print the line that puts a problem right.
+
+    Configuration, PostgreSQL's settings and rights, transport, disks, programs, repositories, keys, Slack, and who may do
+    what. Exit 1 if anything fails; warnings alone are fine.
+    """
+    from bot.commands.effective import effective
     from bot.commands.surroundings import read_config
 
     config, path = read_config()
     points = list(all_points(config))
-    document = {
+    document: dict[str, Any] = {
         "ok": not any(point.level == "fail" for point in points),
         "points": [point._asdict() for point in points],
-        "configuration": {"path": str(path), "effective": _without_secrets(config.model_dump(mode="json"))},
+        "configuration": {"path": str(path), "effective": effective(config)},
     }
     show(document, lambda: _say(points, str(path), document["configuration"]), as_json=as_json)
     return 0 if document["ok"] else 1
@@ -52,19 +58,9 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
     for name, cluster in config.clusters.items():
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return the configuration without the passwords that connection strings may hold."""
-    from bot.log import redact
-
-    if isinstance(value, dict):
-        return {name: _without_secrets(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    return redact(value) if isinstance(value, str) else value
 
 
 def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:
@@ -86,7 +82,11 @@ def _machine(config: Config) -> Iterator[Point]:
             "Namespaces do not work here: restored servers need another system user, and WAL that creates tablespaces"
             " is refused."
         )
-        fix = "sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=10000, or run Pitstop as root."
+        fix = (
+            "In a container, give it the capability SYS_ADMIN: docker run --cap-add SYS_ADMIN …"
+            if os.geteuid() == 0
+            else "sysctl -w user.max_user_namespaces=10000 (Debian also kernel.unprivileged_userns_clone=1), or run as root."
+        )
         yield Point(about, "warn", "isolation", sentence, fix)
     else:
         yield Point(about, "ok", "isolation", f"Restored servers are isolated in namespaces ({kind}).")
@@ -161,6 +161,25 @@ def _cluster(config: Config, name: str) -> Iterator[Point]:
         yield Point(f"cluster {name}", finding.level, finding.code, finding.sentence, finding.fix)
 
 
+def _histories(config: Config, name: str) -> Iterator[Point]:
+    """Check that the backups kept under the cluster's name are this server's; without the server nothing can be said."""
+    from bot.errors import PitstopError
+    from bot.model.ids import ClusterName, SystemId
+    from bot.postgres.replication import ReplicationConnection
+    from bot.repository.open import open_repository
+    from jobs.repositories import require_own_history
+
+    try:
+        with ReplicationConnection.open(config.cluster(name).stream) as conn:
+            system_id, major = SystemId(conn.identify()[0]), conn.major
+        opened = [open_repository(r, c, config.encryption) for r, c in config.cluster_repositories(name).items()]
+    except PitstopError:
+        return  # said above, with its own line to put right
+    for repository in opened:
+        require_own_history(repository, ClusterName(name), system_id, major)
+        yield Point(f"cluster {name}", "ok", "history", f"What {repository.name} keeps of it is of this server.")
+
+
 def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:
     about, policy = f"cluster {name}", cluster.policy
     for word, entries in (("ask", policy.requesters), ("approve", policy.approvers)):
@@ -180,7 +199,8 @@ def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point
 def _slack(config: Config) -> Iterator[Point]:
     slack, about = config.slack, "slack"
     if slack is None:
-        yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", "[slack] …")
+        fix = '[slack] channels = { results = "#db-backups", alerts = "#db-alerts", approvals = "#db-approvals" }'
+        yield Point(about, "warn", "no-slack", "Slack is not configured; the command line works without.", fix)
         return
     if not slack.bot_token:
         yield Point(about, "warn", "no-token", "There is no bot token.", "Set SLACK_BOT_TOKEN or slack.bot_token_file.")
@@ -212,12 +232,16 @@ def _ask_slack(config: Config, slack: SlackConfig, token: str) -> Iterator[Point
         yield Point("slack", finding.level, finding.code, finding.sentence, finding.fix)
 
 
-def _say(points: list[Point], path: str, configuration: Any) -> None:
-    import json
+def _say(points: list[Point], path: str, configuration: dict[str, Any]) -> None:
+    from bot.commands.effective import toml_lines
 
-    say(f"Configuration {path}:")
-    say(json.dumps(configuration["effective"], indent=2, ensure_ascii=False))
+    say(f"# The effective configuration, from {path}")
+    for line in toml_lines(configuration["effective"]):
+        say(line)
+    say("")
     for point in points:
         say(f"{_MARKS[point.level]}  {point.about}: {point.sentence}")
         if point.fix and point.level != "ok":
             say(f"      {point.fix}")
+    counts = {level: sum(point.level == level for point in points) for level in _MARKS}
+    say(f"{counts['fail']} to put right, {counts['warn']} to look at, {counts['ok']} fine.")

@@ -22,7 +22,10 @@ def demo(
         Path | None, typer.Option("--dir", help="Where to keep the demo (default: a temporary folder, removed after).")
     ] = None,
 ) -> int:
-    """Try everything here: a sample PostgreSQL, the real bot, and a Slack workspace in your browser."""
+    """Try it here: PostgreSQL, the bot and Slack in your browser.
+
+    A sample PostgreSQL, the real bot and a local Slack workspace; nothing else is needed, nothing stays behind.
+    """
     from bot.demo.run import run
 
     return run(story=story, port=port, directory=directory)

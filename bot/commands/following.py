@@ -14,7 +14,7 @@ from bot.model.runs import Run, RunState
 from bot.process.errand import Errand
 from bot.process.leader import leads
 
-_BY_EXIT_CODE = {2: Usage, 3: Refused, 4: Corruption}
+_BY_EXIT_CODE: dict[int, type[PitstopError]] = {1: Failed, 2: Usage, 3: Refused, 4: Corruption}
 _BY_STATE: dict[State, type[PitstopError]] = {
     State.REFUSED: Usage,
     State.DENIED: Refused,

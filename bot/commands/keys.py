@@ -24,7 +24,9 @@ def init(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the configured key file (0600) where it is missing, and begin the repositories that are new.
+    """Make the key file, and begin the repositories that are new.
+
+    The key file of the configuration is made (0600) where it is missing; what is there is never overwritten.
 
     Without the key no backup can ever be read: keep a copy away from this machine.
     """
@@ -52,7 +54,7 @@ def init(
 
 
 def list_keys(as_json: AsJson = False) -> None:
-    """List the data keys of each repository, and prove that the key file opens them."""
+    """List the data keys, and prove that the key file opens them."""
     from bot.commands.surroundings import read_config
     from bot.repository.open import open_repository
 

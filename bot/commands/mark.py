@@ -19,7 +19,10 @@ def mark(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The restore point's name, at most 63 bytes.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write a restore point called NAME into the WAL of CLUSTER, to come back to with `--to point:NAME`."""
+    """Write a restore point to come back to with --to point:NAME.
+
+    It is a name in the WAL of CLUSTER; write one before each migration.
+    """
     from bot.commands.surroundings import surroundings
     from bot.ledger import audit
     from bot.postgres.marks import create_restore_point

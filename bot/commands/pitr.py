@@ -46,7 +46,13 @@ def pitr(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recover CLUSTER to a point in time on a separate server; nothing is overwritten.
+    """Recover CLUSTER to a point in time, beside the live server.
+
+    Nothing is overwritten: the copy is a separate, isolated server. For example:
+
+      pitstop pitr slips --to 14:30 --dry-run
+
+      pitstop pitr slips --to before:xid:84213 --reason "lost table"
 
     The plan is made and shown first. Where the policy wants approval from the command line too, the command waits for it.
     """

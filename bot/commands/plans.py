@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.commands.output import say, table, when
 from bot.model.requests import Request
+from bot.model.typed import shell_word
 from bot.slack.text import size, span
 
 
@@ -47,6 +48,6 @@ def say_outcome(outcome: dict[str, Any]) -> None:
         rows = [("ok" if c.get("ok") else "FAILED", str(c.get("name", "")), str(c.get("detail", ""))) for c in checks]
         table(("", "check", ""), rows, empty="")
     say(f"  data   {outcome.get('directory')}")
-    say(f'  psql   psql "{outcome.get("dsn")}"')
+    say(f"  psql   psql {shell_word(str(outcome.get('dsn')))}")
     if expires := outcome.get("expires_at"):
         say(f"  until  {when(datetime.fromisoformat(str(expires)))}")

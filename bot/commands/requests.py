@@ -37,7 +37,7 @@ def new(
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Ask for a recovery and wait for its plan; `confirm` sends it, `pitr --request` carries it out."""
+    """Ask for a recovery, and wait for its plan. `confirm` sends it, `pitr --request` carries it out."""
     from bot.commands.asking import ask
     from bot.commands.following import follow, raise_unless
     from bot.commands.plans import say_plan
@@ -108,7 +108,7 @@ def confirm(request_id: Id, reason: Reason = "", as_json: AsJson = False) -> Non
 
 
 def approve(request_id: Id, as_json: AsJson = False) -> None:
-    """Approve a request of somebody else; `[people]` must name your login."""
+    """Approve somebody else's request. `[people]` must name your login, and the policy the person behind it."""
     from bot.commands import asking
     from bot.commands.surroundings import surroundings
     from bot.model.ids import RequestId
@@ -135,7 +135,7 @@ def cancel(request_id: Id, reason: Reason = "", as_json: AsJson = False) -> None
 
 
 def stop(request_id: Id, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Stop a request that is being carried out, and wait until its process has ended."""
+    """Stop a request that is being carried out. Waits until its process has ended."""
     from bot.commands import asking
     from bot.commands.surroundings import surroundings
     from bot.model.ids import RequestId

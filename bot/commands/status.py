@@ -26,7 +26,7 @@ def status(
     cluster: Annotated[str | None, typer.Argument(metavar="[CLUSTER]", help="One cluster (default: all).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how safe each cluster is, what runs, waits and stands beside."""
+    """Show how safe each cluster is, and what runs or waits."""
     from bot import __version__
     from bot.commands.surroundings import surroundings
     from bot.model.ids import ClusterName

@@ -27,7 +27,7 @@ def add_to(app: typer.Typer) -> None:
 def stream(
     cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")],
 ) -> int:
-    """Receive the WAL of CLUSTER in the foreground until Ctrl-C; `pitstop run` does it by itself."""
+    """Receive the WAL of CLUSTER until Ctrl-C. `pitstop run` does it by itself."""
     import signal
 
     from bot import __version__, desk
@@ -96,14 +96,14 @@ def wal_row(status: WalStatus) -> dict[str, Any]:
 
 
 def push(context: typer.Context) -> int:
-    """For archive_command: `pitstop wal push --spool DIR %p`. Reads no configuration."""
+    """For archive_command. `pitstop wal push --spool DIR %p`; reads no configuration."""
     from bot.wal import main
 
     return main(["push", *context.args])
 
 
 def fetch(context: typer.Context) -> int:
-    """For restore_command: `pitstop wal fetch --spool DIR %f %p`. Reads no configuration; exit codes of its own."""
+    """For restore_command. `pitstop wal fetch --spool DIR %f %p`; reads no configuration, has its own exit codes."""
     from bot.wal import main
 
     return main(["fetch", *context.args])

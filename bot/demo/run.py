@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from bot.demo import shop
-from bot.demo.stage import CLUSTER, Stage, stage
+from bot.demo.guide import Guide
+from bot.demo.stage import Stage, stage
 from bot.demo.story import APPROVALS, DBA, ENGINEER, RESULTS, TABLE, tell_story
+from bot.ledger import servers
+from bot.model.servers import ServerState
 from bot.sandbox.values import Action
 
 
@@ -22,15 +28,10 @@ def run(*, story: bool = False, port: int = 0, directory: Path | None = None) ->
     if story:
         tell_story(directory=directory, say=_say)
         return 0
-    lost = Lost()
-    with stage(directory=directory, port=port, actions=lost.actions) as scene:
-        lost.scene = scene
-        scene.driver.try_this("Try this", lost.steps(), intro="A table is dropped, and comes back.")
+    with playground(directory=directory, port=port) as scene:
         _say(f"\nThe workspace is at  {scene.url}\n")
-        _say(f"  1. as {ENGINEER}, in #{RESULTS}:  /backup now {CLUSTER}")
-        _say("  2. press “Drop a table”; the page says which transaction did it")
-        _say(f"  3. as {ENGINEER}:  /pitr {CLUSTER} before:xid:…   then give a reason and send it")
-        _say(f"  4. as {DBA}, in #{APPROVALS}:  Approve, and watch\n")
+        _say("Open it in a browser: the first screen says what to try. You play everybody:")
+        _say(f"  {ENGINEER}, on call, asks in #{RESULTS};  {DBA}, a DBA, approves in #{APPROVALS}.\n")
         _say("Ctrl-C ends it and removes everything it started.")
         try:
             threading.Event().wait()
@@ -39,50 +40,80 @@ def run(*, story: bool = False, port: int = 0, directory: Path | None = None) ->
     return 0
 
 
-class Lost:
-    """What the page's own button does, and the panel that follows it."""
+@contextmanager
+def playground(*, directory: Path | None = None, port: int = 0) -> Iterator[Stage]:
+    """Set the stage with its buttons and with a panel that says what comes next. Raises like `stage`."""
+    play = Play()
+    with stage(directory=directory, port=port, actions=play.actions) as scene:
+        guide = Guide(scene.driver, scene.ledger)
+        play.begin(scene, guide)
+        try:
+            yield scene
+        finally:
+            guide.close()
+
+
+class Play:
+    """The page's own buttons, outside Slack: the migration that goes wrong, and the comparison at the end."""
 
     def __init__(self) -> None:
-        self.scene: Stage | None = None
+        self._scene: Stage | None = None
+        self._guide: Guide | None = None
         self._dsn = ""
         self._dropped: shop.Dropped | None = None
 
     def actions(self, dsn: str) -> Sequence[Action]:
-        """Return the demo's button, outside Slack: the migration that goes wrong."""
+        """Return the buttons; `dsn` leads to the live server."""
         self._dsn = dsn
-        return (Action("drop", "Drop a table", f'A migration runs DROP TABLE "{TABLE}"', self.drop, style="danger"),)
+        return (
+            Action("drop", "Drop a table", f'A migration runs DROP TABLE "{TABLE}"', self.drop, style="danger"),
+            Action("compare", "Compare", f'Count "{TABLE}" here and in the copy beside', self.compare),
+        )
+
+    def begin(self, scene: Stage, guide: Guide) -> None:
+        """Show the first steps, and keep them true from now on."""
+        self._scene, self._guide = scene, guide
+        guide.show()
+        guide.start()
 
     def drop(self) -> str:
         """Drop the table, once, and say which transaction did it."""
         if self._dropped is None:
             self._dropped = shop.drop_table(self._dsn, TABLE)
-            if self.scene:
-                self.scene.driver.try_this("Try this", self.steps(), intro="The table is gone. Bring it back.")
+            if self._guide:
+                self._guide.lost(self._dropped.xid)
         gone = self._dropped
-        return f'DROP TABLE "{TABLE}" committed at {gone.at:%H:%M:%S} UTC in transaction {gone.xid}: {gone.before.rows} rows.'
+        when = f"{gone.at:%H:%M:%S} UTC in transaction {gone.xid}"
+        return f'DROP TABLE "{TABLE}" committed at {when}: {gone.before.rows:,} rows are gone.'
 
-    def steps(self) -> list[dict[str, object]]:
-        """Return what the panel says now."""
-        target = f"before:xid:{self._dropped.xid}" if self._dropped else "latest"
-        return [
-            {
-                "text": "Take a base backup",
-                "command": f"/backup now {CLUSTER}",
-                "channel": RESULTS,
-                "person": ENGINEER,
-                "done": bool(self._dropped),
-            },
-            {"text": "Press “Drop a table” below", "done": bool(self._dropped)},
-            {
-                "text": "Ask for the moment before it",
-                "command": f"/pitr {CLUSTER} {target}",
-                "channel": RESULTS,
-                "person": ENGINEER,
-            },
-            {"text": "Open the DM from Pitstop, give a reason, send it for approval", "person": ENGINEER},
-            {"text": "Try to approve it yourself: it is refused", "channel": APPROVALS, "person": ENGINEER},
-            {"text": "Become the DBA and approve", "channel": APPROVALS, "person": DBA},
-        ]
+    def compare(self) -> str:
+        """Say what the live server and the copy hold, and whether the copy equals what was dropped."""
+        here, beside = _rows(self._dsn), next(iter(self._copies()), None)
+        live = f"Live: {here.rows:,} rows." if here else f'Live: "{TABLE}" is gone.'
+        if beside is None:
+            return f"{live} There is no copy beside yet."
+        copy = _rows(beside)
+        if copy is None:
+            return f'{live} Copy: no "{TABLE}" either; it was taken back to a moment after the loss.'
+        equal = ", equal to what was dropped" if self._dropped and copy == self._dropped.before else ""
+        return f"{live} Copy: {copy.rows:,} rows{equal}."
+
+    def _copies(self) -> list[str]:
+        """Return where the servers beside are, the newest first."""
+        if self._scene is None:
+            return []
+        with self._scene.ledger.read() as tx:
+            found = [each for each in servers.list(tx) if each.state is ServerState.RUNNING]
+        return [each.dsn for each in sorted(found, key=lambda each: each.started_at, reverse=True)]
+
+
+def _rows(dsn: str) -> shop.Fingerprint | None:
+    """Return what the table holds on a server, or None where it is not there."""
+    try:
+        with psycopg.connect(dsn, dbname=shop.DATABASE) as connection:
+            return shop.fingerprint(connection, TABLE)
+    except psycopg.errors.UndefinedTable:
+        return None
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,7 @@ from bot.desk.deciding import approve, cancel, deny
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
+    clear_away,
     extend_server,
     register_server,
     remove_server,
@@ -51,6 +52,7 @@ __all__ = [
     "interrupt_run",
     "cancel_run",
     "register_server",
+    "clear_away",
     "extend_server",
     "stop_server",
     "remove_server",

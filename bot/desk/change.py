@@ -17,6 +17,7 @@ from bot.model.policy import UNSURE, Action, Identities, authorize, group_ids
 from bot.model.requests import Request, State
 from bot.model.run_transitions import cancel_run
 from bot.model.runs import RunState
+from bot.model.standing import next_step, standing
 
 PITSTOP = "pitstop"
 """The actor of what nobody in particular did: the schedule, the sweep, the executor."""
@@ -122,8 +123,15 @@ def redeem(
     bound = modal_tokens.redeem(tx, token, person=caller.by, purpose=purpose, at=at)
     if bound.request != (request.id if request else None):
         raise Refused("This form was opened for something else.", hint="Open it again.", code="token-foreign")
-    if request is not None and bound.version is not None and bound.version != request.version:
-        raise Conflict("The request changed since this form was opened.", hint="Look at its card.", code="changed")
+    if request is not None and bound.version is not None and _moved_on(request, bound.version):
+        sentence = f"The request changed since this form was opened. {standing(request, at)}"
+        raise Conflict(sentence, hint=next_step(request), code="changed")
+
+
+def _moved_on(request: Request, version: int) -> bool:
+    """Say whether a request is another one than at `version`; that its approvers were woken meanwhile changes nothing."""
+    just_woken = request.woken_at is not None and request.woken_at > request.changed_at
+    return request.version not in {version, version + 1 if just_woken else version}
 
 
 def begin(tx: Tx, request: Request, *, actor: str, at: datetime, detail: dict[str, Any] | None = None) -> None:

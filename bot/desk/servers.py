@@ -135,6 +135,30 @@ def remove_server(
     return _ask_run(ledger, Job.SERVER_REMOVE, Call("server.remove", key, server_id, by.key, at), caller, entropy)
 
 
+def clear_away(ledger: Ledger, request_id: RequestId, at: datetime, entropy: bytes) -> Run | None:
+    """Queue the removal of what a lost executor left of this request: directory, process, registered server or none yet.
+
+    None when a run is at work on it already. Called before the request is given up, so that a crash between the two repeats
+    this rather than forgets it.
+    """
+    with ledger.transaction() as tx:
+        request = requests.get(tx, request_id)
+        waiting = runs.recent(tx, request=request_id, jobs=_STOPS, states=(RunState.QUEUED, RunState.RUNNING))
+        if request.plan is None or waiting:
+            return None
+        args = {"server": request_id}
+        return enqueue(
+            tx,
+            job=Job.SERVER_REMOVE,
+            cluster=request.cluster,
+            args=args,
+            by=PITSTOP,
+            at=at,
+            entropy=entropy,
+            request=request,
+        )
+
+
 def server_stopped(ledger: Ledger, server_id: RequestId, at: datetime) -> Server:
     """Say that a server no longer runs. Idempotent."""
     return _reach(ledger, server_id, ServerState.STOPPED, "stopped", at)
@@ -219,5 +243,5 @@ def _tell(tx: Tx, server: Server, verb: str, actor: str, at: datetime) -> None:
         "bytes": server.size_bytes,
     }
     audit.append(tx, at, actor, f"server.{verb}", server.id, detail)
-    cards.bump(tx, "server", server.id)
-    cards.bump(tx, "request", server.id)
+    cards.bump(tx, "server", server.id, urgent=True)
+    cards.bump(tx, "request", server.id, urgent=True)

@@ -90,8 +90,12 @@ def working_in(folder: Path) -> list[int]:
         wanted = folder.stat()
     except FileNotFoundError:
         return []
-    processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [int(entry.name) for entry in processes if _is_in(entry / "cwd", wanted)]
+    return [pid for pid in pids() if _is_in(Path(f"/proc/{pid}/cwd"), wanted)]
+
+
+def pids() -> list[int]:
+    """Return the pids of all processes there are now."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def spawn(

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,9 +26,10 @@ from bot.errors import Corruption
 from bot.host.files import fsync_dir, write_durable
 
 PARTIAL = ".partial"
-_SEGMENT = re.compile(r"^[0-9A-F]{24}$")
-_HISTORY = re.compile(r"^[0-9A-F]{8}\.history$")
-_SIDE_FILE = re.compile(r"^[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial)$")
+_LEFT_AFTER_S = 3600
+_SEGMENT = re.compile(r"^[0-9A-F]{24}\Z")
+_HISTORY = re.compile(r"^[0-9A-F]{8}\.history\Z")
+_SIDE_FILE = re.compile(r"^[0-9A-F]{24}(\.[0-9A-F]{8}\.backup|\.partial)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class Spool:
         A crash between the move and the record leaves an empty spool of the old cluster, which the next claim corrects.
         """
         self.create()
+        self.sweep()
         known, aside = self.identity(), None
         if known is not None and known != identity:
             aside = self._aside(known)
@@ -86,6 +89,14 @@ class Spool:
             text = json.dumps({"system_id": identity.system_id, "segment_bytes": identity.segment_bytes})
             write_durable(self.directory / "spool.json", text.encode())
         return aside
+
+    def sweep(self) -> None:
+        """Remove what killed writers left behind under hidden names, once it is an hour old."""
+        for folder in (self.wal, self.side):
+            for path in folder.glob(".*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > _LEFT_AFTER_S:
+                        path.unlink()
 
     def same_boot(self) -> bool:
         """Say whether the spool was last written since this machine booted, and remember this boot.

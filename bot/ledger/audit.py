@@ -32,14 +32,36 @@ def append(tx: Tx, at: datetime, actor: str, action: str, subject: str, detail: 
 
 
 def verify(tx: Tx, anchors: Sequence[Anchor] = ()) -> AuditReport:
-    """Check the whole chain against the head kept beside it and any anchors written down elsewhere. Slow for long chains."""
-    kept = settings.get(tx, _ANCHOR)
-    report = check(entries(tx), [*anchors, *([Anchor.parse(kept)] if kept else [])])
-    if kept is None and report.entries:
-        return AuditReport(
-            report.entries, report.head, (*report.problems, "The head kept beside the chain is missing.")
-        )
-    return report
+    """Check the whole chain against the head kept beside it, heads written down elsewhere, and the rows it tells about.
+
+    Slow for long chains.
+    """
+    kept = _kept(tx)
+    report = check(entries(tx), [*anchors, *([kept] if kept else [])])
+    found = list(report.problems)
+    if kept is None:
+        found.append("The head kept beside the chain is missing.")
+    elif kept.seq < report.head.seq:
+        found.append(f"The chain goes on to entry {report.head.seq}, but the head kept beside it is entry {kept.seq}.")
+    return AuditReport(report.entries, report.head, (*found, *_untold(tx)))
+
+
+def _untold(tx: Tx) -> Iterator[str]:
+    """Yield what stands in the rows of requests and decisions without an entry that tells how it got there."""
+    told = (
+        "SELECT detail FROM audit WHERE subject = requests.id AND json_valid(detail)"
+        " AND detail ->> 'version' IS NOT NULL ORDER BY seq DESC LIMIT 1"
+    )
+    for row in tx.query(f"SELECT id, state, version, ({told}) AS told FROM requests ORDER BY id"):  # noqa: S608
+        last = json.loads(row["told"] or "{}")
+        if (last.get("to"), last.get("version")) != (row["state"], row["version"]):
+            yield f"Request {row['id']} is {row['state']} in its row, but the audit says {last.get('to', 'nothing')}."
+    entry = (
+        "SELECT 1 FROM audit WHERE subject = decisions.request AND action = 'request.' || decisions.verdict"
+        " AND json_valid(detail) AND detail ->> 'human' = decisions.person AND detail ->> 'to' IS NOT NULL"
+    )
+    for row in tx.query(f"SELECT request, person, verdict FROM decisions WHERE NOT EXISTS ({entry})"):  # noqa: S608
+        yield f"The row that {row['person']} said {row['verdict']} to request {row['request']} is not in the audit."
 
 
 def entries(tx: Tx, *, subject: str | None = None, since: int = 0) -> Iterator[Entry]:
@@ -75,7 +97,12 @@ def head(tx: Tx) -> Anchor:
 
 def _head(tx: Tx) -> Anchor:
     """Return what the next entry is chained to: the kept head where it is ahead of the rows, so that a cut stays visible."""
-    found, kept = head(tx), settings.get(tx, _ANCHOR)
-    if kept is not None and (anchor := Anchor.parse(kept)).seq > found.seq:
-        return anchor
-    return found
+    found, kept = head(tx), _kept(tx)
+    return kept if kept is not None and kept.seq > found.seq else found
+
+
+def _kept(tx: Tx) -> Anchor | None:
+    try:
+        return Anchor.parse(settings.get(tx, _ANCHOR) or "")
+    except ValueError:
+        return None

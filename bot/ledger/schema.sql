@@ -193,3 +193,5 @@ CREATE TABLE settings (                        -- single values: schema version,
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT;
+INSERT INTO settings (name, value)             -- an audit without a head kept beside it was tampered with
+VALUES ('audit-anchor', '0:0000000000000000000000000000000000000000000000000000000000000000');

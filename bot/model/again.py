@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from bot.model.ids import ClusterName
 from bot.model.requests import Request, State
+from bot.model.times import written
 
 _OFFERED = {
     State.REFUSED,
@@ -34,10 +36,18 @@ class Again:
 def again(request: Request) -> Again | None:
     """Return what to prefill, or None while the request may still succeed, or did. Pure.
 
-    Where the target itself could not be reached, the nearest one that can stands in its place.
+    Where the target itself could not be reached, the nearest one that can stands in its place. A time is written out as it was
+    read: “14:30” and “10 minutes ago” would mean something else by now.
     """
     if request.state not in _OFFERED:
         return None
     nearest = tuple(str(target) for target in (request.outcome or {}).get("nearest", ()))
-    target = nearest[0] if request.state is State.REFUSED and nearest else request.target_text
+    target = nearest[0] if request.state is State.REFUSED and nearest else _written_out(request)
     return Again(request.verb, request.cluster, target, request.destination, request.reason, nearest)
+
+
+def _written_out(request: Request) -> str:
+    target = request.target
+    if target.at is None:
+        return request.target_text
+    return f"{'before ' if target.before else ''}{written(target.at, UTC)}"

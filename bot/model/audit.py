@@ -87,13 +87,15 @@ def check(entries: Iterable[Entry], anchors: Sequence[Anchor] = ()) -> AuditRepo
     """Check a whole chain, oldest entry first, against heads seen before. Damage is a result. Pure."""
     head = Anchor(0, GENESIS)
     problems: list[str] = []
-    wanted = {anchor.seq: anchor for anchor in anchors if anchor.seq > 0}
+    wanted: dict[int, set[str]] = {}
+    for anchor in anchors:
+        if anchor.seq > 0:  # several may name one entry, and all of them have to be right
+            wanted.setdefault(anchor.seq, set()).add(anchor.hash)
     count = 0
     for entry in entries:
         count += 1
         problems += _problems(entry, head)
-        anchor = wanted.pop(entry.seq, None)
-        if anchor is not None and anchor.hash != entry.hash:
+        if wanted.pop(entry.seq, {entry.hash}) != {entry.hash}:
             problems.append(f"Entry {entry.seq} is not the one that was anchored: the chain was written anew.")
         head = Anchor(entry.seq, entry.hash)
     problems += [

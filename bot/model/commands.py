@@ -85,7 +85,7 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
     Raises:
         Usage: an unknown word or cluster, with the nearest known one.
     """
-    words = plain(_bounded(text)).split()
+    words = plain(bounded(text)).split()
     if not words:
         return ShowStatus()
     word, rest = words[0].lower(), words[1:]
@@ -116,7 +116,7 @@ def parse_pitr(text: str, *, clusters: Collection[str], now: datetime, zone: tzi
     Raises:
         Usage: an unknown cluster, or a target that cannot be understood, is ambiguous or in the future.
     """
-    line, reason = split_reason(_bounded(text))
+    line, reason = split_reason(bounded(text))
     words = line.split(None, 1)
     if not words:
         return OpenForm()
@@ -315,7 +315,12 @@ def _example(clusters: Collection[str]) -> str:
     return min(clusters, default="CLUSTER")
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str) -> str:
+    """Return `text`, unless somebody pasted in a book.
+
+    Raises:
+        Usage: it is longer than MAX_COMMAND_CHARS.
+    """
     if len(text) > MAX_COMMAND_CHARS:
         raise _too_long(text)
     return text

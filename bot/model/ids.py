@@ -13,7 +13,7 @@ RunId = NewType("RunId", str)
 SystemId = NewType("SystemId", str)
 """PostgreSQL's system identifier, decimal digits of an unsigned 64-bit number."""
 
-_BACKUP_ID = re.compile(r"^(\d{8}T\d{6}Z)-(base|incr|dump)-[0-9a-f]{4,16}$")
+_BACKUP_ID = re.compile(r"^(\d{8}T\d{6}Z)-(base|incr|dump)-[0-9a-f]{4,16}\Z")
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 

@@ -60,6 +60,10 @@ class Identities:
         user = self.logins.get(person.user) if person.on_host else None
         return person if user is None or self.team is None else Person(self.team, user)
 
+    def account(self, person: Person) -> str | None:
+        """Return the Slack user id behind a person: the configuration's link counts also before Slack was ever reached."""
+        return self.logins.get(person.user) if person.on_host else person.user
+
     def same(self, one: Person, other: Person) -> bool:
         """Say whether two people are one human; a login linked to a Slack user id is that human in our workspace."""
         return self.human(one) == self.human(other) or self._linked(one, other) or self._linked(other, one)
@@ -104,7 +108,12 @@ def authorize(
         return None
     if own and action in {Action.CANCEL, Action.SERVER}:
         return None
-    return _listed(policy, action, person, human, facts, groups, at, slack_away)
+    return _listed(policy, action, person, identities, facts, groups, at, slack_away)
+
+
+def full_member(person: Person, *, facts: PersonFacts | None, at: datetime, identities: Identities) -> Refused | None:
+    """Return None when `person` may look at what members of our workspace see, or the refusal to raise. Pure."""
+    return _account(Action.ASK, person, identities.human(person), facts, at, identities, slack_away=False)
 
 
 def required_quorum(policy: Policy, requester: Person, destination_kind: str) -> int:
@@ -197,7 +206,7 @@ def _listed(
     policy: Policy,
     action: Action,
     person: Person,
-    human: Person,
+    identities: Identities,
     facts: PersonFacts | None,
     groups: Mapping[str, GroupFacts],
     at: datetime,
@@ -210,10 +219,11 @@ def _listed(
             code="no-approvers",
         )
     entries = policy.requesters if action in _ASKING else policy.approvers
-    if _named(entries, person, human):
+    human, account = identities.human(person), identities.account(person)
+    if _named(entries, person, account):
         return None
     if action.decides and (slack_away or (person.on_host and (facts is None or not _fresh(facts.fetched_at, at)))):
-        return _nobody_but_named(person, human)
+        return _nobody_but_named(person, account)
     if EVERYONE in entries and facts is not None:
         return None
     candidates = [groups[entry] for entry in entries if entry in groups]
@@ -224,15 +234,15 @@ def _listed(
     return _stale() if unsure else _unlisted(action, entries)
 
 
-def _named(entries: Iterable[str], person: Person, human: Person) -> bool:
+def _named(entries: Iterable[str], person: Person, account: str | None) -> bool:
     names = {f"host:{person.user}"} if person.on_host else set()
-    if not human.on_host:
-        names.add(human.user)
+    if account is not None:
+        names.add(account)
     return not names.isdisjoint(entries)
 
 
-def _nobody_but_named(person: Person, human: Person) -> Refused:
-    if person.on_host and human.on_host:
+def _nobody_but_named(person: Person, account: str | None) -> Refused:
+    if account is None:
         return Refused(
             f"The login {person.user!r} is nobody Pitstop knows, so it may not decide.",
             hint=f'Link it in the configuration: [people] {person.user} = "U…".',

@@ -91,6 +91,12 @@ class SelfApproval(Refused):
     code = "self-approval"
 
 
+class OtherPlan(Conflict):
+    """The plan is for something else than what was asked for."""
+
+    code = "other-plan"
+
+
 class NotAgreed(Refused):
     """Fewer distinct humans than the quorum agreed."""
 
@@ -146,9 +152,20 @@ def ask(
 
 
 def propose(request: Request, plan: Plan, at: datetime) -> Request:
-    """PLANNING → PROPOSED with its plan; the requester has as long to confirm as the planning had."""
+    """PLANNING → PROPOSED with its plan; the requester has as long to confirm as the planning had.
+
+    Raises:
+        OtherPlan: its steps do something else than this request asks for. Lapsed: its time is up.
+    """
     _stands(request, {State.PLANNING}, NotPlanning, at)
     _in_time(request, at)
+    steps = plan.steps
+    if (steps.verb, steps.cluster, steps.destination.kind) != (
+        request.verb,
+        request.cluster,
+        request.destination["kind"],
+    ):
+        raise OtherPlan(f"The plan that was made is not for request {request.id}.", hint="Ask again from its card.")
     return _moved(request, State.PROPOSED, at, plan=plan, run=None, expires_at=at + _window(request))
 
 
@@ -372,7 +389,9 @@ def _not_own(request: Request, by: Person, identities: Identities) -> None:
 def _same_policy(request: Request, policy: Policy) -> None:
     assert request.plan is not None
     if request.plan.steps.policy_version != policy.version:
-        raise PolicyChanged("The approval policy changed after the plan was made.", hint="Ask again from its card.")
+        raise PolicyChanged(
+            "The approval policy changed after the plan was made.", hint="It has to be cancelled and asked for again."
+        )
 
 
 def _plan_hash(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -39,6 +41,11 @@ def shorten(text: str, limit: int) -> str:
 def quoted(text: str, limit: int = 60) -> str:
     """Return what somebody typed as a sentence may repeat it: one line, cut, in typographic quotes."""
     return f"“{shorten(plain(text), limit)}”"
+
+
+def shell_word(text: str) -> str:
+    """Return `text` as one word for a POSIX shell, in double quotes where nothing in it means anything there."""
+    return shlex.quote(text) if re.search(r"[\"$`\\!\n]", text) else f'"{text}"'
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 DEFAULT_SEGMENT_BYTES = 16 * 1024 * 1024
-_LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})$")
-_SEGMENT = re.compile(r"^[0-9A-F]{24}$")
-_HISTORY = re.compile(r"^([0-9A-F]{8})\.history$")
+_LSN = re.compile(r"^([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})\Z")
+_SEGMENT = re.compile(r"^[0-9A-F]{24}\Z")
+_HISTORY = re.compile(r"^([0-9A-F]{8})\.history\Z")
 
 
 class Lsn(int):

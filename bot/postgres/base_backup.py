@@ -11,13 +11,15 @@ from psycopg import pq
 from bot.errors import Corruption, Failed, Usage
 from bot.model.wal import Lsn
 from bot.postgres.connect import quote_literal
-from bot.postgres.replication import Notice, ReplicationConnection, rows_of
+from bot.postgres.replication import Notice, ReplicationConnection, Result, rows_of
 
 OLDEST_MAJOR = 14
 _TAR_END = bytes(1024)
+_DATA, _PROGRESS, _ARCHIVE, _MANIFEST = b"dpnm"
 _QUOTES = "\"»«„“”'"
 _PAGE = re.compile(rf"[{_QUOTES}](?P<file>[^{_QUOTES}]*/[^{_QUOTES}]*)[{_QUOTES}](?:,\s*\D+?\s(?P<block>\d+):)?")
-_CHECKING = frozenset({"sendFile", "verify_page_checksum"})
+_CHECKING = frozenset({"sendFile", "verify_page_checksum", "read_file_data_into_buffer"})
+"""The functions of PostgreSQL's basebackup.c that warn of pages: the second to 15, the third from 16 on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class ArchiveStarted:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Some bytes of the current archive; a view of what libpq received, not kept by it."""
+    """Some bytes of the current archive; a view of what was received, valid until the next event."""
 
     data: bytes | memoryview
 
@@ -117,7 +119,7 @@ def stream_base_backup(
             hint="Upgrade the server.",
             code="server-too-old",
         )
-    results = conn.results(command(conn.major, label=label, max_rate_kib=max_rate_kib, fast=fast), timeout_s=None)
+    results = conn.bulk_results(command(conn.major, label=label, max_rate_kib=max_rate_kib, fast=fast))
     started = _header(next(results), next(results))
     yield started
     yield from (
@@ -163,7 +165,7 @@ def read_warnings(notices: Iterable[Notice]) -> tuple[tuple[Damage, ...], tuple[
     return tuple(pages), tuple(notice.message for notice in told)
 
 
-def _header(start: pq.abc.PGresult, tablespaces: pq.abc.PGresult) -> Started:
+def _header(start: Result, tablespaces: Result) -> Started:
     [(lsn, timeline, *_)] = rows_of(start)
     return Started(
         start_lsn=Lsn.parse(lsn or ""),
@@ -175,24 +177,24 @@ def _header(start: pq.abc.PGresult, tablespaces: pq.abc.PGresult) -> Started:
     )
 
 
-def _archives_by_message(conn: ReplicationConnection, copy: pq.abc.PGresult) -> Iterator[BackupEvent]:
+def _archives_by_message(conn: ReplicationConnection, copy: Result) -> Iterator[BackupEvent]:
     """Read 15's one COPY, whose messages say what they are."""
     _expect_copy(copy)
     in_manifest = False
     for message in conn.copy_data():
-        kind = bytes(message[:1])
-        if kind == b"d":
+        kind = message[0]
+        if kind == _DATA:
             data = message[1:]
             yield ManifestData(bytes(data)) if in_manifest else Data(data)
-        elif kind == b"p":
+        elif kind == _PROGRESS:
             yield Progress(int.from_bytes(message[1:9], "big"))
-        elif kind == b"n":
+        elif kind == _ARCHIVE:
             yield _archive(bytes(message[1:]))
-        elif kind == b"m":
+        elif kind == _MANIFEST:
             in_manifest = True
             yield ManifestStarted()
         else:
-            raise Failed(f"The server sent an unknown backup message {kind!r}.", code="replication-protocol")
+            raise Failed(f"The server sent an unknown backup message {chr(kind)!r}.", code="replication-protocol")
 
 
 def _archive(body: bytes) -> ArchiveStarted:
@@ -202,7 +204,7 @@ def _archive(body: bytes) -> ArchiveStarted:
 
 
 def _archives_by_copy(
-    conn: ReplicationConnection, results: Iterator[pq.abc.PGresult], started: Started
+    conn: ReplicationConnection, results: Iterator[Result], started: Started
 ) -> Iterator[BackupEvent]:
     """Read 14's one COPY for each tablespace, then one for the manifest; its tars get the end they lack."""
     for space in started.tablespaces:
@@ -217,7 +219,7 @@ def _archives_by_copy(
         yield ManifestData(bytes(message))
 
 
-def _outcome(results: Iterator[pq.abc.PGresult]) -> str | None:
+def _outcome(results: Iterator[Result]) -> str | None:
     """Read the end of the command: None, or the server's complaint when all was sent but pages are damaged."""
     try:
         for _ in results:
@@ -227,6 +229,6 @@ def _outcome(results: Iterator[pq.abc.PGresult]) -> str | None:
     return None
 
 
-def _expect_copy(result: pq.abc.PGresult) -> None:
+def _expect_copy(result: Result) -> None:
     if result.status != pq.ExecStatus.COPY_OUT:
         raise Failed("The server answered BASE_BACKUP with something else than a copy.", code="replication-protocol")

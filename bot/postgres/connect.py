@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ _NO_ENTRY = re.compile(
     r"no pg_hba\.conf entry for (?P<replication>replication connection from )?host \"(?P<host>[^\"]+)\", "
     r"user \"(?P<user>[^\"]+)\"(?:, database \"(?P<database>[^\"]+)\")?(?P<ssl>, SSL encryption)?"
 )
+_QUOTED = re.compile(r'"[^"]*"')
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -52,7 +54,7 @@ def make_dsn(dsn: str, **overrides: str) -> str:
     try:
         return make_conninfo(dsn, **overrides)
     except psycopg.Error as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, dsn) from None
 
 
 def dsn_field(dsn: str, name: str) -> str | None:
@@ -73,7 +75,7 @@ def dsn_fields(dsn: str) -> Mapping[str, str]:
     try:
         return {key: str(value) for key, value in conninfo_to_dict(dsn).items() if value is not None}
     except psycopg.Error as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, dsn) from None
 
 
 def server_place(dsn: str) -> str:
@@ -87,7 +89,14 @@ def is_local(dsn: str) -> bool:
     """Say whether a DSN leads over a Unix socket or the loopback interface."""
     fields = dsn_fields(dsn)
     hosts = (fields.get("hostaddr") or fields.get("host") or "").split(",")
-    return all(h in {"", "localhost", "127.0.0.1", "::1"} or Path(h).is_absolute() or h.startswith("@") for h in hosts)
+    return all(h in {"", "localhost"} or Path(h).is_absolute() or h.startswith("@") or _is_loopback(h) for h in hosts)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def quote_ident(name: str) -> str:
@@ -174,9 +183,12 @@ def _hba_name(name: str) -> str:
     return name if _PLAIN_NAME.fullmatch(name) and name not in {"all", "replication"} else quote_ident(name)
 
 
-def _unreadable(error: psycopg.Error) -> Usage:
+def _unreadable(error: psycopg.Error, dsn: str) -> Usage:
+    said = " ".join(str(error).split())
+    if "password" in dsn.lower() or "@" in dsn:
+        said = _QUOTED.sub('"…"', said)  # the word libpq stumbled over may be half a password
     return Usage(
-        f"The DSN cannot be read: {' '.join(str(error).split())}.",
-        hint='Write it as libpq does: "host=/var/run/postgresql user=pitstop".',
+        f"The DSN cannot be read: {said}.",
+        hint='Write it as libpq does: "host=/var/run/postgresql user=pitstop"; a value with spaces in single quotes.',
         code="bad-dsn",
     )

@@ -1,4 +1,8 @@
-"""A door for people: 127.0.0.1:port leads to a restored server's Unix socket, as long as that server lives."""
+"""A door for people: 127.0.0.1:port leads to a restored server's Unix socket, as long as that server lives.
+
+To the server every caller would be whoever runs this door, whom it lets in by peer authentication as the superuser: so the
+door itself reads who wants in, and lets through only those who then have to show a password.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +10,119 @@ import contextlib
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bot.errors import Usage
+from bot.postgres.startup import MAX_BYTES, Wish, read_wish, refusal
 
 _LOOPBACK = "127.0.0.1"
 _BLOCK = 64 * 1024
 _LOOK_EVERY_S = 0.5
+_FIRST_WORDS_S = 10.0
 
 
-def forward(port: int, socket_path: Path, *, until: Callable[[], bool]) -> int:
-    """Carry connections from 127.0.0.1:`port` to `socket_path` until `until()` is true; return how many there were.
+def forward(port: int, socket_path: Path, *, users: Collection[str], until: Callable[[], bool]) -> int:
+    """Carry connections of `users` from 127.0.0.1:`port` to `socket_path` until `until()` is true; return how many there were.
 
-    Slow: runs as long as the server does. `until` is asked twice a second. Open connections end with it.
+    Nobody else is let through, the supervising superuser least of all. Slow: runs as long as the server does. `until` is asked
+    twice a second. Open connections end with it.
 
     Raises:
         Usage: the port is taken.
     """
-    carried = 0
-    links: list[tuple[socket.socket, socket.socket]] = []
+    links = _Links()
     with _listen(port) as door:
         while not until():
-            if not select.select([door], [], [], _LOOK_EVERY_S)[0]:
-                continue
-            caller, _ = door.accept()
-            server = _connect(socket_path)
-            if server is None:
-                caller.close()
-                continue
-            carried += 1
-            links = [link for link in links if link[0].fileno() >= 0]
-            links.append((caller, server))
-            _carry(caller, server)
+            if select.select([door], [], [], _LOOK_EVERY_S)[0]:
+                caller, _ = door.accept()
+                threading.Thread(
+                    target=_let_in, args=(caller, socket_path, users, links), name="forward-door", daemon=True
+                ).start()
+    links.end()
+    return links.carried
+
+
+class _Links:
+    """The connections that are open; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: list[tuple[socket.socket, socket.socket]] = []
+        self._ended = False
+        self.carried = 0
+
+    def add(self, caller: socket.socket, server: socket.socket) -> bool:
+        """Remember a connection; False when the door is closed already."""
+        with self._lock:
+            self._open = [link for link in self._open if link[0].fileno() >= 0]
+            if not self._ended:
+                self._open.append((caller, server))
+                self.carried += 1
+            return not self._ended
+
+    def end(self) -> None:
+        """Close all connections, and let no more in."""
+        with self._lock:
+            self._ended = True
+            for link in self._open:
+                _end(*link)
+
+
+def _let_in(caller: socket.socket, socket_path: Path, users: Collection[str], links: _Links) -> None:
+    """Read the caller's first words, and carry the connection if they may."""
+    caller.settimeout(_FIRST_WORDS_S)
+    try:
+        packet = _first_words(caller, users)
+    except OSError:
+        packet = None
+    server = _connect(socket_path) if packet else None
+    if packet is None or server is None or not links.add(caller, server):
+        _close(caller, server)
+        return
+    caller.settimeout(None)
+    try:
+        server.sendall(packet)
+    except OSError:
+        _close(caller, server)
+        return
+    _carry(caller, server)
+
+
+def _first_words(caller: socket.socket, users: Collection[str]) -> bytes | None:
+    """Return the packet to pass on, or None for callers who were turned away."""
+    for _ in range(3):  # encryption of two kinds may be asked for before
+        packet = _packet(caller)
+        wish = read_wish(packet, users)
+        if wish in {Wish.ENTRY, Wish.CANCEL}:
+            return packet
+        if wish is Wish.REFUSED:
+            break
+        caller.sendall(b"N")
+    caller.sendall(refusal("this door is for the login in the dsn alone"))
+    return None
+
+
+def _packet(caller: socket.socket) -> bytes:
+    head = _exactly(caller, 4)
+    length = int.from_bytes(head, "big")
+    return head + _exactly(caller, length - 4) if 8 <= length <= MAX_BYTES else head
+
+
+def _exactly(caller: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        block = caller.recv(size - len(data))
+        if not block:
+            raise ConnectionError("the caller left")
+        data += block
+    return data
+
+
+def _close(*links: socket.socket | None) -> None:
     for link in links:
-        _end(*link)
-    return carried
+        if link is not None:
+            link.close()
 
 
 def port_is_free(port: int) -> bool:

@@ -8,6 +8,8 @@ folders at the same place inside the room.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal as signals
@@ -334,17 +336,32 @@ def remove_directory(directory: Path) -> list[str]:
 
 
 def running_postmaster(data: Path) -> ProcessIdentity | None:
-    """Return the postmaster that runs on `data`, found by its own pid file and its command line; None without one.
+    """Return the postmaster that runs on `data`, or the launcher about to become it; None without one.
 
-    This finds a server whose starter died before it could write down whom it started.
+    This finds a server whose starter died before it could write down whom it started: by the server's own pid file and its
+    command line, and where that is not written yet, by the command line alone.
     """
     try:
         pid = int((data / "postmaster.pid").read_text("utf-8").splitlines()[0])
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        found = processes.identity(pid)
     except (OSError, ValueError, IndexError):
-        return None
-    return found if os.fsencode(data) in words else None
+        pid = 0
+    pids = [pid] if pid and _serves(pid, data) else [found for found in processes.pids() if _serves(found, data)]
+    for found in pids:
+        with contextlib.suppress(ProcessLookupError):
+            return processes.identity(found)
+    return None
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Say whether a process was started as the server of `data`, or to become it."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    if len(words) > 4 and words[3].endswith(b"/enter.py"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            words = [os.fsencode(word) for word in json.loads(words[4])["argv"]]
+    return words[0].endswith(b"/postgres") and os.fsencode(data) in words
 
 
 def _recorded_process(state: Mapping[str, Any]) -> ProcessIdentity | None:

@@ -10,6 +10,7 @@ import psycopg
 
 from bot.postgres.connect import Connection, connect, make_dsn
 from bot.postgres.isolated import IsolatedServer
+from bot.postgres.own_session import session_options
 
 _LOOK_EVERY_S = 0.2
 
@@ -22,19 +23,23 @@ def looking(
     timeout_s: float,
     cancelled: Callable[[], bool],
     encoding: str = "UTF8",
-    settings: dict[str, str] | None = None,
+    own_path: bool = False,
 ) -> Iterator[Connection]:
     """Open a read-only connection to a database of the copy as its superuser; each statement may take `timeout_s` seconds.
 
-    While the block lasts, `cancelled` turning true ends the statement under way, which then raises `QueryCanceled`. What is
-    set here beats what databases and roles of the copy set for themselves.
+    While the block lasts, `cancelled` turning true ends the statement under way, which then raises `QueryCanceled`. With
+    `own_path` names are looked up where the database itself does; else in pg_catalog alone.
 
     Raises:
         Unavailable, Usage: as `connect`.
     """
-    chosen = {"default_transaction_read_only": "on", "statement_timeout": f"{round(timeout_s * 1000)}"}
-    chosen |= {"idle_in_transaction_session_timeout": "0", "lock_timeout": "10000", **(settings or {})}
-    options = " ".join(f"-c {name}={value}" for name, value in chosen.items())
+    options = session_options(
+        server.binaries.major,
+        default_transaction_read_only="on",
+        statement_timeout=f"{max(1, round(timeout_s * 1000))}",
+        lock_timeout="10000",
+        search_path="" if own_path else "pg_catalog",
+    )
     dsn = make_dsn(server.dsn(), options=options, client_encoding=encoding)
     with connect(dsn, dbname=dbname) as connection, _stoppable(connection, cancelled):
         yield connection

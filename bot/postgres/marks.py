@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import psycopg
 
 from bot.errors import Failed, Unavailable, Usage
@@ -15,18 +17,24 @@ def create_restore_point(observe_dsn: str, name: str) -> Lsn:
     """Write a restore point called `name` into the WAL and return its LSN (the end of its record).
 
     Raises:
-        Usage: the name is empty or longer than 63 bytes, or the role may not (the hint has the GRANT).
+        Usage: the name cannot be written as a target, or the role may not (the hint has the GRANT).
         Unavailable: the server is away.
         Failed: it is a standby, or its wal_level is minimal.
     """
-    if not name.strip() or "\0" in name or len(name.encode()) > _LONGEST_BYTES:
+    if not _can_be_asked_for(name):
         raise Usage(
-            "A restore point needs a name of 1 to 63 bytes.",
+            "A restore point needs a name of 1 to 63 bytes, without control characters and double quotes.",
             hint="Try: pitstop mark slips before-migration-42",
             code="bad-mark",
         )
     with connect(observe_dsn, application_name="pitstop mark") as conn:
         return _create(conn, name, server_place(observe_dsn))
+
+
+def _can_be_asked_for(name: str) -> bool:
+    """Say whether `point:"name"` finds it again: PostgreSQL would take names that nobody could type."""
+    odd = any(unicodedata.category(char) in {"Cc", "Cs"} or char == '"' for char in name)
+    return bool(name.strip()) and not odd and len(name.encode()) <= _LONGEST_BYTES
 
 
 def _create(conn: Connection, name: str, place: str) -> Lsn:

@@ -12,8 +12,9 @@ from bot.errors import Failed, PitstopError, Unavailable, Usage
 from bot.host.accounts import Account
 from bot.model.targets import ResolvedTarget
 from bot.model.wal import DEFAULT_SEGMENT_BYTES, Lsn
-from bot.postgres.connect import Connection, connect
+from bot.postgres.connect import Connection, connect, make_dsn
 from bot.postgres.isolated import IsolatedServer
+from bot.postgres.own_session import session_options
 from bot.postgres.plain import postmaster_status
 from bot.postgres.server_log import RecoveryLog, explain
 from bot.postgres.wal_service import WalService
@@ -243,13 +244,14 @@ def supervise(server: IsolatedServer) -> Connection:
         Unavailable: it takes no connections now.
         Failed: the recorded superuser cannot log in.
     """
+    dsn = make_dsn(server.dsn(), options=session_options(server.binaries.major))
     try:
-        return connect(server.dsn(), dbname="postgres", application_name="pitstop")
+        return connect(dsn, dbname="postgres", application_name="pitstop")
     except Usage as error:
         if "database" not in error.message:
             raise _no_superuser(server, error) from None
     try:
-        return connect(server.dsn(), dbname="template1", application_name="pitstop")
+        return connect(dsn, dbname="template1", application_name="pitstop")
     except Usage as error:
         raise _no_superuser(server, error) from None
 

@@ -20,6 +20,7 @@ from bot.errors import PitstopError, Unavailable
 from bot.model.wal import Lsn
 from bot.postgres.connect import connection_error, make_dsn, quote_ident, server_place
 from bot.postgres.server_errors import command_error
+from bot.postgres.wire import ConnectionEnded, Fields, WireCommand, WireResult, is_local
 
 _IDLE_S = 0.5
 _DATA = frozenset(
@@ -31,6 +32,9 @@ _DATA = frozenset(
         pq.ExecStatus.COMMAND_OK,
     }
 )
+
+
+Result = pq.abc.PGresult | WireResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class ReplicationConnection:
         self._poll = select.poll()
         self._socket = pgconn.socket
         self._poll.register(self._socket, select.POLLIN)
+        self._wire: WireCommand | None = None
         self.notices: list[Notice] = []
         pgconn.notice_handler = self._noticed
         pgconn.nonblocking = 1
@@ -151,6 +156,28 @@ class ReplicationConnection:
         while (result := self.next_result(timeout_s)) is not None:
             yield result
 
+    def bulk_results(self, sql: str) -> Iterator[Result]:
+        """Do what `results` does for a command that answers with gigabytes: on a Unix socket they are read past libpq.
+
+        Read the copies of its answer with `copy_data`; nothing else may use the connection until the last result was taken.
+        """
+        if not is_local(self._socket):
+            yield from self.results(sql, timeout_s=None)
+            return
+        self._wire = wire = WireCommand(self._socket, self._noticed_on_wire, self._idle)
+        try:
+            with self._translated():
+                yield from wire.results(sql)
+        except Unavailable:
+            # A server that ends the connection says why just before.
+            if wire.error is None:
+                raise
+        finally:
+            self._wire = None
+            wire.close()
+        if wire.error is not None:
+            raise command_error(wire.error.get("C", ""), wire.error.get("M", ""), self._dsn)
+
     def next_result(self, timeout_s: float | None = 60) -> pq.abc.PGresult | None:
         """Return the next result of the running command, or None after the last.
 
@@ -169,6 +196,10 @@ class ReplicationConnection:
 
     def copy_data(self) -> Iterator[memoryview | bytes]:
         """Yield the messages of the running COPY until it ends; waits for as long as the server takes."""
+        if self._wire is not None:
+            with self._translated():
+                yield from self._wire.copy_data()
+            return
         while True:
             message = self.copy_message()
             if message is None:
@@ -258,6 +289,15 @@ class ReplicationConnection:
             )
         )
 
+    def _noticed_on_wire(self, fields: Fields) -> None:
+        self.notices.append(
+            Notice(
+                severity=fields.get("V", fields.get("S", "")),
+                message=fields.get("M", ""),
+                function=fields.get("R", ""),
+            )
+        )
+
     def _refused(self, result: pq.abc.PGresult) -> PitstopError:
         field = pq.DiagnosticField
         sqlstate = _text(result.error_field(field.SQLSTATE))
@@ -268,7 +308,7 @@ class ReplicationConnection:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except psycopg.Error as error:
+        except (psycopg.Error, ConnectionEnded, OSError) as error:
             raise Unavailable(
                 f"The connection to PostgreSQL at {server_place(self._dsn)} broke: {' '.join(str(error).split())}.",
                 hint="Was the server stopped? Its log says why.",
@@ -276,8 +316,10 @@ class ReplicationConnection:
             ) from None
 
 
-def rows_of(result: pq.abc.PGresult) -> list[tuple[str | None, ...]]:
+def rows_of(result: Result) -> list[tuple[str | None, ...]]:
     """Return a result set's rows as text."""
+    if isinstance(result, WireResult):
+        return result.rows
     return [
         tuple(
             None if (value := result.get_value(row, column)) is None else value.decode()

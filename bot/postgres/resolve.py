@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.errors import Unreachable, Usage
 from bot.model.backups import BackupSummary
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.timelines import Stretch
+from bot.model.times import describe
 from bot.model.wal import Lsn
 from bot.postgres.ground import Ground, Wal
 from bot.postgres.resolve_named import Found, find_point, find_xid
 from bot.postgres.resolve_time import find_time
+
+_FRESH = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,18 @@ def _latest(ground: Ground) -> Found:
             code="in-a-hole",
             nearest=ground.nearest(ground.reached(reached)),
         )
-    return Found(stretch.end, to_end=True)
+    return Found(stretch.end, to_end=True, notes=_what_may_lack(ground, stretch))
+
+
+def _what_may_lack(ground: Ground, stretch: Stretch) -> tuple[str, ...]:
+    """Say how new `latest` is where the server's newest WAL has not arrived, or where nobody could ask the server."""
+    if ground.complete_until is not None and ground.now - ground.complete_until < _FRESH:
+        return ()
+    until = ground.complete_until or ground.reached(stretch)
+    last = f"what is here reaches to {describe(until, UTC)}" if until else "what is here ends with its last commit"
+    return (
+        f"The server's newest WAL has not arrived, or the server was not reached: {last}, and later commits are not in it.",
+    )
 
 
 def _at_lsn(ground: Ground, lsn: Lsn) -> Found:

@@ -44,7 +44,7 @@ def find_time(ground: Ground, at: datetime, *, before: bool) -> Found:
         if passed(end.at):
             return Found(end.lsn, what=at.isoformat())
         last = end.at if last is None else max(last, end.at)
-    return _after_everything(ground, at, stretch, last)
+    return _after_everything(ground, at, stretch, last, before=before)
 
 
 def _last_before(ground: Ground, at: datetime, passed: Passed) -> BackupSummary | None:
@@ -63,13 +63,18 @@ def _look_back(ground: Ground, backup: BackupSummary) -> Lsn:
     return max(stretch.start, segment_start(max(segment_number(backup.start_lsn, size) - 1, 0), size))
 
 
-def _after_everything(ground: Ground, at: datetime, stretch: Stretch, last: datetime | None) -> Found:
+def _after_everything(ground: Ground, at: datetime, stretch: Stretch, last: datetime | None, *, before: bool) -> Found:
     """Nothing ended later than `at` in this stretch: that is everything if no WAL can be missing, else nobody knows."""
-    if stretch != ground.wal.stretches[-1]:
-        raise _in_a_hole(ground, at, stretch)
-    if ground.complete_until is not None and at <= ground.complete_until:
+    newest = stretch == ground.wal.stretches[-1]
+    if newest and ground.complete_until is not None and at <= ground.complete_until:
         note = f"Nothing ended between {last.isoformat()} and then." if last else "Nothing ended since the backup."
         return Found(stretch.end, to_end=True, what=at.isoformat(), notes=(note,))
+    if not before and (at == ground.reached(stretch) or (last is not None and at <= last)):
+        # The very time that is offered as the nearest one: all that is known up to it is there.
+        note = f"WAL is missing or not here yet from {stretch.end} on; nothing known up to then is left out."
+        return Found(stretch.end, to_end=True, what=at.isoformat(), notes=(note,))
+    if not newest:
+        raise _in_a_hole(ground, at, stretch)
     covered = ground.complete_until or ground.reached(stretch)
     raise Unreachable(
         f"The WAL here is known to be complete only until {covered.isoformat() if covered else 'its last commit'}; "

@@ -16,8 +16,6 @@ from bot.postgres.look import looking
 from bot.postgres.recovery import supervise
 
 _STATEMENT_S = 300.0
-# The session's own schema path is pg_catalog alone: a copy's `count` in some other schema is not PostgreSQL's.
-_PATH = {"search_path": "pg_catalog"}
 _DATABASES = (
     b"SELECT convert_to(datname::text, getdatabaseencoding()), pg_encoding_to_char(encoding)"
     b" FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY datname"
@@ -85,7 +83,7 @@ def count_tables(
     statement_s = min(_STATEMENT_S, limit_s)
     try:
         with looking(
-            server, database.name, timeout_s=statement_s, cancelled=cancelled, encoding=encoding, settings=_PATH
+            server, database.name, timeout_s=statement_s, cancelled=cancelled, encoding=encoding
         ) as connection:
             found = []
             for schema, table, quoted, unlogged in connection.execute(_TABLES).fetchall():
@@ -98,7 +96,7 @@ def count_tables(
                 found.append(TableRows(database.name, _text(schema), _text(table), rows, note))
             return found
     except psycopg.errors.QueryCanceled:
-        return []
+        return [TableRows(database.name, "", "", None, "not counted: listing its tables took too long")]
     except psycopg.Error as error:
         raise Unavailable(
             f"The restored server went away while the rows of {database.name} were counted: {' '.join(str(error).split())}",
@@ -109,6 +107,18 @@ def count_tables(
         if isinstance(error, Unavailable) and not server.running:
             raise
         return [TableRows(database.name, "", "", None, f"not counted: {error.message}")]
+
+
+def in_doubt(server: IsolatedServer) -> int:
+    """Return how many prepared transactions wait for somebody to commit or roll them back: their rows are not there.
+
+    Raises:
+        Unavailable: the server takes no connections.
+    """
+    with supervise(server) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_prepared_xacts").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _count(connection: Connection, quoted: bytes) -> tuple[int | None, str]:

@@ -22,7 +22,7 @@ def run_check(server: IsolatedServer, check: SqlCheck, *, cancelled: Callable[[]
     SQL error, a database that is not there and a statement that takes longer than five minutes are failed checks.
     """
     try:
-        with looking(server, check.database, timeout_s=_STATEMENT_S, cancelled=cancelled) as connection:
+        with looking(server, check.database, timeout_s=_STATEMENT_S, cancelled=cancelled, own_path=True) as connection:
             cursor = connection.execute(check.sql.encode())
             result = cursor.pgresult
     except psycopg.errors.QueryCanceled:

@@ -25,7 +25,10 @@ def require_verified(cluster: ClusterConfig) -> None:
 
 def check_transport(cluster: ClusterConfig) -> Iterator[Finding]:
     """Yield a finding for each role's connection. Reads the DSNs alone."""
-    for what, dsn in {"stream": cluster.stream, "observe": cluster.observe}.items():
+    dsns = {"stream": cluster.stream, "observe": cluster.observe, "restore": cluster.restore_dsn}
+    for what, dsn in dsns.items():
+        if dsn is None:
+            continue
         try:
             local, mode = is_local(dsn), dsn_field(dsn, "sslmode")
             place = server_place(dsn)

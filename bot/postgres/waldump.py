@@ -15,7 +15,7 @@ from typing import TextIO
 
 from bot.errors import Corruption, Failed
 from bot.model.wal import Lsn, segment_name, segment_number
-from bot.model.wal_pages import Pages
+from bot.model.wal_pages import RECORD_HEADER_BYTES, Pages
 from bot.postgres.binaries import Binaries
 from bot.postgres.wal_records import Record, parse_records
 
@@ -49,8 +49,25 @@ class Waldump:
             Failed: pg_waldump failed in another way.
             Unavailable: pg_waldump is not installed.
         """
-        with _running(self._command(start, end, rmgrs, xid, limit)) as lines:
-            yield from self._genuine(parse_records(lines))
+        stop = self._readable_end(end)
+        if stop <= start:
+            return
+        with _running(self._command(start, stop, rmgrs, xid, limit)) as lines:
+            for record in self._genuine(parse_records(lines)):
+                if stop <= end or self.pages.record_end(record.lsn, record.total_bytes) <= end:
+                    yield record
+
+    def _readable_end(self, end: Lsn) -> Lsn:
+        """Return an end near `end` that pg_waldump reads up to without a complaint about WAL that is well.
+
+        Given one that leaves less than a record's header on its page, it checks what an earlier page left in its buffer
+        ("incorrect prev-link"). Nothing starts or ends within a page's header, and no record is shorter than its own.
+        """
+        page = self.pages.page_of(end)
+        first = page + self.pages.header_bytes(page)
+        if end <= first:
+            return page
+        return Lsn(max(end, first + RECORD_HEADER_BYTES))
 
     def _command(
         self, start: Lsn, end: Lsn, rmgrs: Iterable[str], xid: int | None, limit: int | None

@@ -49,10 +49,12 @@ def execute_approved(place: Place, refresh: Refresh, only: RequestId | None = No
 
 
 def resume_interrupted(place: Place, refresh: Refresh, only: RequestId | None = None) -> None:
-    """Take up what a crash interrupted, from its beginning; after three interruptions declare it failed."""
+    """Take up what a crash interrupted, from its beginning; after three interruptions clear it away and declare it failed."""
     for request in _in_state(place, State.INTERRUPTED, only):
         with contextlib.suppress(Conflict):
             if _interruptions(place, request.id) >= ATTEMPTS:
+                if request.resume_state is not State.PLANNING:
+                    desk.clear_away(place.ledger, request.id, place.now(), place.entropy(8))
                 desk.fail(place.ledger, request.id, _gave_up().as_json(), place.now())
             else:
                 refresh(request)

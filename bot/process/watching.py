@@ -73,6 +73,8 @@ class Watch:
                 why = f"Its process ended without a word. Its log: {place.log_of(run.id)}"
                 desk.interrupt_run(place.ledger, run.id, place.now(), why)
             else:
+                if run.job is Job.EXECUTE and run.request is not None:
+                    desk.clear_away(place.ledger, run.request, place.now(), place.entropy(8))
                 desk.cancel_run(place.ledger, run.id, place.now())
 
     def _show_stalled(self, run: Run) -> None:

@@ -49,6 +49,8 @@ class ArchiveWriter:
         self._tar = TarReader() if tar else None
         self._index = _IndexLines(backup) if tar else None
         self._buffer: bytearray | None = None
+        self._view = memoryview(b"")
+        """Of the buffer; a bytearray's own slices are assigned by way of a copy."""
         self._filled = 0
         self._bytes_read = 0
         self._volume: VolumeThread | None = None
@@ -66,7 +68,7 @@ class ArchiveWriter:
         if self._buffer is not None and self._filled + size < self._piece_bytes:
             # The common case by far, kept short: tens of thousands of small writes for each gigabyte.
             end = self._filled + size
-            self._buffer[self._filled : end] = data
+            self._view[self._filled : end] = data
             self._filled = end
             return
         self._write_across(memoryview(data))
@@ -87,8 +89,9 @@ class ArchiveWriter:
         while view:
             if self._buffer is None:
                 self._buffer = self._pipeline.lend()
+                self._view = memoryview(self._buffer)
             step = min(self._piece_bytes - self._filled, len(view))
-            self._buffer[self._filled : self._filled + step] = view[:step]
+            self._view[self._filled : self._filled + step] = view[:step]
             self._filled += step
             view = view[step:]
             if self._filled == self._piece_bytes:
@@ -101,7 +104,7 @@ class ArchiveWriter:
         if buffer is None:
             return
         if size:
-            self._note_members(memoryview(buffer)[:size])
+            self._note_members(self._view[:size])
             self._volume = self._volume or self._start_volume()
             self._volume.add(Piece(buffer, size))
             self._bytes_read += size

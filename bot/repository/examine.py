@@ -15,6 +15,7 @@ from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.keys.ring import decode
 from bot.repository.layout import KEYS, key_folder
 from bot.repository.manifest import Manifest
+from bot.repository.repository import Repository
 from bot.repository.stores import Store
 
 P = ParamSpec("P")
@@ -47,12 +48,13 @@ def examine(cluster: ClusterRepository, on_bytes: Callable[[int], None] = lambda
 def examine_backup(
     cluster: ClusterRepository, backup: BackupId, on_bytes: Callable[[int], None] = lambda _: None
 ) -> Iterator[Damage]:
-    """Yield all damage in one backup; with a damaged manifest that is all that can be said."""
+    """Yield all damage in one backup; without its manifest, what the envelopes of the other objects say."""
     folder = layout.backup(cluster.name, cluster.system_id, backup)
     try:
         manifest = cluster.manifest(backup)
     except (Corruption, Usage) as error:
         yield _damage(error, layout.manifest(folder))
+        yield from _envelopes(cluster, folder)
         return
     yield from _caught(layout.summary(folder), _summary, cluster, manifest, folder)
     for archive in manifest.archives:
@@ -60,6 +62,18 @@ def examine_backup(
         for volume in archive.volumes:
             yield from _caught(volume.path, _drain, reader.pieces(cluster.repository, volume), on_bytes)
     yield from _others(cluster, manifest, folder)
+
+
+def _envelopes(cluster: ClusterRepository, folder: str) -> Iterator[Damage]:
+    """Open every object of a backup but its manifest."""
+    for info in cluster.repository.store.list(folder):
+        if info.path != layout.manifest(folder):
+            yield from _caught(info.path, _opened, cluster.repository, info.path)
+
+
+def _opened(repository: Repository, path: str) -> None:
+    for _ in repository.unseal(path):
+        pass
 
 
 def _others(cluster: ClusterRepository, manifest: Manifest, folder: str) -> Iterator[Damage]:

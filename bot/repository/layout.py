@@ -9,11 +9,11 @@ from typing import Literal
 from bot.errors import Usage
 from bot.model.ids import BackupId, ClusterName, SystemId
 
-_COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$")
-_SYSTEM = re.compile(r"^[0-9]{1,20}$")
-_PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})$")
-_NUMBER = re.compile(r"^[0-9]{6}$")
-_SEGMENT = re.compile(r"^[0-9A-F]{24}$")
+_COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\Z")
+_SYSTEM = re.compile(r"^[0-9]{1,20}\Z")
+_PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})\Z")
+_NUMBER = re.compile(r"^[0-9]{6}\Z")
+_SEGMENT = re.compile(r"^[0-9A-F]{24}\Z")
 KEYS = "keys"
 CHECK = "check"
 PARTIAL = ".partial"

@@ -86,7 +86,11 @@ def _check_folder(name: str, root: Path, *, create: bool) -> None:
     if root.is_dir():
         return
     if root.exists():
-        raise Usage(f"Repository {name} is at {root}, which is not a folder.", code="repository-not-a-folder")
+        raise Usage(
+            f"Repository {name} is at {root}, which is not a folder.",
+            hint="Is the url in the configuration right?",
+            code="repository-not-a-folder",
+        )
     assert not create, "a folder was just made"
     raise Usage(
         f"Repository {name} has no folder {root}.",

@@ -16,7 +16,7 @@ from bot.repository.stores import Store
 
 VOLUMES_AT_ONCE = 3
 """One being filled, the others on their way to the disk or the network."""
-_SPARE_PIECES = 4
+_SPARE_PIECES = 3
 
 SealOf = Callable[[str, Iterable[bytes]], Iterator[bytes]]
 
@@ -176,7 +176,10 @@ class VolumeThread(threading.Thread):
             frame = future.result()
             self._pipeline.give_back(piece.buffer)
             self._frames.append(len(frame))
+            # While this waits for the next piece, nothing of this one is held.
+            del item, future, piece
             yield frame
+            del frame
 
 
 def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:

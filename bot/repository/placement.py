@@ -8,7 +8,7 @@ from collections.abc import Container
 from bot.errors import Refused
 from bot.repository.tar import Member
 
-_LINK = re.compile(r"^pg_tblspc/([1-9][0-9]{0,9})$")
+_LINK = re.compile(r"^pg_tblspc/([1-9][0-9]{0,9})\Z")
 
 
 def checked(member: Member, tablespaces: Container[int], *, archive: str) -> Member:

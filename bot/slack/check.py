@@ -99,7 +99,9 @@ def _group(client: WebClient, group: str, team: str, at: datetime) -> Finding:
         return Finding("fail", "slack-group", f"Group {group} cannot be read: {error.message}", error.hint)
     if not facts.members:
         return Finding("fail", "slack-group", f"Group {group} does not exist or has nobody in it.", "Is the id right?")
-    return Finding("ok", "slack-group", f"Group {group} has {len(facts.members)} members.")
+    users = sorted(member.user for member in facts.members)
+    more = f" and {len(users) - 20} more" if len(users) > 20 else ""
+    return Finding("ok", "slack-group", f"Group {group} has {len(users)} members: {', '.join(users[:20])}{more}.")
 
 
 def _user(client: WebClient, person: Person, at: datetime) -> Finding:

@@ -43,14 +43,20 @@ class SlackAnswered(PitstopError):
 
 
 class SlackBusy(Unavailable):
-    """Slack asks us to wait `retry_after_s` seconds, or did not answer; the call may or may not have been carried out."""
+    """Slack asks us to wait `retry_after_s` seconds, or did not answer; the call may or may not have been carried out.
+
+    `limited` says that it is there, and only has enough of us.
+    """
 
     code = "slack-away"
 
-    def __init__(self, message: str, *, retry_after_s: float = 1.0, maybe_done: bool = False) -> None:
+    def __init__(
+        self, message: str, *, retry_after_s: float = 1.0, maybe_done: bool = False, limited: bool = False
+    ) -> None:
         super().__init__(message, hint="Is slack.com reachable from here?")
         self.retry_after_s = retry_after_s
         self.maybe_done = maybe_done
+        self.limited = limited
 
 
 def web_client(token: str, *, api_url: str = "https://slack.com/api/", timeout_s: int = TIMEOUT_S) -> WebClient:
@@ -101,15 +107,6 @@ def redact(text: str) -> str:
     return _TOKEN.sub(r"\1-…", text)
 
 
-class Redacting(logging.Filter):
-    """Keeps tokens out of whatever the SDK logs."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record in place; never drops one."""
-        record.msg, record.args = redact(record.getMessage()), None
-        return True
-
-
 def quiet_logs() -> None:
     """Hold Bolt's and the SDK's loggers at INFO or above, whatever the rest logs at: at DEBUG they print what people typed.
 
@@ -118,8 +115,6 @@ def quiet_logs() -> None:
     for name in ("slack_bolt", "slack_sdk"):
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.INFO) or logging.INFO)
-        if not any(isinstance(known, Redacting) for known in logger.filters):
-            logger.addFilter(Redacting())
 
 
 def _refusal(method: str, error: SlackApiError) -> PitstopError:
@@ -127,13 +122,20 @@ def _refusal(method: str, error: SlackApiError) -> PitstopError:
     word = str(response.get("error", "")) if response is not None else ""
     status = int(getattr(response, "status_code", 0) or 0)
     if status == 429 or word in {"ratelimited", "rate_limited"}:
-        seconds = float((getattr(response, "headers", None) or {}).get("Retry-After", 1))
-        return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", retry_after_s=seconds)
+        seconds = _retry_after(getattr(response, "headers", None) or {})
+        return SlackBusy(f"Slack asks to wait {seconds:g} s before {method}.", retry_after_s=seconds, limited=True)
     if status >= 500 or word in _AWAY or not word:
         return SlackBusy(
             f"Slack could not answer {method}: {word or status}.", maybe_done=word == "fatal_error" or status >= 500
         )
     return SlackAnswered(method, word, hint=_hint(word, response), permanent=word not in _SIGN_IN)
+
+
+def _retry_after(headers: Mapping[str, Any]) -> float:
+    """Return how long Slack asks to wait, between a second and ten minutes; its headers are read whatever their case."""
+    said = next((value for name, value in headers.items() if name.lower() == "retry-after"), "1")
+    text = str(said[0] if isinstance(said, list) else said).strip()
+    return min(max(float(text), 1.0), 600.0) if text.isascii() and text.isdigit() else 1.0
 
 
 def _hint(word: str, response: Any) -> str:

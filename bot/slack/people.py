@@ -20,11 +20,16 @@ _GONE = {"user_not_found", "users_not_found", "user_not_visible"}
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What Slack just said. `away` means that it could not be asked about everything; what is missing is unknown."""
+    """What Slack just said; what is missing is unknown: Slack could not be asked (`away`), or said no (`refused`).
+
+    `silent` says that it did not answer, rather than asking us to wait: only then do the rules for a Slack that is away hold.
+    """
 
     people: Mapping[Person, PersonFacts] = field(default_factory=dict)
     groups: Mapping[str, GroupFacts] = field(default_factory=dict)
     away: bool = False
+    refused: tuple[SlackAnswered, ...] = ()
+    silent: bool = False
 
 
 def refresh(
@@ -57,7 +62,7 @@ def refresh_for_request(
     home = team or next((person.team for person in slack), "")
     fetched = refresh(client, ledger, people=slack, groups=policy_groups(policy), team=home, at=at)
     with ledger.transaction() as tx:
-        kept.set_slack_away(tx, fetched.away)
+        kept.set_slack_away(tx, fetched.silent)
     return fetched
 
 
@@ -71,22 +76,22 @@ def fetch(client: WebClient, *, people: Iterable[Person], groups: Iterable[str],
     """Ask Slack (`users.info`, `usergroups.users.list`), keeping nothing."""
     found: dict[Person, PersonFacts] = {}
     members: dict[str, GroupFacts] = {}
-    away = False
+    away, silent, refused = False, False, []
     for person in sorted(set(people)):
         try:
             found[person] = person_facts(client, person, at)
-        except SlackBusy:
-            away = True
-        except SlackAnswered:
-            continue
+        except SlackBusy as busy:
+            away, silent = True, silent or not busy.limited
+        except SlackAnswered as error:
+            refused.append(error)
     for group in sorted(set(groups)):
         try:
             members[group] = group_facts(client, group, team, at)
-        except SlackBusy:
-            away = True
-        except SlackAnswered:
-            continue
-    return Fetched(found, members, away)
+        except SlackBusy as busy:
+            away, silent = True, silent or not busy.limited
+        except SlackAnswered as error:
+            refused.append(error)
+    return Fetched(found, members, away, tuple(refused), silent)
 
 
 def person_facts(client: WebClient, person: Person, at: datetime) -> PersonFacts:

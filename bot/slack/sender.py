@@ -27,6 +27,8 @@ log = structlog.get_logger("pitstop.sender")
 POLL_S = 0.25
 _LOST = {"message_not_found", "cant_update_message", "edit_window_closed", "message_deleted"}
 _MAX_BACKOFF_S = 60.0
+_MAX_SILENCE_S = 6.0
+"""How long at most between two calls while Slack does not answer at all: it is noticed within seconds that it is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Sender:
         self._not_before: dict[int, float] = {}
         self._edited_at: dict[int, float] = {}
         self._failures: dict[int, int] = {}
+        self._silent = 0
+        self._silent_until = 0.0
         self._dms: dict[str, str] = {}
         self._wake = threading.Event()
 
@@ -89,8 +93,14 @@ class Sender:
 
     def step(self) -> bool:
         """Send the first card that may go out now; say whether there was one."""
+        if self._clock() < self._silent_until:
+            return False
         with self._ledger.read() as tx:
             waiting = cards.stale(tx, 500)
+        if (
+            self._silent > 1
+        ):  # whoever waited longest finds out whether Slack is back, so that no card can stand in its way
+            waiting.sort(key=lambda card: self._not_before.get(card.id, 0.0))
         return any(self._try(card) for card in waiting)
 
     def _step_or_wait(self) -> bool:
@@ -104,16 +114,18 @@ class Sender:
     def _try(self, card: cards.Card) -> bool:
         """Send one card if its turn has come; an answer of Slack's that says no is dealt with here."""
         now = self._clock()
-        if now < self._not_before.get(card.id, 0.0) or not self._rested(card, now):
+        if (self._silent < 2 and now < self._not_before.get(card.id, 0.0)) or not self._rested(card, now):
             return False
         try:
             slot = self._slot(card)
             if slot is None or not self._may(card, slot, now):
                 return False
             self._send(card, slot)
+            self._answered()
         except SlackBusy as busy:
             self._wait(card, busy)
         except SlackAnswered as refusal:
+            self._answered()
             self._refused(card, refusal)
         except Unavailable:
             raise
@@ -133,7 +145,7 @@ class Sender:
         return self._pace.may_edit(now, urgent=card.urgent)
 
     def _slot(self, card: cards.Card) -> Slot | None:
-        """Return where a card goes, or None while that is not known yet (its thread has no parent so far)."""
+        """Return where a card goes, or None while that is not known yet (its thread has not begun)."""
         if card.channel and card.ts:
             return Slot(card.channel)
         if card.place.startswith("dm:"):
@@ -141,7 +153,9 @@ class Sender:
         if card.place.startswith("thread:"):
             with self._ledger.read() as tx:
                 parent = parent_of(tx, card.place)
-            return Slot(parent.channel, parent.ts) if parent and parent.channel and parent.ts else None
+            if parent is None:
+                raise SlackAnswered("chat.postMessage", "thread_not_found")
+            return Slot(parent.channel, parent.ts) if parent.channel and parent.ts else None
         channel = self._channels.get(card.place)
         if channel is None:
             raise SlackAnswered(
@@ -215,14 +229,25 @@ class Sender:
         return str(answer.get("permalink", ""))
 
     def _wait(self, card: cards.Card, busy: SlackBusy) -> None:
-        """Back off: as long as Slack says for the method, else doubling per card."""
+        """Back off: as long as Slack says for the method, else doubling, per card and, call after call, for all of them."""
         now = self._clock()
         if not busy.maybe_done:
+            self._answered()
             self._pace.blocked("chat.postMessage" if card.ts is None else "chat.update", now + busy.retry_after_s)
             return
+        self._silent += 1
+        if self._silent > 1:
+            self._silent_until = now + min(0.25 * 2 ** min(self._silent, 8), _MAX_SILENCE_S)
         failures = self._failures[card.id] = self._failures.get(card.id, 0) + 1
         self._not_before[card.id] = now + min(0.25 * 2 ** min(failures, 8), _MAX_BACKOFF_S)
         log.warning("slack away", card=card.id, place=card.place, error=busy.message)
+
+    def _answered(self) -> None:
+        """Note that Slack is there. After several calls in a row without an answer, no card waits any longer for its turn."""
+        if self._silent > 1:
+            log.info("slack answers again", calls_without_answer=self._silent)
+            self._not_before.clear()
+        self._silent, self._silent_until = 0, 0.0
 
     def _refused(self, card: cards.Card, refusal: SlackAnswered) -> None:
         if card.ts and refusal.slack_error in _LOST:
@@ -236,9 +261,12 @@ class Sender:
             log.error("slack refuses the bot", error=refusal.message, hint=refusal.hint)
 
     def _give_up(self, card: cards.Card, why: str) -> None:
-        """Mark a card as one Slack will never take, and say so in the alerts channel, unless that is what failed."""
+        """Mark a card as one Slack will never take, and say so in the alerts channel, unless that is what failed.
+
+        What belongs in the thread of a card that failed needs no word of its own.
+        """
         log.error("a card cannot be delivered", card=card.id, subject=card.subject, place=card.place, why=why)
         with self._ledger.transaction() as tx:
             cards.failed(tx, card.id, why)
-            if card.subject_kind != "undelivered" and card.place != "alerts":
+            if card.subject_kind != "undelivered" and card.place != "alerts" and why != "thread_not_found":
                 cards.want(tx, "undelivered", str(card.id), "alerts", urgent=True)

@@ -1,7 +1,8 @@
-"""Socket Mode without the gap: at a refresh the old socket is read on while the new one already is.
+"""Socket Mode without the gap: at a refresh the old socket is read on, and answered on, while the new one already is.
 
 The SDK's client reads one socket at a time and waits for the old one's 3 s time-out before it turns to the new one: a missed
-acknowledgement for whoever pressed a button then. Source: https://docs.slack.dev/apis/events-api/using-socket-mode
+acknowledgement for whoever pressed a button then. It also answers over whatever socket is current, which a workspace that
+waits on the old one never sees. Source: https://docs.slack.dev/apis/events-api/using-socket-mode
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,11 +21,11 @@ import structlog
 from slack_bolt import App
 from slack_bolt.adapter.socket_mode.internals import run_bolt_app, send_response
 from slack_sdk import WebClient
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError, SlackClientError, SlackClientNotConnectedError
 from slack_sdk.socket_mode.builtin import SocketModeClient
 from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
-from slack_sdk.socket_mode.client import BaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 
 from bot.errors import Usage
 from bot.slack.client import direct, quiet_logs
@@ -46,11 +49,39 @@ _FATAL_ERRORS = {
 }
 
 
-class OverlappingClient(SocketModeClient):
-    """The SDK's client, but each connection is read by a thread of its own until it is empty or 12 s older than its successor."""
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """The way back of one envelope: the connection it came on while that one lives, else the current one."""
 
-    def __init__(self, app_token: str, web_client: WebClient) -> None:
+    client: OverlappingClient
+    connection: Connection
+
+    @property
+    def logger(self) -> logging.Logger:
+        """What Bolt's adapter logs to."""
+        return self.client.logger
+
+    def send_socket_mode_response(self, response: SocketModeResponse) -> None:
+        """Acknowledge."""
+        text = json.dumps(response.to_dict())
+        try:
+            self.connection.send(text)
+        except SlackClientNotConnectedError:
+            self.client.send_message(text)
+
+
+Receive = Callable[[Answering, SocketModeRequest], None]
+
+
+class OverlappingClient(SocketModeClient):
+    """The SDK's client, but each connection is read by a thread of its own until it is empty or 12 s older than its successor.
+
+    Every envelope goes to `receive` in one of 64 threads, with the way to answer it.
+    """
+
+    def __init__(self, app_token: str, web_client: WebClient, receive: Receive) -> None:
         self.fatal = ""
+        self._receive = receive
         self._renewing = threading.Lock()
         super().__init__(
             app_token=app_token,
@@ -101,12 +132,21 @@ class OverlappingClient(SocketModeClient):
         """Leave the reading to each connection's own thread."""
 
     def _received(self, connection: Connection, text: str) -> None:
-        """Queue an envelope; a goodbye renews the connection at once and beside the queue, which keeps moving."""
+        """Hand an envelope to a thread; a goodbye renews the connection at once, beside those threads."""
         if '"disconnect"' in text and (reason := _goodbye(text)) is not None:
             if connection is self.current_session:
                 self._leave(reason)
             return
-        self.enqueue_message(text)
+        self.message_workers.submit(self._work, connection, text)
+
+    def _work(self, connection: Connection, text: str) -> None:
+        """Read an envelope and answer it; what cannot be answered any more comes again from Slack."""
+        try:
+            request = SocketModeRequest.from_dict(json.loads(text))
+            if request is not None:
+                self._receive(Answering(self, connection), request)
+        except Exception as error:
+            log.error("an envelope was not answered", exc_info=error)
 
     def _leave(self, reason: str) -> None:
         log.info("slack closes the socket", reason=reason)
@@ -135,8 +175,7 @@ class SocketListener:
     def __init__(self, app: App, app_token: str, client: WebClient) -> None:
         quiet_logs()
         self._app = app
-        self._client = OverlappingClient(app_token, client)
-        self._client.socket_mode_request_listeners.append(self._handle)
+        self._client = OverlappingClient(app_token, client, self._handle)
 
     @property
     def connected(self) -> bool:
@@ -171,10 +210,11 @@ class SocketListener:
             else:
                 return
 
-    def _handle(self, client: BaseSocketModeClient, request: SocketModeRequest) -> None:
-        """Run Bolt for one envelope and answer it; the answer may go over another socket than it came from."""
+    def _handle(self, answering: Answering, request: SocketModeRequest) -> None:
+        """Run Bolt for one envelope and answer it."""
         started = time.time()
-        send_response(client, request, run_bolt_app(self._app, request), started)
+        response = run_bolt_app(self._app, request)
+        send_response(answering, request, response, started)  # type: ignore[arg-type]  # it uses these two members
 
 
 def _retire(connection: Connection, state: ConnectionState) -> None:

@@ -46,9 +46,11 @@ def request_view(tx: Tx, request_id: RequestId, policies: Policies) -> RequestVi
 
 
 def parent_of(tx: Tx, place: str) -> cards.Card | None:
-    """Return the card whose thread a place `thread:request:<id>` is: the approvals channel's, else the requester's."""
-    subject = place.removeprefix("thread:request:")
-    own = cards.of_subject(tx, "request", subject)
+    """Return the card whose thread a place `thread:request:<id>` is: the approvals channel's, else the requester's.
+
+    None when Slack would take neither.
+    """
+    own = cards.of_subject(tx, "request", place.removeprefix("thread:request:"))
     in_channel = next((card for card in own if card.place == "approvals" and not card.failed), None)
     return in_channel or next((card for card in own if card.place.startswith("dm:") and not card.failed), None)
 

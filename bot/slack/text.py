@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import UTC, datetime
+from itertools import dropwhile, islice
+
+from bot.model.people import Person
 
 _ZERO_WIDTH = "\u200b"
 _MARKS = re.compile(r"([*_~`])")
@@ -17,19 +20,20 @@ def escape(text: str, limit: int = 300) -> str:
 
     At most `limit` visible characters, cut before escaping; the result is one line. Source: docs.slack.dev, "Formatting text".
     """
-    shown = cut(visible(text), limit)
+    shown = cut(visible(text, limit + 1), limit)
     return _MARKS.sub(rf"\1{_ZERO_WIDTH}", entities(shown))
 
 
 def code(text: str, limit: int = 200) -> str:
     """Return foreign `text` as one code span; backticks inside, which would end it, become primes."""
-    shown = cut(visible(text), limit).replace("`", "′")
+    shown = cut(visible(text, limit + 1), limit).replace("`", "′")
     return f"`{entities(shown)}`" if shown.strip() else "` `"
 
 
 def code_block(text: str, limit: int = 1500) -> str:
-    """Return `text` as a code block to copy from; it is cut only past `limit`."""
-    return f"```{entities(cut(text.replace('```', '′′′'), limit))}```"
+    """Return `text` as a code block to copy from, without control and bidi characters; it is cut only past `limit`."""
+    shown = "".join(char for char in text if char == "\n" or not _unsafe(char))
+    return f"```{entities(cut(shown.replace('```', '′′′'), limit))}```"
 
 
 def entities(text: str) -> str:
@@ -37,10 +41,15 @@ def entities(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def visible(text: str) -> str:
-    """Return `text` on one line without control, bidi and surrogate characters (joiners inside emoji stay)."""
+def visible(text: str, most: int | None = None) -> str:
+    """Return `text`, or its first `most` characters that can be seen, on one line without control, bidi and surrogate characters.
+
+    Joiners inside emoji stay.
+    """
+    if text.isprintable():
+        return text.strip()[:most]
     kept = (" " if char.isspace() else char for char in text if char.isspace() or not _unsafe(char))
-    return " ".join("".join(kept).split(" ")).strip()
+    return "".join(islice(dropwhile(str.isspace, kept), most)).strip()
 
 
 def cut(text: str, limit: int) -> str:
@@ -64,6 +73,11 @@ def cut_marked(text: str, limit: int) -> str:
 def mention(user: str) -> str:
     """Return a mention of a Slack user id; anything else is shown as text."""
     return f"<@{user}>" if re.fullmatch(r"[UW][A-Z0-9]{2,}", user) else escape(user, 80)
+
+
+def named(person: Person) -> str:
+    """Return a mention of somebody in Slack; a login on the host is text, whatever it looks like."""
+    return escape(person.user, 80) if person.on_host else mention(person.user)
 
 
 def mention_approver(entry: str) -> str | None:

@@ -85,7 +85,8 @@ class OwnWal:
                     position = message.end
                 while len(segment) >= self._segment_bytes:
                     number = int(durable) // self._segment_bytes
-                    self._archive.put_segment(timeline, number, bytes(segment[: self._segment_bytes]))
+                    with memoryview(segment) as received, received[: self._segment_bytes] as whole:
+                        self._archive.put_segment(timeline, number, whole)
                     del segment[: self._segment_bytes]
                     durable = Lsn(durable + self._segment_bytes)
             stream.send_status(written=position, flushed=durable)
@@ -96,7 +97,7 @@ class OwnWal:
     def _put_rest(self, timeline: int, segment: bytearray, position: Lsn) -> None:
         if segment:
             number = (int(position) - len(segment)) // self._segment_bytes
-            self._archive.put_piece(timeline, number, 0, bytes(segment))
+            self._archive.put_piece(timeline, number, 0, segment)
 
     def _waiting(self) -> None:
         if not self._stop.is_set():

@@ -124,6 +124,7 @@ class _Backup:
             context.run.cluster,
             SystemId(system_id),
             segment_bytes,
+            major=self._conn.major,
         )
 
     def _receiver_runs(self) -> bool:
@@ -181,7 +182,9 @@ def repository_name(context: JobContext) -> str:
 
 
 def damage_sentence(damage: tuple[Damage, ...]) -> str:
-    """Name the damaged pages, the first three by file and block."""
+    """Name the damaged pages, the first three by file and block; without any, the server's own words."""
+    if not damage[0].file:
+        return damage[0].message.rstrip(".")
     named = ", ".join(_place(page) for page in damage[:3])
     more = f" and {len(damage) - 3} more" if len(damage) > 3 else ""
     return f"page checksums are wrong in {named}{more}"

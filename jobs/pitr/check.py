@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.errors import Unavailable
 from bot.postgres.isolated import IsolatedServer
-from bot.postgres.row_counts import Database, TableRows, count_tables, databases_of
+from bot.postgres.row_counts import Database, TableRows, count_tables, databases_of, in_doubt
 from bot.postgres.sql_checks import run_check
 from jobs.pitr.replay import Recovered
 from jobs.pitr.work import Work
@@ -37,6 +37,7 @@ def check(work: Work, recovered: Recovered) -> dict[str, Any]:
         tables += found
         if found:
             checks.append(_counted(database, found))
+    checks += _in_doubt(server)
     for sql_check in work.steps.checks:
         work.context.note(f"Checking: {sql_check.name}")
         ok, detail = run_check(server, sql_check, cancelled=work.context.cancelled)
@@ -66,6 +67,14 @@ def _proof(work: Work, recovered: Recovered) -> dict[str, Any]:
         "detail": f"replay ended before {target.lsn} on timeline {target.timeline}; "
         f"the copy goes on as timeline {recovered.proof['timeline']}",
     }
+
+
+def _in_doubt(server: IsolatedServer) -> list[dict[str, Any]]:
+    number = in_doubt(server)
+    if not number:
+        return []
+    detail = f"{number:,} were prepared and not yet decided at the target; their rows are not counted, and their locks are held"
+    return [{"name": "transactions in doubt", "ok": None, "detail": detail}]
 
 
 def _counted(database: Database, tables: list[TableRows]) -> dict[str, Any]:

@@ -26,8 +26,9 @@ def run(context: JobContext) -> dict[str, Any]:
         plan = _plan(context, request)
     except PitstopError as error:
         context.check_cancelled()
-        desk.refuse(context.ledger, request.id, error.as_json(), context.now())
-        return {"proposed": False, "error": error.as_json()}
+        body = {**error.as_json(), "exit_code": error.exit_code}
+        desk.refuse(context.ledger, request.id, body, context.now())
+        return {"proposed": False, "error": body}
     context.check_cancelled()
     desk.propose(context.ledger, request.id, plan, context.now())
     return {"proposed": True, "steps_hash": plan.steps_hash}

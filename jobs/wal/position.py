@@ -30,9 +30,21 @@ class Gap:
         return {"timeline": self.timeline, "start": str(self.start), "end": str(self.end)}
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Segments in spool and repositories by timeline: `whole` ones, and those `begun`, of which only the first part is there."""
+
+    whole: Mapping[int, set[int]]
+    begun: Mapping[int, set[int]]
+
+    def any_of(self, timeline: int) -> bool:
+        """Say whether anything of a timeline is held."""
+        return bool(self.whole.get(timeline) or self.begun.get(timeline))
+
+
 def start_position(
     *,
-    held: Mapping[int, set[int]],
+    held: Held,
     kept_from: Lsn,
     server_timeline: int,
     forks: Sequence[Fork],
@@ -40,18 +52,20 @@ def start_position(
 ) -> Position:
     """Decide where to start on a server that is on `server_timeline`, whose ancestors are `forks`, oldest first.
 
-    `held` are the whole segments in spool and repositories, by timeline; `kept_from` is the kept slot's position: nothing
-    before it is missing as long as that slot was never lost. Streaming resumes on the newest timeline of this line of
-    descent we hold anything of, at the end of what we hold without a hole; past its fork, on the child from the segment
-    that holds the fork. Timelines outside this line are left as they are.
+    `kept_from` is the kept slot's position: nothing before it is missing as long as that slot was never lost.
+    Streaming resumes on the newest timeline of this line of descent we hold anything of, at the end of what we hold without
+    a hole; past its fork, on the child from the segment that holds the fork. Timelines outside this line are left as they are.
     """
     legs = [*((fork.timeline, fork.lsn) for fork in forks), (server_timeline, None)]
     floor = segment_start(segment_number(kept_from, segment_bytes), segment_bytes)
-    index = max((i for i, (timeline, _) in enumerate(legs) if held.get(timeline)), default=None)
+    index = max((i for i, (timeline, _) in enumerate(legs) if held.any_of(timeline)), default=None)
     if index is None:
         return Position(server_timeline, floor, floor)
     timeline, fork = legs[index]
-    start = segment_start(_resume(held[timeline], segment_number(floor, segment_bytes)), segment_bytes)
+    number = _resume(
+        held.whole.get(timeline, set()), held.begun.get(timeline, set()), segment_number(floor, segment_bytes)
+    )
+    start = segment_start(number, segment_bytes)
     if fork is not None and start > fork:
         child = segment_start(segment_number(fork, segment_bytes), segment_bytes)
         return Position(legs[index + 1][0], child, child)
@@ -65,12 +79,11 @@ def after_gap(*, kept_from: Lsn, server_timeline: int, forks: Sequence[Fork], se
     return Position(timeline, floor, floor)
 
 
-def _resume(held: set[int], floor: int) -> int:
+def _resume(whole: set[int], begun: set[int], floor: int) -> int:
     """Return the first segment to ask for: the first missing one at or after `floor`, or where what we hold ends before it."""
-    if floor in held:
+    if floor in whole:
         number = floor
-        while number in held:
+        while number in whole:
             number += 1
         return number
-    earlier = [number for number in held if number < floor]
-    return max(earlier) + 1 if earlier else floor
+    return max([*(number + 1 for number in whole if number < floor), *(n for n in begun if n <= floor)], default=floor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from bot.errors import Failed, PitstopError, Unavailable
 from bot.host.files import free_bytes
@@ -12,7 +12,7 @@ from bot.model.wal import Fork, Lsn, parse_history, segment_number, segment_star
 from bot.postgres.connect import connect
 from bot.postgres.replication import ReplicationConnection
 from bot.postgres.wal_stream import Keepalive, StreamEnded, StreamMessage, WalData, WalStream
-from jobs.wal.position import Gap, Position, after_gap, start_position
+from jobs.wal.position import Gap, Held, Position, after_gap, start_position
 from jobs.wal.progress import Progress
 from jobs.wal.slots import SlotNames, ensure_slot
 from jobs.wal.spool import SegmentWriter, histories, put_history
@@ -36,7 +36,7 @@ class Receiver:
         *,
         system_id: str,
         segment_bytes: int,
-        held: Callable[[], Mapping[int, set[int]]],
+        held: Callable[[], Held],
         stopping: Callable[[], bool],
         keep_free_bytes: int | None = None,
     ) -> None:

@@ -10,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from bot.errors import Corruption, PitstopError
 from bot.host.spool import Spool
 from bot.model.wal import Lsn, parse_history, segment_name, segment_start
+from bot.model.wal_headers import check_header
 from bot.model.window import KnownTime, recovery_window
 from bot.repository.cluster import ClusterRepository
 from bot.repository.wal import WalArchive
-from jobs.wal.headers import check_header
 from jobs.wal.progress import Progress
 from jobs.wal.spool import content, histories
 
@@ -93,6 +93,11 @@ class Shipper:
         """Return the whole segments the repository holds, by timeline."""
         with self._lock:
             return {timeline: set(numbers) for timeline, numbers in self._whole.items()}
+
+    def begun(self) -> list[tuple[int, int]]:
+        """Return the segments (timeline, number) of which the repository holds only the first part."""
+        with self._lock:
+            return list(self._pieces)
 
     def holds(self, timeline: int, number: int) -> bool:
         """Say whether the repository holds a whole segment durably."""

@@ -18,7 +18,7 @@ from bot.model.wal import Lsn
 from bot.postgres.connect import Connection
 from bot.postgres.server_errors import command_error
 
-_PLAIN = re.compile(r"^[a-z0-9_]{1,48}$")
+_PLAIN = re.compile(r"^[a-z0-9_]{1,48}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from jobs.context import JobContext
 from jobs.repositories import open_for_writing
 from jobs.wal.fetch_service import FetchService
 from jobs.wal.keeper import Keeper
+from jobs.wal.position import Held
 from jobs.wal.progress import Progress, Snapshot
 from jobs.wal.receiver import Receiver, heals
 from jobs.wal.shipper import Shipper
@@ -150,12 +151,16 @@ class _Stream:
         self._keeper.check()
         self._service.check()
 
-    def _held(self) -> dict[int, set[int]]:
-        held = content(self._spool, self._identity.segment_bytes).segments
+    def _held(self) -> Held:
+        spooled = content(self._spool, self._identity.segment_bytes)
+        whole = {timeline: set(numbers) for timeline, numbers in spooled.segments.items()}
+        begun: dict[int, set[int]] = {}
+        for timeline, number in [*spooled.partials, *(key for shipper in self._shippers for key in shipper.begun())]:
+            begun.setdefault(timeline, set()).add(number)
         for shipper in self._shippers:
             for timeline, numbers in shipper.held().items():
-                held.setdefault(timeline, set()).update(numbers)
-        return held
+                whole.setdefault(timeline, set()).update(numbers)
+        return Held(whole, begun)
 
     def _archives(self) -> list[WalArchive]:
         return [shipper.archive() for shipper in self._shippers]

@@ -183,7 +183,9 @@ def test_a_prefix_is_whole_components(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/a", "a//b", "a/", "../a", "a/../b", "a/./b", ".hidden", "a/.hidden", "a b", "a\nb", "ä", "a" * 201, "a\0b", "-a"]
+    "path", ["", "/a", "a//b", "a/", "../a", "a/../b", "a/./b", ".hidden", "a/.hidden", "a b", "a\nb",
+        "a\n",
+        "a\n/b", "ä", "a" * 201, "a\0b", "-a"]
 )  # fmt: skip
 def test_names_that_no_store_takes(store: Store, path: str) -> None:
     """A path that climbs, hides, is absolute or odd is refused by each method that takes an object's path."""

@@ -86,3 +86,23 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
     again = pitstop("check", config=here.config_path)
     assert again.code == 1
     assert "FAIL" in again.out
+
+
+def test_another_server_under_the_same_name(plain_server: PlainServerFactory, here: Installation) -> None:
+    """A DSN that leads to another server of the same major is refused with exit 3 and nothing stored; an upgrade is not."""
+    first = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert first.code == 0, first.err
+    install(here.home, plain_server(16, options=["--data-checksums"]))  # a copy of the template would be the same system
+    before = sorted((here.home / "repository").rglob("*"))
+    refused = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert refused.code == 3, refused.err
+    assert refused.json["error"]["code"] == "foreign-cluster"
+    assert "DSN" in refused.json["error"]["hint"]
+    assert sorted((here.home / "repository").rglob("*")) == before
+    checked = pitstop("check", "--json", config=here.config_path)
+    assert [p for p in checked.json["points"] if p["code"] == "foreign-cluster" and p["level"] == "fail"]
+    install(here.home, plain_server(18))
+    upgraded = pitstop("backup", "base", "slips", "--json", config=here.config_path)
+    assert upgraded.code == 0, upgraded.err
+    listed = pitstop("list", "slips", "--json", config=here.config_path)
+    assert upgraded.json["id"] in [backup["id"] for backup in listed.json["backups"]]

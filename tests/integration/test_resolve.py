@@ -357,9 +357,25 @@ def test_holes(history: History) -> None:
     assert hole.value.reason_code == "in-a-hole"
     assert len(hole.value.nearest) == 2
     assert hole.value.nearest[0] < history.second.started_at <= hole.value.nearest[1]
+    for offered, backup in zip(hole.value.nearest, ("first", "second"), strict=True):
+        assert history.resolve(_time(offered), source=source).backup.id == backup
+    with pytest.raises(Unreachable):
+        history.resolve(_time(hole.value.nearest[0] + timedelta(microseconds=1)), source=source)
     assert history.resolve(_xid(history.order[-2].xid), source=source).backup.id == "second"
     if middle.end < segment_start(lost, SEGMENT):
         assert history.resolve(_xid(middle.xid), source=source).backup.id == "first"
     with pytest.raises(Unreachable) as newest:
         history.resolve(Target(TargetKind.LATEST), source=source, backups=(history.first,))
     assert newest.value.reason_code == "in-a-hole"
+
+
+@pytest.mark.parametrize("past", [0, 8, 40, 48, 64])
+def test_reading_ends_just_past_a_page_header(history: History, past: int) -> None:
+    """WAL read up to the very beginning of a segment after a switch is not taken for damaged, and no record is lost or invented."""
+    reader, start = history.reader(), history.first.end_lsn
+    end = Lsn(segment_start(segment_number(history.second.start_lsn, SEGMENT), SEGMENT) + past)
+    whole = [
+        r.lsn for r in reader.records(start, history.source.end) if reader.pages.record_end(r.lsn, r.total_bytes) <= end
+    ]
+    assert whole
+    assert [record.lsn for record in reader.records(start, end)] == whole

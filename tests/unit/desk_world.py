@@ -142,7 +142,10 @@ class World:
 
     def proposed(self, by: Person = ALICE, **how: object) -> Request:
         """Ask, and have the plan made."""
-        request = self.ask(by)
+        return self.plan_it(self.ask(by), **how)
+
+    def plan_it(self, request: Request, **how: object) -> Request:
+        """Have the plan of a request made."""
         assert request.run is not None
         desk.start_run(self.ledger, request.run, self.now)
         made = desk.propose(self.ledger, request.id, plan(**{"directory": f"/restores/{request.id}", **how}), self.now)  # type: ignore[arg-type]
@@ -274,4 +277,6 @@ def new_world() -> Iterator[World]:
     """Make a world in memory where there is such a folder: a real ledger whose fsyncs cost nothing."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="pitstop-", dir=memory) as folder:
-        yield World.at(Path(folder))
+        world = World.at(Path(folder))
+        with world.ledger.kept_open():
+            yield world

@@ -369,6 +369,53 @@ def test_a_refused_form_may_be_sent_again(world: World) -> None:
     assert world.state(request.id) is State.DENIED
 
 
+def test_waking_the_approvers_spoils_no_form(world: World) -> None:
+    """A form for a no that was open while the approvers were woken is still good; after somebody's vote it is not, and says so."""
+    world.policy = policy(approvers=("UCAROL", "UDAN"), quorum=2)
+    request = world.pending()
+    with world.ledger.transaction() as tx:
+        until = world.now + timedelta(minutes=9)
+        modal_tokens.issue(
+            tx, "early", person=CAROL, purpose="deny", request=request.id, version=request.version, expires_at=until
+        )
+
+    def deny(token: str) -> None:
+        desk.deny(
+            world.ledger,
+            key=world.key(),
+            request_id=request.id,
+            by=CAROL,
+            facts=facts(CAROL, world.now),
+            reason="too risky",
+            at=world.now,
+            policy=world.policy,
+            token=token,
+        )
+
+    world.later(minutes=2)
+    assert desk.wake_due(world.ledger, world.now, timedelta(minutes=2), {SLIPS: world.policy})
+    world.later(seconds=1)
+    world.approve(request.id, DAN)
+    with pytest.raises(Conflict, match="changed since this form was opened"):
+        deny("early")
+    other = world.pending()
+    with world.ledger.transaction() as tx:
+        modal_tokens.issue(
+            tx,
+            "third",
+            person=CAROL,
+            purpose="deny",
+            request=other.id,
+            version=other.version,
+            expires_at=world.now + timedelta(minutes=9),
+        )
+    request = other
+    world.later(minutes=2)
+    assert desk.wake_due(world.ledger, world.now, timedelta(minutes=2), {SLIPS: world.policy})
+    deny("third")
+    assert world.state(other.id) is State.DENIED
+
+
 def test_the_sweep_expires_once_also_after_a_long_sleep(world: World) -> None:
     """Whatever lapsed while nobody ran is expired at the first sweep, and cards say so; the second sweep finds nothing."""
     waiting = [world.ask(), world.proposed(), world.pending(), world.approved()]

@@ -255,3 +255,21 @@ def test_a_yes_always_has_a_ground(
         assert fresh or away
         if action.decides and away:
             assert "UCAROL" in entries
+
+
+def test_a_linked_login_counts_before_slack_was_ever_reached() -> None:
+    """`[people]` names the account: where that id is an approver, the login is, whether or not the workspace is known yet."""
+    policy = Policy(("everyone",), ("U0DBA",), 1, 1800, 600, "v")
+    at = datetime.fromisoformat("2026-11-24T10:00:00+00:00")
+    logins = {"dana": "U0DBA", "eve": "U0OTHER"}
+
+    def refusal(login: str) -> str | None:
+        refused = authorize(
+            policy, Action.APPROVE, Person("host", login), facts=None, groups={}, requester=Person("host", "root"),
+            at=at, identities=Identities(None, logins), slack_away=True,
+        )  # fmt: skip
+        return refused.reason_code if refused else None
+
+    assert refusal("dana") is None
+    assert refusal("eve") == "slack-away"
+    assert refusal("nobody-listed") == "not-linked"

@@ -126,7 +126,7 @@ def test_sunday_is_crons_sunday(world: World) -> None:
     zone = ZoneInfo("Asia/Bangkok")
     bot = Bot(world, "0 3 * * 0", zone=zone.key)
     start = datetime(2026, 11, 1, tzinfo=zone)
-    slots = [slot for hour in range(30 * 24) for slot in bot.look(start + timedelta(hours=hour))]
+    slots = [slot for step in range(30 * 8) for slot in bot.look(start + timedelta(hours=3 * step))]
     assert slots == ["2026-11-01", "2026-11-08", "2026-11-15", "2026-11-22", "2026-11-29"]
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot.errors import Conflict, PitstopError, Usage
 from bot.model import transitions as t
 from bot.model.again import again
+from bot.model.commands import parse_target
 from bot.model.ids import RequestId, RunId
 from bot.model.people import Person
+from bot.model.plans import Destination
 from bot.model.policy import Identities
 from bot.model.requests import TRANSITIONS, Decision, Request, State
 from bot.model.standing import ago, standing
@@ -264,6 +268,16 @@ def test_control_characters_do_not_reach_the_ledger() -> None:
     assert t.told("drop\x1b[31m\x00\nred\u202e", "reason", 100) == "drop [31m \nred"
 
 
+@pytest.mark.parametrize(
+    "other", [{"cluster": "other"}, {"verb": "restore"}, {"destination": Destination("in-place", "/data")}]
+)
+def test_a_plan_for_something_else_is_not_shown_to_anybody(other: dict[str, Any]) -> None:
+    """A plan whose steps name another cluster, verb or kind of destination than was asked for is never proposed."""
+    made = plan()
+    with pytest.raises(t.OtherPlan):
+        t.propose(planning(), replace(made, steps=replace(made.steps, **other)), NOON)
+
+
 def test_in_place_is_not_asked_for() -> None:
     """This version knows no other destination than beside, and says so."""
     with pytest.raises(Usage, match="beside"):
@@ -308,9 +322,21 @@ def test_ask_again_offers_the_nearest_reachable_target() -> None:
     assert (offer.target_text, offer.nearest) == ("10:58:01", ("10:58:01", "11:03:00"))
     expired = again(in_state(State.EXPIRED))
     assert expired is not None
-    assert expired.target_text == "11:00"
+    assert expired.target_text == "2026-11-22 11:00:00 UTC"
     assert again(in_state(State.RUNNING)) is None
     assert again(in_state(State.SUCCEEDED)) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["10 minutes ago", "before 11:30", "xid:84213", "before:point:x", "latest", "before 10:00:00.123456"]
+)
+def test_ask_again_means_the_same_later(text: str) -> None:
+    """What the form is filled in with is read as the same target a week later, in another zone."""
+    target = parse_target(text, now=NOON, zone=UTC)
+    offer = again(replace(in_state(State.EXPIRED), target=target, target_text=text))
+    assert offer is not None
+    later = parse_target(offer.target_text, now=NOON + timedelta(days=7), zone=ZoneInfo("Asia/Bangkok"))
+    assert replace(later, read_as="") == replace(target, read_as="")
 
 
 def test_every_error_is_a_specific_one() -> None:

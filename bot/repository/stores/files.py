@@ -126,12 +126,16 @@ class FilesStore:
 
     def sweep(self, older_than: datetime) -> int:
         """Remove what interrupted writes left behind: not written to since `older_than`, and locked by nobody."""
-        count = 0
-        for folder, _, names in os.walk(self.root):
-            for name in names:
-                if name.startswith(_HIDDEN) and name.endswith(_SUFFIX):
-                    count += _remove_leftover(Path(folder, name), older_than)
-        return count
+        removed = [
+            Path(folder)
+            for folder, _, names in os.walk(self.root)
+            for name in names
+            if name.startswith(_HIDDEN) and name.endswith(_SUFFIX) and _remove_leftover(Path(folder, name), older_than)
+        ]
+        for folder in removed:
+            with _translated(str(folder)):
+                self._prune(folder)
+        return len(removed)
 
     def _file(self, path: str) -> Path:
         return self.root / check_path(path)
@@ -297,22 +301,22 @@ def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
         yield ObjectInfo(prefix + entry.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
-def _remove_leftover(path: Path, older_than: datetime) -> int:
+def _remove_leftover(path: Path, older_than: datetime) -> bool:
     with _translated(path.name):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            return 0
+            return False
         try:
             if os.fstat(fd).st_mtime >= older_than.timestamp():
-                return 0
+                return False
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink(missing_ok=True)
         except BlockingIOError:
-            return 0
+            return False
         finally:
             os.close(fd)
-    return 1
+    return True
 
 
 @contextlib.contextmanager

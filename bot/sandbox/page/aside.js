@@ -1,7 +1,7 @@
 // The side pane: a thread, or what to try.
 
 import { Composer } from "./composer.js";
-import { h, icon } from "./dom.js";
+import { h, icon, redrawn } from "./dom.js";
 import { asideCovers, closeAside, find } from "./navigation.js";
 import { Log } from "./log.js";
 import { placeNow, repliesTo, store } from "./store.js";
@@ -31,11 +31,9 @@ function arrive(before) {
 
 function drawTry() {
   const panel = store.aside === "try" ? tryPanel() : null;
-  const kept = aside.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const scrolled = aside.querySelector(".try")?.scrollTop ?? 0;
-  aside.replaceChildren(...(panel ? [head("Try this", ""), panel] : []));
+  redrawn(aside, () => aside.replaceChildren(...(panel ? [head("Try this", ""), panel] : [])));
   if (panel) panel.scrollTop = scrolled;
-  if (kept) aside.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
 }
 
 function drawThread(same) {

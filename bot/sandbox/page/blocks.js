@@ -10,9 +10,12 @@ export function blocksNode(blocks, surface) {
   return h("div", { class: "blocks" }, blocks.map((block) => blockNode(block, surface)));
 }
 
+// One block that cannot be drawn (attachments are not checked as messages are) must not hide the others.
 function blockNode(block, surface) {
-  const draw = DRAW[block.type];
-  return draw ? draw(block, surface) : h("div", { class: "b-unknown" }, `A block of the type “${block.type}” is not drawn here.`);
+  try {
+    if (Object.hasOwn(DRAW, block.type)) return DRAW[block.type](block, surface);
+  } catch { /* said below */ }
+  return h("div", { class: "b-unknown" }, `A block of the type “${block?.type}” is not drawn here.`);
 }
 
 const DRAW = {

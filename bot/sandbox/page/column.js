@@ -1,7 +1,7 @@
 // The main column: what this place is, its messages or the Home tab, what to try next, and where to write.
 
 import { Composer } from "./composer.js";
-import { h, icon } from "./dom.js";
+import { h, icon, redrawn } from "./dom.js";
 import { avatar, personOf } from "./format.js";
 import { homeNode, openHome } from "./home.js";
 import { Log, rootsOf } from "./log.js";
@@ -15,6 +15,10 @@ let log = null;
 let composer = null;
 
 export function drawColumn() {
+  redrawn(main, draw);
+}
+
+function draw() {
   const place = placeNow();
   log = composer = null;
   if (!place) { main.replaceChildren(bar(null), h("div", { class: "empty" }, icon("eye"), h("b", {}, "Nothing to see here"), h("p", {}, `${me().real_name} is in no channel. Choose somebody else in the sidebar.`))); return; }
@@ -34,16 +38,17 @@ export const writeHere = (text) => composer?.fill(text);
 
 // What is beside the messages changes without touching them.
 export function redrawBar() {
-  const place = placeNow();
-  main.querySelector(".bar")?.replaceWith(bar(place));
+  redrawn(main, () => main.querySelector(".bar")?.replaceWith(bar(placeNow())));
 }
 
 export function redrawNext() {
-  const next = nextStep();
-  const old = main.querySelector(".next");
-  if (old && next) old.replaceWith(next);
-  else if (old) old.remove();
-  else if (next) main.querySelector(".composer-wrap, .composer-note")?.before(next);
+  redrawn(main, () => {
+    const next = nextStep();
+    const old = main.querySelector(".next");
+    if (old && next) old.replaceWith(next);
+    else if (old) old.remove();
+    else if (next) main.querySelector(".composer-wrap")?.before(next);
+  });
 }
 
 const nameOf = (place) => (place.is_im ? store.app.name : `#${place.name}`);
@@ -53,7 +58,7 @@ function bar(place) {
   const menu = h("button", { class: "round only-narrow menu-button", type: "button", "aria-label": `Channels and people${waiting ? ", something new" : ""}`, dataset: { menu: "", key: "menu" }, onclick: () => drawer(true) }, icon("menu"), waiting && h("span", { class: "dot-new" }));
   const title = !place ? store.team.name : place.is_im ? store.app.name : place.name;
   const sign = !place ? null : place.is_im ? avatar(personOf(store.app.user), "s") : icon(place.is_private ? "lock" : place.is_ext_shared ? "shared" : "hash");
-  const offers = store.try_this?.steps?.length || store.try_this?.actions?.length;
+  const offers = Boolean(store.try_this?.steps.length || store.try_this?.actions.length);
   const shown = store.aside === "try" && !store.thread;
   const toggle = offers && h("button", { class: "try-toggle", type: "button", "aria-expanded": String(shown), "aria-controls": "aside", dataset: { key: "try-toggle" }, onclick: () => showTry(!shown) }, icon("bolt"), h("span", {}, "Try this"));
   return h("header", { class: "bar" }, menu, h("h1", {}, sign, h("span", {}, title)), h("span", { class: "topic" }, place?.topic ?? ""), place && !place.is_im && faces(place), toggle);
@@ -77,6 +82,7 @@ function intro(place) {
   const make = () => h("div", { class: "intro" },
     h("h2", {}, place.is_im ? store.app.name : [icon(place.is_private ? "lock" : "hash"), place.name]),
     h("p", {}, place.is_im ? `Between you and ${store.app.name}: plans to confirm and answers meant for you alone.` : `${place.topic || "A channel"}.`),
+    !place.is_im && place.has_app && h("p", {}, "Type ", h("code", {}, "/"), ` to see what ${store.app.name} can do.`),
     !place.is_im && !place.has_app && h("p", {}, `${store.app.name} is not in this channel; its commands work here all the same.`));
   return { stamp: `${place.id} ${store.user}`, make };
 }

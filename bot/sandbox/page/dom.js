@@ -75,6 +75,14 @@ export function svgOf(shapes, box = "0 0 24 24", className = "emoji") {
   return svg;
 }
 
+// Draw a part of the page anew, and leave the keyboard where it was: on the element with the same key.
+export function redrawn(root, draw) {
+  const focused = root.contains(document.activeElement) ? document.activeElement : null;
+  const { key = "" } = focused?.dataset ?? {};
+  draw();
+  if (focused && !focused.isConnected && key) root.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
 // Menus close on Escape, on a press elsewhere, and when the focus leaves.
 export function openMenu(menu, opener, onClose = () => {}) {
   const close = (refocus) => {

@@ -9,9 +9,8 @@ import { press } from "./press.js";
 import { me, store } from "./store.js";
 
 export function elementNode(element, block, surface) {
-  const draw = DRAW[element.type];
-  if (!draw) return h("span", { class: "b-unknown" }, `“${element.type}” is not drawn here.`);
-  return draw(new Field(element, block, surface));
+  if (!Object.hasOwn(DRAW, element.type)) return h("span", { class: "b-unknown" }, `“${element.type}” is not drawn here.`);
+  return DRAW[element.type](new Field(element, block, surface));
 }
 
 // One element with its place: how it is found again, what it holds, and what happens when it changes.

@@ -44,6 +44,7 @@ export class Log {
       const old = this.shown.get(key);
       const node = old && old.stamp === item.stamp && old.message === item.message ? old.node : this.replace(old, item);
       this.shown.set(key, { ...item, node });
+      if (old && at === old.node) at = node; // it took the old one's place already
       if (node === at) at = at.nextSibling;
       else this.node.insertBefore(node, at);
     }
@@ -58,7 +59,7 @@ export class Log {
     const opened = old.node.querySelector(".menu");
     if (opened && focused) return old.node; // an open menu is finished first; the next change draws the message
     old.node.replaceWith(node);
-    if (focused) (node.querySelector(`[data-key="${CSS.escape(focused.dataset.key ?? "")}"]`) ?? node).focus({ preventScroll: true });
+    if (focused) (sameIn(node, focused) ?? node).focus({ preventScroll: true });
     return node;
   }
 
@@ -97,6 +98,12 @@ export class Log {
     this.drawn = true;
     this.toEnd();
   }
+}
+
+// Block ids change with each edit, as Slack wants; an action's id stays.
+function sameIn(node, focused) {
+  const { key = "", action = "" } = focused.dataset;
+  return node.querySelector(`[data-key="${CSS.escape(key)}"]`) ?? (action ? node.querySelector(`[data-action="${CSS.escape(action)}"]`) : null);
 }
 
 export const rootsOf = (channel) => (store.messages.get(channel) ?? []).filter((each) => !isReply(each));

@@ -51,7 +51,8 @@ export function table(block) {
   const settings = block.column_settings ?? [];
   const cell = (tag) => (each, column) => {
     const content = each.type === "rich_text" ? richText(each) : withEmoji(String(each.text ?? each.value ?? ""));
-    return h(tag, { class: settings[column]?.align ?? (each.type === "raw_number" ? "right" : ""), scope: tag === "th" ? "col" : null }, content);
+    const number = each.type === "raw_number" || /^[\d.,\s%+-]+$/.test(each.text ?? "");
+    return h(tag, { class: settings[column]?.align ?? (number ? "right" : ""), scope: tag === "th" ? "col" : null }, content);
   };
   const [first = [], ...rest] = block.rows ?? [];
   const head = h("thead", {}, h("tr", {}, first.map(cell("th"))));

@@ -1,6 +1,6 @@
 // The sidebar: the workspace, who one is right now, the channels, and whether the app is connected.
 
-import { h, icon, openMenu } from "./dom.js";
+import { h, icon, openMenu, redrawn } from "./dom.js";
 import { avatar, personOf } from "./format.js";
 import { actAs, go } from "./navigation.js";
 import { appChannel, me, store, unread } from "./store.js";
@@ -9,10 +9,11 @@ import { toast } from "./toasts.js";
 
 const sidebar = document.getElementById("sidebar");
 
+let choosing = false;
+
 export function drawSidebar() {
-  const kept = document.activeElement?.closest?.("#sidebar [data-key]")?.dataset.key;
-  sidebar.replaceChildren(brand(), persona(), places(), linkState());
-  if (kept) sidebar.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
+  if (choosing) return; // an open menu stays open; closing it draws what came meanwhile
+  redrawn(sidebar, () => sidebar.replaceChildren(brand(), persona(), places(), linkState()));
 }
 
 function brand() {
@@ -40,12 +41,9 @@ function choosePerson(box, opener) {
   if (box.querySelector(".menu")) return;
   const people = [...store.people.values()].filter((each) => !each.is_bot);
   const menu = h("div", { class: "menu", role: "menu", "aria-label": "Act as" }, h("div", { class: "menu-title" }, "Act as"), people.map((each) => personItem(each, () => close(true))));
-  const close = openMenuIn(box, menu, opener);
-}
-
-function openMenuIn(box, menu, opener) {
   box.append(menu);
-  return openMenu(menu, opener);
+  choosing = true;
+  const close = openMenu(menu, opener, () => { choosing = false; drawSidebar(); });
 }
 
 function personItem(person, close) {

@@ -3,7 +3,7 @@
 import { act } from "./api.js";
 import { writeHere } from "./column.js";
 import { h, icon } from "./dom.js";
-import { asideCovers, actAs, closeAside } from "./navigation.js";
+import { actAs, asideCovers, closeAside, showTry } from "./navigation.js";
 import { busy } from "./press.js";
 import { appChannel, me, store } from "./store.js";
 import { toast } from "./toasts.js";
@@ -22,7 +22,7 @@ export function tryPanel() {
 
 function stepNode(step, index, isNext) {
   return h("li", { class: `step ${step.done ? "done" : ""} ${isNext ? "is-next" : ""}`, "aria-current": isNext ? "step" : null },
-    h("div", {}, h("div", { class: "step-text" }, step.text, step.done && h("span", { class: "visually-hidden" }, " (done)")), !step.done && chip(step, `step ${index}`)));
+    h("div", {}, h("div", { class: "step-text" }, step.text, step.done && h("span", { class: "visually-hidden" }, " (done)")), isNext && chip(step, `step ${index}`)));
 }
 
 function chip(step, key) {
@@ -61,7 +61,8 @@ function actionNode(action) {
 
 async function run(action) {
   const { message } = await act("act", { id: action.id });
-  if (message) { said.set(action.id, message); toast(message); }
+  if (message) said.set(action.id, message);
+  if (message && (store.thread || store.aside !== "try")) toast(message);
   document.dispatchEvent(new CustomEvent("tried"));
 }
 
@@ -70,7 +71,8 @@ export function nextStep() {
   const offer = store.try_this;
   const step = offer?.steps.find((each) => !each.done);
   if (!step) return null;
-  const other = step.person && step.person !== me().name;
-  const button = chipLabel(step) && h("button", { class: "btn primary", type: "button", dataset: { key: "next" }, onclick: () => doStep(step) }, step.command && !other ? "Fill in" : "Go");
+  const elsewhere = (step.person && step.person !== me().name) || (step.channel && idOf(step.channel) !== store.place);
+  const [label, todo] = !chipLabel(step) ? ["Show", () => showTry(true)] : elsewhere ? ["Go", () => doStep(step)] : step.command ? ["Fill in", () => doStep(step)] : [];
+  const button = label && h("button", { class: "btn primary", type: "button", dataset: { key: "next" }, onclick: todo }, label);
   return h("div", { class: "next", role: "note" }, icon("bolt"), h("span", {}, h("b", {}, "Next: "), step.text), button);
 }

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from bot.errors import PitstopError
 from bot.slack.blocks import Card, Message
-from bot.slack.text import escape
+from bot.slack.text import code, cut, cut_marked, entities, escape, visible
 
 _BACKUP = (
     "`/backup` how safe every cluster is",
@@ -29,15 +29,18 @@ _HOW = (
     "You see the plan first, confirm it with a reason, and somebody else approves."
 )
 
+_MAX_ERROR_CHARS = 2900
+"""A section of a form holds 3000."""
+
 
 def help_card(command: str, clusters: Collection[str]) -> Message:
     """Render help for `/backup` or `/pitr` with a cluster that exists in the examples. Pure."""
-    example = escape(min(clusters, default="CLUSTER"), 60)
+    example = entities(min(clusters, default="CLUSTER"))
     lines = _BACKUP if command == "/backup" else _PITR
     card = Card(f"What {command} understands").lines(*(line.format(c=example) for line in lines))
     if command == "/pitr":
         card.lines(_TIMES).note(_HOW)
-    names = ", ".join(f"`{escape(name, 60)}`" for name in sorted(clusters)[:20])
+    names = ", ".join(code(name, 60) for name in sorted(clusters)[:20])
     return card.note(
         f"Clusters: {names or 'none'} · other command: `{'/pitr' if command == '/backup' else '/backup'} help`"
     ).message()
@@ -46,7 +49,8 @@ def help_card(command: str, clusters: Collection[str]) -> Message:
 def error_message(error: PitstopError) -> Message:
     """Render a refusal for the person who caused it: one sentence, and what to do next. Pure."""
     hint = f"→ {escape_hint(error.hint)}" if error.hint else ""
-    return Message("\n".join(part for part in (escape_hint(error.message), hint) if part), [])
+    said = "\n".join(part for part in (escape_hint(error.message), hint) if part)
+    return Message(cut_marked(said, _MAX_ERROR_CHARS) or "That was refused.", [])
 
 
 def escape_hint(text: str) -> str:
@@ -59,7 +63,7 @@ def escape_hint(text: str) -> str:
 
 
 def _code(part: str) -> str:
-    return part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")[:300]
+    return entities(cut(visible(part), 300))
 
 
 def _spaced(spans: list[str], parts: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.model.plans import Facts, Plan
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
+from bot.model.transitions import MAX_TARGET_TEXT
 from bot.slack.text import code, escape, moment, size, span
 
 _MAX_WARNINGS = 8
@@ -12,7 +13,7 @@ _MAX_CHAIN = 6
 
 def target_line(target: Target, text: str) -> str:
     """Say the target as typed and as read."""
-    asked = f"*Target* {code(text, 120)}"
+    asked = f"*Target* {code(text, MAX_TARGET_TEXT)}"
     if target.at is None:
         return asked
     before = "before " if target.before else ""
@@ -78,7 +79,7 @@ def _destination_line(plan: Plan) -> str:
 def _cost_line(facts: Facts) -> str:
     room = "" if facts.disk_free >= facts.disk_needed else " *(too little)*"
     return (
-        f"*Fetches* {size(facts.bytes_to_fetch)} ({size(facts.wal_bytes)} of it WAL); "
+        f"*Fetches* {size(facts.bytes_to_fetch)} and {size(facts.wal_bytes)} of WAL; "
         f"*needs* {size(facts.disk_needed)} of {size(facts.disk_free)} free disk{room}"
     )
 

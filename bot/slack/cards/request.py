@@ -8,11 +8,13 @@ from typing import Any
 from bot.model.requests import Decision, Request, State
 from bot.model.runs import Run
 from bot.model.servers import Server, ServerState
+from bot.model.transitions import MAX_REASON
 from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
+from bot.slack.cards.help import escape_hint
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
-from bot.slack.text import count, entities, escape, mention, mention_approver, moment
+from bot.slack.text import code, count, escape, mention_approver, moment, named
 
 APPROVALS, RESULTS = "approvals", "results"
 _TITLES = {
@@ -60,10 +62,10 @@ def request_card(view: RequestView, *, place: str) -> Message:
 
 
 def _asked_lines(request: Request) -> list[str]:
-    reason = escape(request.reason, 500) if request.reason else "not given yet"
+    reason = escape(request.reason, MAX_REASON) if request.reason else "not given yet"
     name = f" ({escape(request.requester_name, 80)})" if request.requester_name else ""
     return [
-        f"*Asked by* {mention(request.requester.user)}{name}",
+        f"*Asked by* {named(request.requester)}{name}",
         f"*Reason* {reason}",
         target_line(request.target, request.target_text),
     ]
@@ -74,7 +76,7 @@ def _small_print(request: Request) -> list[str]:
     if request.plan:
         parts.append(plan_note(request.plan))
     if request.run:
-        parts.append(f"run `{entities(request.run)}`")
+        parts.append(f"run {code(request.run, 100)}")
     return parts
 
 
@@ -139,7 +141,7 @@ def _denied(request: Request) -> str:
     said = next((decision for decision in request.decisions if decision.verdict == "deny"), None)
     if said is None:
         return "It was denied. Nothing was done."
-    return f"{mention(said.by.user)} said no: {escape(said.reason, 500)}. Nothing was done."
+    return f"{named(said.by)} said no: {escape(said.reason, MAX_REASON)}. Nothing was done."
 
 
 def _trouble(request: Request) -> list[str]:
@@ -157,7 +159,7 @@ def _error_lines(outcome: dict[str, Any] | None) -> list[str]:
         return []
     reasons = [f"• {escape(str(reason), 400)}" for reason in list(outcome.get("reasons", []))[:8]]
     hint = str(outcome.get("hint", ""))
-    return [escape(str(outcome["message"]), 900), *reasons, f"→ {escape(hint, 500)}" if hint else ""]
+    return [escape_hint(str(outcome["message"])), *reasons, f"→ {escape_hint(hint)}" if hint else ""]
 
 
 def _nearest_lines(outcome: dict[str, Any] | None) -> list[str]:
@@ -178,8 +180,8 @@ def _decision_lines(request: Request) -> list[str]:
 
 def _decision(decision: Decision) -> str:
     word = "Approved" if decision.verdict == "approve" else "Denied"
-    why = f": {escape(decision.reason, 500)}" if decision.reason else ""
-    return f"*{word} by* {mention(decision.by.user)} at {moment(decision.at)}{why}"
+    why = f": {escape(decision.reason, MAX_REASON)}" if decision.reason else ""
+    return f"*{word} by* {named(decision.by)} at {moment(decision.at)}{why}"
 
 
 def _buttons(view: RequestView, place: str) -> list[Button | None]:

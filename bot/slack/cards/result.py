@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.model.servers import Server, ServerState
+from bot.model.typed import shell_word
 from bot.slack.text import code, code_block, escape, moment, size, span
 
 _MAX_CHECKS = 12
@@ -24,7 +25,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
 
 def psql_line(dsn: str) -> str:
     """Return the command that connects, as a code block to copy."""
-    return code_block(f'psql "{dsn}"')
+    return code_block(f"psql {shell_word(dsn)}")
 
 
 def server_lines(server: Server | None) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bot.model.people import Person
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
-from bot.slack.text import bar, code, escape, mention, moment, size, span
+from bot.slack.cards.help import escape_hint
+from bot.slack.text import bar, code, escape, moment, named, size, span
 
 _WORDS = {
     Job.BASE_BACKUP: "Base backup",
@@ -135,10 +137,10 @@ def _error_lines(run: Run) -> list[str]:
     if not run.error:
         return []
     hint = str(run.error.get("hint", ""))
-    return [escape(str(run.error.get("message", "It failed.")), 900), f"→ {escape(hint, 500)}" if hint else ""]
+    return [escape_hint(str(run.error.get("message", "It failed."))), f"→ {escape_hint(hint)}" if hint else ""]
 
 
 def _small_print(run: Run) -> str:
-    who = "on schedule" if run.queued_by == "pitstop" else f"asked for by {mention(run.queued_by.rpartition('/')[2])}"
+    who = "on schedule" if run.queued_by == "pitstop" else f"asked for by {named(Person.from_key(run.queued_by))}"
     when = run.finished_at or run.started_at or run.queued_at
     return f"Run {code(run.id, 100)} · {who} · {moment(when)}"

@@ -6,7 +6,7 @@ from bot.model.servers import Server, ServerState
 from bot.slack.blocks import Card, Message
 from bot.slack.cards.request import server_buttons
 from bot.slack.cards.result import server_lines
-from bot.slack.text import mention
+from bot.slack.text import named
 
 _TITLES = {
     ServerState.RUNNING: "🗄️ The copy of {} is running",
@@ -18,5 +18,5 @@ _TITLES = {
 def server_card(server: Server) -> Message:
     """Render a server beside. Pure."""
     card = Card(_TITLES[server.state].format(server.cluster), key=f"server.{server.id}.{server.version}")
-    card.lines(f"*For* {mention(server.owner.user)}", *server_lines(server))
+    card.lines(f"*For* {named(server.owner)}", *server_lines(server))
     return card.note(f"Request `{server.id}`").buttons(*server_buttons(server)).message()

@@ -76,7 +76,7 @@ def _facts(status: ClusterStatus, now: datetime) -> list[str]:
 
 def _backup_facts(status: ClusterStatus, now: datetime) -> list[str]:
     if not status.backups:
-        return [f"• No backup yet; make one with `/backup now {escape(status.cluster, 80)}`"]
+        return [f"• No backup yet; make one with {code(f'/backup now {status.cluster}', 120)}"]
     last = max(status.backups, key=lambda backup: backup.finished_at)
     age = span((now - last.finished_at).total_seconds())
     damaged = f" ⚠️ damaged: {escape(last.damaged, 200)}" if last.damaged else ""
@@ -132,12 +132,16 @@ def list_card(
     """Render a cluster's backups, newest first, and its recovery window. Pure."""
     card = Card(f"Backups of {cluster}")
     if not backups:
-        card.lines(f"There is none yet. Make one with `/backup now {escape(cluster, 80)}`.")
+        card.lines(f"There is none yet. Make one with {code(f'/backup now {cluster}', 120)}.")
     card.lines(*(_backup_line(backup, now) for backup in backups[:_MAX_BACKUPS]))
     if len(backups) > _MAX_BACKUPS:
-        card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: `pitstop list {escape(cluster, 80)}`")
-    card.divider().lines("*Recovery window*", *(window_lines(wal) or ["• not known yet: WAL has not been streamed"]))
-    return card.note(f"Go back with `/pitr {escape(cluster, 80)} TARGET`").message()
+        card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: {code(f'pitstop list {cluster}', 120)}")
+    card.divider().lines("*Recovery window*", *(window_lines(wal) or [_no_window(wal)]))
+    return card.note(f"Go back with {code(f'/pitr {cluster} TARGET', 120)}").message()
+
+
+def _no_window(wal: Sequence[WalStatus]) -> str:
+    return f"• not known yet{': it is being worked out' if wal else ': WAL has not been streamed'}"
 
 
 def _backup_line(backup: BackupSummary, now: datetime) -> str:

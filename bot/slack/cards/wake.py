@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bot.model.requests import Request, State
+from bot.model.transitions import MAX_REASON
 from bot.slack.blocks import Card, Message
 from bot.slack.cards.plan import target_line
-from bot.slack.text import escape, mention, mention_approver, moment
+from bot.slack.text import escape, mention_approver, moment, named
 
 
 def wake_card(request: Request, *, place: str, approvers: tuple[str, ...] = (), link: str = "") -> Message:
@@ -27,7 +28,7 @@ def wake_card(request: Request, *, place: str, approvers: tuple[str, ...] = (), 
         asked = [found for entry in approvers[:10] if (found := mention_approver(entry))]
         card.lines(f"{', '.join(asked) or 'Approvers'}: nobody has decided yet.")
     card.lines(
-        f"{mention(request.requester.user)} ({escape(request.requester_name, 80)}) asks: {escape(request.reason, 500)}",
+        f"{named(request.requester)} ({escape(request.requester_name, 80)}) asks: {escape(request.reason, MAX_REASON)}",
         target_line(request.target, request.target_text),
         f"It lapses at {moment(request.expires_at)}." if request.expires_at else "",
     )

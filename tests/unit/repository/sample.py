@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import tarfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -131,3 +132,10 @@ def write_backup(cluster: ClusterRepository, backup: BackupId = SECOND, *, seed:
 def segment(seed: int) -> bytes:
     """Return a WAL segment's worth of bytes, mostly zeros."""
     return random.Random(seed).randbytes(20_000) + bytes(SEGMENT_BYTES - 20_000)
+
+
+def wal_segment(timeline: int, number: int, *, system: str = SYSTEM, seed: int = 1) -> bytes:
+    """Return a segment as `segment` makes it, with the page header it would begin with (XLogLongPageHeaderData)."""
+    address = number * SEGMENT_BYTES
+    header = struct.pack("<HHIQI4xQII", 0xD110, 0x0002, timeline, address, 0, int(system), SEGMENT_BYTES, 8192)
+    return header + segment(seed)[len(header) :]

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from bot.errors import Corruption
-from bot.model.wal import segment_name
+from bot.model.wal import Lsn, segment_name
 
 _HEADER = struct.Struct("<HHIQI4xQII")
 _LONG = 0x0002
@@ -34,7 +34,7 @@ def read_header(data: bytes | memoryview) -> SegmentHeader | None:
 
 
 def check_header(data: bytes, system_id: str, timeline: int, number: int, segment_bytes: int) -> None:
-    """Accept a whole segment only when its first page says that it is the one its name says, of this cluster.
+    """Accept a whole segment only when its first page says that it is the one its name says, of this cluster. Pure.
 
     The page's timeline may be an ancestor's: a child's first segment begins with its parent's bytes.
 
@@ -52,7 +52,18 @@ def check_header(data: bytes, system_id: str, timeline: int, number: int, segmen
     if not right:
         name = segment_name(timeline, number, segment_bytes)
         raise Corruption(
-            f"{name} in the spool is not that segment of this cluster.",
-            hint="Did another server's archive_command push into this spool?",
+            f"{name} is not that segment of this cluster: {_what(data, header, system_id, segment_bytes)}.",
+            hint="Does another server's archive_command push into this spool?",
             code="foreign-wal",
         )
+
+
+def _what(data: bytes, header: SegmentHeader | None, system_id: str, segment_bytes: int) -> str:
+    """Say what is wrong with a refused segment."""
+    if len(data) != segment_bytes:
+        return f"it has {len(data)} bytes instead of {segment_bytes}"
+    if header is None:
+        return "it does not begin like WAL"
+    if header.system_id != system_id:
+        return f"its system identifier is {header.system_id}, not {system_id}"
+    return f"its first page is of timeline {header.timeline} at {Lsn(header.address)}"

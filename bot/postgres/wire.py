@@ -1,0 +1,170 @@
+"""One command's answer read off the socket itself: at a gigabyte a second libpq costs as much as reading the cluster does.
+
+libpq connects and authenticates; then, on a Unix socket, where nothing is encrypted, a single command's messages are read here,
+to the last, and libpq finds its connection as it left it. Over TCP everything stays with libpq.
+Protocol: https://www.postgresql.org/docs/18/protocol-message-formats.html
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from psycopg import pq
+
+_HEADER = struct.Struct(">ci")
+_READ_BYTES = 256 * 1024
+_IDLE_S = 0.5
+
+Row = tuple[str | None, ...]
+
+
+class ConnectionEnded(Exception):
+    """The server closed the connection, or sent what is no message."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireResult:
+    """One result of a command: rows as text, none of a COPY that begins."""
+
+    status: pq.ExecStatus
+    rows: list[Row] = field(default_factory=list)
+
+
+Fields = dict[str, str]
+"""The fields of an error or a notice, by the protocol's letters: S severity, C SQLSTATE, M message, R the server's function."""
+
+
+class WireCommand:
+    """A command under way on a Unix socket. Not thread-safe.
+
+    `on_notice` is told every notice; `on_wait` is called at least every half second while the server is silent.
+    """
+
+    def __init__(self, fd: int, on_notice: Callable[[Fields], None], on_wait: Callable[[], None]) -> None:
+        self._socket = socket.socket(fileno=os.dup(fd))
+        self._socket.setblocking(False)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._on_notice = on_notice
+        self._on_wait = on_wait
+        self._buffer = bytearray(_READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = self._end = 0
+        self._error: Fields | None = None
+
+    @property
+    def error(self) -> Fields | None:
+        """What the server refused the command with, known at its end."""
+        return self._error
+
+    def close(self) -> None:
+        """Forget the socket; libpq's own stays open."""
+        self._socket.close()
+
+    def results(self, sql: str) -> Iterator[WireResult]:
+        """Send the command and yield its results as they arrive; a COPY must be read before the next is asked for.
+
+        Raises:
+            ConnectionEnded: before the command was over.
+            OSError: the socket broke.
+        """
+        body = sql.encode() + b"\0"
+        self._socket.sendall(_HEADER.pack(b"Q", len(body) + 4) + body)
+        rows: list[Row] | None = None
+        while (message := self._next())[0] != b"Z":
+            kind, content = message
+            if kind == b"T":
+                rows = []
+            elif kind == b"D" and rows is not None:
+                rows.append(_row(content))
+            elif kind == b"C":
+                yield WireResult(pq.ExecStatus.COMMAND_OK if rows is None else pq.ExecStatus.TUPLES_OK, rows or [])
+                rows = None
+            elif kind == b"H":
+                yield WireResult(pq.ExecStatus.COPY_OUT)
+
+    def copy_data(self) -> Iterator[memoryview]:
+        """Yield the messages of the running COPY, each valid until the next is asked for. Raises as `results`."""
+        while self._error is None:
+            kind, content = self._next()
+            if kind == b"d":
+                yield content
+            elif kind == b"c":
+                return
+
+    def _next(self) -> tuple[bytes, memoryview]:
+        """Return the next message; errors and notices are noted on the way."""
+        while True:
+            have = self._end - self._start
+            if have >= _HEADER.size:
+                kind, length = _HEADER.unpack_from(self._buffer, self._start)
+                if length < 4:
+                    raise ConnectionEnded("a message of the server has no length")
+                whole = 1 + length
+                if have >= whole:
+                    content = self._view[self._start + _HEADER.size : self._start + whole]
+                    self._start += whole
+                    if kind == b"E":
+                        self._error = _fields(content)
+                    elif kind == b"N":
+                        self._on_notice(_fields(content))
+                    return kind, content
+                if self._start + whole > len(self._buffer):
+                    self._make_room(whole)
+            self._receive()
+
+    def _make_room(self, whole: int) -> None:
+        """Move what is left to the front; a message longer than the buffer gets a longer one."""
+        have = self._end - self._start
+        rest = bytes(self._view[self._start : self._end])
+        if whole > len(self._buffer):
+            self._buffer = bytearray(whole)
+            self._view = memoryview(self._buffer)
+        self._view[:have] = rest
+        self._start, self._end = 0, have
+
+    def _receive(self) -> None:
+        """Take in what the server sent, waiting until there is something."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._end == len(self._buffer):
+            self._make_room(_HEADER.size)
+        while True:
+            try:
+                size = self._socket.recv_into(self._view[self._end :])
+            except BlockingIOError:
+                while not self._poll.poll(_IDLE_S * 1000):
+                    self._on_wait()
+                continue
+            if size == 0:
+                raise ConnectionEnded("the server closed the connection")
+            self._end += size
+            return
+
+
+def is_local(fd: int) -> bool:
+    """Say whether a connection's socket is a Unix socket, on which libpq encrypts nothing."""
+    with socket.socket(fileno=os.dup(fd)) as probe:
+        return probe.family == socket.AF_UNIX
+
+
+def _row(content: memoryview) -> Row:
+    count = int.from_bytes(content[:2], "big")
+    values: list[str | None] = []
+    at = 2
+    for _ in range(count):
+        size = int.from_bytes(content[at : at + 4], "big", signed=True)
+        at += 4
+        values.append(None if size < 0 else bytes(content[at : at + size]).decode())
+        at += max(size, 0)
+    return tuple(values)
+
+
+def _fields(content: memoryview) -> Fields:
+    parts = bytes(content).split(b"\0")
+    return {chr(part[0]): part[1:].decode(errors="replace") for part in parts if part}

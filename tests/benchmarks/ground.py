@@ -1,0 +1,127 @@
+"""What benchmarks stand on: a folder of their own, clusters of a chosen size, and an installation of Pitstop for each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.host.accounts import Account, server_account
+from bot.postgres.binaries import find
+from bot.postgres.plain import PlainServer, initdb
+from tests.benchmarks.data import fill
+from tests.jobs import Installation, install
+
+MAJOR = 15
+"""Debian's, which Debian's pgBackRest knows."""
+_BUILDING = {"fsync": "off", "wal_level": "minimal", "max_wal_senders": "0", "maintenance_work_mem": "256MB"}
+_MEASURED = {"fsync": "on", "wal_level": "replica", "max_wal_senders": "10"}
+_COMMON = {"shared_buffers": "256MB", "max_wal_size": "8GB", "autovacuum": "off", "checkpoint_timeout": "1h"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much to do. `size_mb` and `runs` None leave it to the benchmark; `quick` is for trying it out."""
+
+    quick: bool = False
+    size_mb: int | None = None
+    runs: int | None = None
+
+    def size(self, full: int, quick: int = 150) -> int:
+        """Return the size of the big cluster, in MB."""
+        return self.size_mb or (quick if self.quick else full)
+
+    def repeats(self, full: int, quick: int = 2) -> int:
+        """Return how often to measure."""
+        return self.runs or (quick if self.quick else full)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A filled, running server, and Pitstop installed beside it."""
+
+    size_mb: int
+    home: Path
+    server: PlainServer
+    installation: Installation
+
+    @property
+    def log(self) -> Path:
+        """Where measured commands say what they have to say."""
+        return self.home / "commands.log"
+
+    @property
+    def bytes(self) -> int:
+        """The size of the data directory without its WAL, which no backup copies."""
+        argv = ["du", "-sb", "--exclude=pg_wal", str(self.server.data_directory)]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True)
+        return int(said.stdout.split()[0])
+
+
+@dataclass
+class Ground:
+    """A temporary folder and the clusters in it, each made once; everything goes at the end."""
+
+    root: Path
+    account: Account
+    cleanup: ExitStack
+    clusters: dict[int, Cluster] = field(default_factory=dict)
+
+    def cluster(self, size_mb: int) -> Cluster:
+        """Return a cluster of about `size_mb`, made the first time it is asked for."""
+        if size_mb not in self.clusters:
+            self.clusters[size_mb] = self._make(size_mb)
+        return self.clusters[size_mb]
+
+    def _make(self, size_mb: int) -> Cluster:
+        home = self.root / f"{size_mb}mb"
+        home.mkdir(mode=0o755)
+        socket_dir = home / "socket"
+        socket_dir.mkdir(mode=0o700)
+        self.own(socket_dir)
+        binaries, data = find(MAJOR), home / "data"
+        initdb(binaries, data, self.account, options=["--data-checksums"])
+        log = home / "server.log"
+
+        def start(settings: dict[str, str]) -> PlainServer:
+            return PlainServer.start(
+                binaries, data, self.account, socket_dir=socket_dir, settings={**_COMMON, **settings}, log=log
+            )
+
+        with start(_BUILDING) as building:
+            fill(building.dsn(), size_mb)
+        server = start(_MEASURED)
+        self.cleanup.callback(server.stop, "immediate")
+        return Cluster(size_mb, home, server, install(home / "pitstop", server))
+
+    def own(self, folder: Path) -> None:
+        """Give a folder to the account that servers run as."""
+        if not self.account.is_current:
+            os.chown(folder, self.account.uid, self.account.gid)
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Yield a ground; servers are stopped and everything is deleted when the block ends, however it ends."""
+    with ExitStack() as cleanup:
+        root = Path(tempfile.mkdtemp(prefix="pitstop-bench-"))
+        cleanup.callback(shutil.rmtree, root, ignore_errors=True)
+        root.chmod(0o755)
+        yield Ground(root, server_account(), cleanup)
+
+
+def start_alike(*leftovers: Path) -> None:
+    """Delete what an earlier run left and write everything cached to disk, so that each run starts alike."""
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.sync()
+
+
+def stored_bytes(folder: Path) -> int:
+    """Return the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

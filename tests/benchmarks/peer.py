@@ -1,0 +1,125 @@
+"""pgBackRest as its users run it, on the same cluster: zstd level 3, aes-256-cbc, two processes, small files bundled.
+
+Installed from Debian by `ensure_installed`. It is spared the wait for WAL (`archive-check=n`), which Pitstop's side includes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.host.accounts import Account
+from tests.benchmarks.ground import Cluster, start_alike, stored_bytes
+from tests.benchmarks.measuring import Cost, measured
+
+STANZA = "bench"
+_POLITE = ["nice", "-n", "10", "ionice", "-c", "2", "-n", "7"]
+"""Pitstop's jobs step back behind the database; so does the peer here."""
+_CONFIG = """\
+[global]
+repo1-path={home}/repository
+repo1-cipher-type=aes-256-cbc
+repo1-cipher-pass=a-pass-phrase-only-for-measuring
+repo1-bundle=y
+repo1-retention-full=9
+compress-type=zst
+compress-level=3
+process-max=2
+start-fast=y
+archive-check=n
+archive-mode-check=n
+log-level-console=warn
+log-path={home}/log
+lock-path={home}/lock
+spool-path={home}/spool
+[bench]
+pg1-path={data}
+pg1-socket-path={socket}
+pg1-user=postgres
+"""
+
+
+class Missing(Exception):
+    """pgBackRest is not here and could not be installed; says how to."""
+
+
+def ensure_installed() -> str:
+    """Install pgBackRest from Debian where it is missing, and return its version. It starts no server and makes no cluster.
+
+    Raises:
+        Missing: it cannot be installed here.
+    """
+    if shutil.which("pgbackrest") is None:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise Missing("pgBackRest is missing. On Debian: apt-get install pgbackrest")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for argv in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", "pgbackrest"]):
+            done = subprocess.run(["apt-get", *argv], env=environment, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                raise Missing(f"pgBackRest could not be installed: {done.stderr.strip()[-300:]}")
+    said = subprocess.run(["pgbackrest", "version"], capture_output=True, text=True, check=True)
+    return said.stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class PgBackRest:
+    """One stanza for one cluster, in a folder of its own."""
+
+    cluster: Cluster
+    account: Account
+
+    @property
+    def home(self) -> Path:
+        """Where its configuration, repository and logs are."""
+        return self.cluster.home / "pgbackrest"
+
+    def set_up(self) -> None:
+        """Write the configuration and start with an empty repository."""
+        start_alike(self.home)
+        for name in ("", "log", "lock", "spool", "repository"):
+            folder = self.home / name
+            folder.mkdir(mode=0o755)
+            if not self.account.is_current:
+                os.chown(folder, self.account.uid, self.account.gid)
+        server = self.cluster.server
+        text = _CONFIG.format(home=self.home, data=server.data_directory, socket=server.socket_dir)
+        (self.home / "pgbackrest.conf").write_text(text, "utf-8")
+        self._run("stanza-create", "--no-online")
+
+    def back_up(self) -> Cost:
+        """Take a full backup into an empty repository."""
+        self.set_up()
+        os.sync()
+        return self._run("backup", "--type=full")
+
+    @property
+    def stored(self) -> int:
+        """The bytes of its one backup."""
+        return stored_bytes(self.home / "repository" / "backup")
+
+    def restore(self, folder: Path) -> Cost:
+        """Restore its backup into an empty folder; every file is fsynced."""
+        folder.mkdir(mode=0o700)
+        if not self.account.is_current:
+            os.chown(folder, self.account.uid, self.account.gid)
+        return self._run("restore", f"--pg1-path={folder}", "--type=none")
+
+    def _run(self, command: str, *options: str) -> Cost:
+        argv = [
+            *_POLITE,
+            "pgbackrest",
+            f"--config={self.home}/pgbackrest.conf",
+            f"--stanza={STANZA}",
+            *options,
+            command,
+        ]
+        return measured(
+            argv,
+            log=self.cluster.log,
+            server=self.cluster.server.identity.pid,
+            account=self.account,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "HOME": "/"},
+        )

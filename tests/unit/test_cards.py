@@ -1,0 +1,199 @@
+"""Every card with every kind of text in it: Slack takes it, it mentions nobody it should not, and it can be read aloud."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.errors import Refused, Usage
+from bot.model.ids import ClusterName
+from bot.model.people import Person
+from bot.model.requests import State
+from bot.model.runs import RunState
+from bot.model.servers import ServerState
+from bot.model.typed import shell_word
+from bot.sandbox import limits
+from bot.sandbox.posting import content_of
+from bot.sandbox.view_rules import require_view
+from bot.slack import forms
+from bot.slack.blocks import Message
+from bot.slack.cards import request_card, run_alert, run_card, run_progress, wake_card
+from bot.slack.cards.help import error_message, help_card
+from bot.slack.cards.result import psql_line
+from bot.slack.cards.server import server_card
+from bot.slack.cards.status import ClusterStatus, list_card, status_card
+from bot.slack.text import code, cut_marked, escape, mention, mention_approver, named
+from tests.unit.card_rows import EVIL, Rows
+from tests.unit.desk_world import NOON
+
+rows = st.integers(0, 10**9).map(Rows)
+texts = st.lists(st.sampled_from(EVIL) | st.text(max_size=8), max_size=8).map("".join)
+
+_OURS = re.compile(
+    r"<!date\^-?\d+\^[^|<>]*\|[^<>]*>|<@U(?:ALICE|CAROL)>|<!subteam\^SDBAS>|<https://slack\.test/card\|Read the plan and decide>"
+)
+_FEW = settings(max_examples=60, deadline=None)
+
+
+def assert_fit(message: Message) -> None:
+    """Slack takes the message as a post and as an edit, it is inert where it should be, and all of it can be read aloud."""
+    content = content_of({"text": message.text, "blocks": message.blocks}, most=limits.UPDATE_TEXT, cut=False)
+    assert message.text.strip()
+    for text in [content["text"], *_mrkdwn(content["blocks"])]:
+        assert_harmless(text)
+    assert not message.inert.live
+    assert content_of({"text": message.text, "blocks": message.inert.blocks})
+    assert_spoken(message)
+
+
+def assert_harmless(text: str) -> None:
+    """No mention, link or markup but ours, no bare ampersand, no character that hides or reorders, no half-open code span."""
+    rest = _OURS.sub("", text)
+    assert not re.search(r"[<>]", rest)
+    assert not re.search(r"&(?!amp;|lt;|gt;)", rest)
+    hidden = [c for c in rest if unicodedata.category(c) in {"Cc", "Cf", "Cs"} and c not in "\n\u200b\u200d"]
+    assert not hidden
+
+
+def assert_spoken(message: Message) -> None:
+    """Every line that is shown is in the text, in order, as far as the text reaches."""
+    if len(message.text) > limits.UPDATE_TEXT - 200:
+        return  # it was cut
+    at = 0
+    for text in _mrkdwn(message.blocks):
+        if re.search(r"[█░]", text) or "… and more" in text:
+            continue  # said in other words
+        for line in text.split("\n"):
+            found = message.text.find(line, at)
+            assert found >= 0, line
+            at = found
+
+
+def _mrkdwn(blocks: list[dict[str, Any]]) -> Iterator[str]:
+    for block in blocks:
+        if block["type"] == "section":
+            yield block["text"]["text"]
+        elif block["type"] == "context":
+            yield from (element["text"] for element in block["elements"])
+
+
+@_FEW
+@given(made=rows)
+def test_requests_fit_in_every_state_and_place(made: Rows) -> None:
+    """The card of a request is fit for the channel and for its requester; each button carries the request's id and nothing else."""
+    view = made.view()
+    for place in ("approvals", "dm:UALICE", "alerts", "results"):
+        message = request_card(view, place=place)
+        assert_fit(message)
+        values = [e["value"] for b in message.blocks if b["type"] == "actions" for e in b["elements"]]
+        assert set(values) <= {view.request.id}
+
+
+@_FEW
+@given(made=rows, state=st.sampled_from([State.PENDING, State.APPROVED]))
+def test_calls_for_a_decision_fit(made: Rows, state: State) -> None:
+    """The second call is fit for the thread and for a DM, with and without a link, and has nothing to press."""
+    request = replace(made.request(), state=state)
+    for place, link in (("thread:request:x", ""), ("dm:UCAROL", ""), ("dm:UCAROL", "https://slack.test/card")):
+        message = wake_card(request, place=place, approvers=made.approvers(), link=link)
+        assert_fit(message)
+        assert not message.live
+
+
+@_FEW
+@given(made=rows, state=st.sampled_from(RunState), kept=st.sampled_from(ServerState))
+def test_runs_and_servers_fit(made: Rows, state: RunState, kept: ServerState) -> None:
+    """A run's card, its progress and its alert, and a server's card are fit in every state."""
+    run = replace(made.run(), state=state)
+    for render in (run_card, run_progress, run_alert):
+        assert_fit(render(run))
+    assert_fit(server_card(replace(made.server(), state=kept)))
+
+
+@_FEW
+@given(made=rows, clusters=st.integers(0, 30))
+def test_status_and_lists_fit(made: Rows, clusters: int) -> None:
+    """What `/backup` answers is fit with no cluster, with one, and with more than fit in a message."""
+    name, going = ClusterName("my_db-2"), made.some(made.run, 6)
+    backups, heard = made.some(made.backup, 20), made.some(made.wal, 5)
+    beside, waiting = made.some(made.server, 6), made.some(made.request, 3)
+    failed = next(iter(going), None)
+    status = ClusterStatus(name, backups, heard, going, failed, beside, waiting, shared_disk=True)
+    assert_fit(status_card([status] * clusters, now=NOON))
+    assert_fit(list_card(name, backups, heard, now=NOON))
+
+
+@_FEW
+@given(made=rows, cluster=st.sampled_from(["", "slips", "a" * 63]))
+def test_forms_fit(made: Rows, cluster: str) -> None:
+    """Every form is one that Slack opens, whatever it is filled in with, and whatever it has to refuse."""
+    request, text, other = made.request(), made.text(), made.text()
+    require_view(forms.loading("Point-in-time recovery"))
+    require_view(forms.pitr_form(forms.PitrDraft(cluster, text, other), token="t" * 40, zone="Asia/Bangkok"))
+    require_view(forms.reason_form(request, token="t"))
+    require_view(forms.deny_form(request, token="t"))
+    for error in (Usage(text or "x", hint=other), Refused(f"`{text}` is no good.", hint=f"See `{other}`.")):
+        require_view(forms.refusal("Deny the recovery", error))
+        assert_fit(error_message(error))
+    assert len(forms.cluster_options([f"db-{n}" for n in range(150)], "")) <= limits.OPTIONS
+
+
+def test_help_can_be_typed_as_it_is_shown() -> None:
+    """The examples hold the cluster's name letter for letter, so that they can be copied."""
+    for command in ("/backup", "/pitr"):
+        message = help_card(command, ["my_db-2", "zz"])
+        assert_fit(message)
+        assert f"{command} " in message.text
+        assert "my_db-2" in message.text
+    assert "pitstop list my_db-2" in list_card(ClusterName("my_db-2"), [Rows(1).backup()] * 20, [], now=NOON).text
+
+
+@given(text=texts, limit=st.integers(1, 400))
+def test_escaped_text_is_shown_letter_for_letter(text: str, limit: int) -> None:
+    """What was escaped or put into a code span is harmless, and without our marks it is the text that was visible."""
+    escaped, span = escape(text, limit), code(text, limit)
+    assert_harmless(escaped)
+    assert_harmless(span)
+    assert "\n" not in escaped + span
+    assert span.count("`") == 2
+    plain = escaped.replace("\u200b", "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert len(plain) <= limit
+    assert plain.removesuffix("…") in " ".join(text.split()) or any(unicodedata.category(c)[0] in "CZ" for c in text)
+
+
+@given(text=texts.map(escape), limit=st.integers(1, 200))
+def test_cutting_never_opens_what_was_closed(text: str, limit: int) -> None:
+    """A cut text is a prefix that ends between characters, never inside an entity."""
+    short = cut_marked(f"{text} <!date^1^{{date}}|x>", limit)
+    assert len(short) <= limit
+    assert not re.search(r"&[a-z]*…?$", short)
+    assert short.count("<") == short.count(">")
+
+
+@pytest.mark.parametrize("name", ["U", "u123", "U12 ", "U12\n", "U1<2", "@channel", "UALICE>", ""])
+def test_only_ids_are_mentioned(name: str) -> None:
+    """What is not exactly an id of Slack's is shown as text, never as a mention."""
+    assert not mention(name).startswith("<")
+    assert mention_approver(name) is None
+    assert mention("UALICE") == "<@UALICE>"
+    assert mention_approver("SDBAS") == "<!subteam^SDBAS>"
+    assert mention_approver("everyone") is None
+    assert named(Person("host", "UALICE")) == "UALICE"
+
+
+@pytest.mark.parametrize(
+    "dsn", ["host=/x port=5", "host=/a$(reboot)", 'host="a"', "host=/a`b`", "host='/a b'", "a\\b", "x!y"]
+)
+def test_the_line_to_copy_is_safe_to_paste(dsn: str) -> None:
+    """A shell reads the psql line as the one connection string it shows, whatever is in it."""
+    assert shlex.split(f"psql {shell_word(dsn)}") == ["psql", dsn]
+    assert shell_word(dsn)[0] == "'" or not set(dsn) & set("$`!\\")
+    assert_harmless(psql_line(dsn))
