@@ -49,7 +49,11 @@ def test_a_busy_ledger_says_so(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     ledger.create()
     again = Ledger(tmp_path / "." / "ledger.db")
-    with turns_at(ledger.path).turn(1), pytest.raises(Unavailable, match="stays locked"), again.transaction(timeout_s=0.01):
+    with (
+        turns_at(ledger.path).turn(1),
+        pytest.raises(Unavailable, match="stays locked"),
+        again.transaction(timeout_s=0.01),
+    ):
         raise AssertionError("two at once")
 
 
