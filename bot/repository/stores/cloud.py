@@ -16,7 +16,7 @@ from bot.repository.stores import Names, ObjectInfo
 from bot.repository.stores.patience import Again, Patience, Tries
 from bot.repository.stores.place import Place
 from bot.repository.stores.recent import Recent
-from bot.repository.stores.uploads import PutInParts, Workers
+from bot.repository.stores.uploads import Filling, PutInParts, Workers
 
 BLOCK_BYTES = 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
@@ -176,19 +176,19 @@ class CloudStore:
         check_path(path)
         if self.cloud.look_first and self.exists(path):
             raise _taken(path)
-        mark, size, part = secrets.token_hex(16), 0, bytearray()
+        mark, size, part = secrets.token_hex(16), 0, Filling(self._workers, self._part_bytes)
         with PutInParts(self.cloud, path, mark, self._patience, self._workers) as upload:
             for chunk in chunks:
                 size += len(chunk)
                 rest = memoryview(chunk)
-                while len(part) + len(rest) > self._part_bytes:
-                    room = self._part_bytes - len(part)
-                    part += rest[:room]
-                    rest = rest[room:]
-                    upload.send(part)
-                    part = bytearray()
-                part += rest
-            self._complete(path, mark, part, upload)
+                while rest:
+                    if part.is_full:
+                        upload.send(part.take())
+                    rest = part.fill(rest)
+            last = part.take()
+            self._complete(path, mark, last, upload)
+            if not upload.begun:
+                self._workers.give_back(last)
         self._recent.put(path)
         return size
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 """Parts in flight for a whole store: what bounds its memory."""
+_SMALL_BYTES = 256 * 1024
 _ABANDON_S = 10.0
 
 
@@ -28,6 +29,23 @@ class Workers:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._live: set[str] = set()
+        self._free: list[bytearray] = []
+        self._whole = -1
+
+    def lend(self, size: int) -> bytearray:
+        """Return a buffer of `size` bytes, the same for all parts of a store: one given back before where there is one: large ones, made anew each time,
+        take up to twice their size of memory."""
+        with self._lock:
+            self._whole = size
+            if self._free:
+                return self._free.pop()
+        return bytearray(size)
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Keep a buffer for the next part, unless it was cut or there are enough."""
+        with self._lock:
+            if len(buffer) == self._whole and len(self._free) < self._at_once:
+                self._free.append(buffer)
 
     def send(
         self, cloud: Cloud, patience: Patience, path: str, upload: str, number: int, part: bytearray
@@ -35,7 +53,7 @@ class Workers:
         """Send a part in the background; blocks while enough are on their way."""
         self._slots.acquire()
         try:
-            sent = self._started().submit(patience.insist, lambda: cloud.put_part(path, upload, number, part))
+            sent = self._started().submit(self._send, cloud, patience, path, upload, number, part)
         except BaseException:
             self._slots.release()
             raise
@@ -64,11 +82,52 @@ class Workers:
         if pool is not None:
             pool.shutdown()
 
+    def _send(self, cloud: Cloud, patience: Patience, path: str, upload: str, number: int, part: bytearray) -> str:
+        answer = patience.insist(lambda: cloud.put_part(path, upload, number, part))
+        self.give_back(part)
+        return answer
+
     def _started(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="upload")
             return self._pool
+
+
+class Filling:
+    """A part that is being filled, at most `size` bytes; small content takes a small buffer."""
+
+    def __init__(self, workers: Workers, size: int) -> None:
+        self._workers, self._size = workers, size
+        self._small = bytearray()
+        self._buffer: bytearray | None = None
+        self._filled = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether nothing more fits."""
+        return self._filled == self._size
+
+    def fill(self, content: memoryview) -> memoryview:
+        """Take as much as fits, and return the rest."""
+        step = content[: self._size - self._filled]
+        end = self._filled + len(step)
+        if self._buffer is None and end <= _SMALL_BYTES:
+            self._small += step
+        else:
+            if self._buffer is None:
+                self._buffer = self._workers.lend(self._size)
+                self._buffer[: self._filled] = self._small
+            self._buffer[self._filled : end] = step
+        self._filled = end
+        return content[len(step) :]
+
+    def take(self) -> bytearray:
+        """Return what was filled in, and begin anew."""
+        part = self._small if self._buffer is None else self._buffer
+        del part[self._filled :]
+        self._small, self._buffer, self._filled = bytearray(), None, 0
+        return part
 
 
 class PutInParts:
