@@ -96,8 +96,7 @@ def test_two_uploads_of_one_path(open_through: OpenCloud) -> None:
     assert one.sweep(LATER) == 0
 
 
-@pytest.mark.parametrize("fault", ["truncate", "break"])
-@pytest.mark.parametrize("at", [0, 100_001])
+@pytest.mark.parametrize(("fault", "at"), [("truncate", 0), ("truncate", 100_001), ("break", 100_001)])
 def test_a_body_that_ends_early(open_through: OpenCloud, proxy: FaultyProxy, fault: Kind, at: int) -> None:
     """A body that ends early is noticed, also when its length lies about it; what is missing is asked for again, and only that."""
     store = open_through()
