@@ -128,7 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {self.path}"
         fault = self.faulty.fault_of(request)
         self.faulty.headers.append({name.lower(): value for name, value in self.headers.items()})
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        content = self.rfile.read(length)
+        if len(content) < length:
+            self.close_connection = True  # the client was killed meanwhile
+            return
         if fault and fault.kind == "reset":
             self._reset()
             return

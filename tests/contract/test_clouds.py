@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -217,7 +218,7 @@ def test_a_killed_writer_leaves_nothing_visible(cloud_kind: str, open_through: O
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"sent\n"
         while proxy.count(PART[cloud_kind]) < 2:
-            pass
+            time.sleep(0.01)
         writer.send_signal(signal.SIGKILL)
     assert [*store.list(""), *store.children("")] == []
     assert not store.exists("a/b/object")
@@ -245,3 +246,18 @@ def test_a_sweep_spares_an_upload_of_this_process(open_through: OpenCloud) -> No
 def test_the_url_holds_no_secret(open_through: OpenCloud) -> None:
     """What people see of a store names bucket and prefix, and nothing that opens it."""
     assert re.fullmatch(r"(s3://backups|azure://devstoreaccount1/backups)/[0-9a-f]{16}", open_through().url)
+
+
+def test_one_part_given_up_ends_the_others(cloud_kind: str, open_through: OpenCloud, proxy: FaultyProxy) -> None:
+    """When the content breaks off, parts that wait for another try do not: the put ends at once, whatever the patience."""
+    store = open_through(patience={"for_s": 10_000, "first_s": 1000, "most_s": 1000})
+    proxy.spoil(PART[cloud_kind], "answer", times=1000)
+
+    def content() -> Iterator[bytes]:
+        yield LARGE
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store.put("a/b", content())
+    proxy.heal()
+    assert [*store.list("")] == []

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from azure.core import MatchConditions
 from azure.core import exceptions as sdk
 from azure.identity import DefaultAzureCredential
-from azure.storage.blob import BlobBlock, BlobClient, ContainerClient, ImmutabilityPolicy
+from azure.storage.blob import BlobBlock, BlobClient, ContainerClient, ImmutabilityPolicy, StandardBlobTier
 
 from bot.errors import Unavailable, Usage
 from bot.repository.damage import ObjectDamaged, ObjectMissing
@@ -65,6 +65,7 @@ class Azure:
         address = config.endpoint_url or f"https://{account}.blob.core.windows.net"
         self.container = Container(f"repositories.{name}", account, container, urlsplit(address).netloc)
         try:
+            self._tier = StandardBlobTier(config.storage_class.capitalize()) if config.storage_class else None
             self._client = ContainerClient(
                 address,
                 container,
@@ -80,7 +81,7 @@ class Azure:
         except ValueError as error:
             raise Usage(
                 f"Azure cannot be used with these settings: {error}.",
-                hint=f"Is {self.container.where}.endpoint_url right, and AZURE_STORAGE_KEY, where it is set?",
+                hint=f"Are {self.container.where}.endpoint_url, storage_class and AZURE_STORAGE_KEY right, where they are set?",
                 code="storage-settings",
             ) from None
 
@@ -227,8 +228,7 @@ class Azure:
         try:
             yield
         except sdk.ClientAuthenticationError as error:
-            code = str(getattr(error, "error_code", "") or "")
-            if code and error.status_code:
+            if _code(error) and error.status_code:
                 raise self._answered(call, path, error) from error
             raise credentials(self.container, _short(error)) from error
         except sdk.IncompleteReadError as error:
@@ -243,7 +243,7 @@ class Azure:
             ) from error
 
     def _answered(self, call: str, path: str | None, error: sdk.HttpResponseError) -> Exception:
-        status, code = int(error.status_code or 0), str(getattr(error, "error_code", "") or "")
+        status, code = int(error.status_code or 0), _code(error)
         if code in {"BlobAlreadyExists", "ContainerAlreadyExists"}:
             return Taken(path)
         if path is not None and (code in _MISSING or (status == 404 and code in {"", "ResourceNotFound"})):
@@ -289,8 +289,8 @@ class Azure:
         """Return what a new object is given: tier, encryption, lock, by its kind."""
         kind, config = kind_of(path), self.config
         found: dict[str, Any] = {"metadata": {_MARK: mark}}
-        if config.storage_class and kind in {"volume", "wal"}:
-            found["standard_blob_tier"] = config.storage_class.capitalize()
+        if self._tier and kind in {"volume", "wal"}:
+            found["standard_blob_tier"] = self._tier
         if config.encryption_scope:
             found["encryption_scope"] = config.encryption_scope
         if config.object_lock and config.retention and kind not in {"partial", "probe"}:
@@ -336,6 +336,12 @@ def _credential(account: str) -> Any:
     if key := os.environ.get("AZURE_STORAGE_KEY"):
         return {"account_name": account, "account_key": key}
     return os.environ.get("AZURE_STORAGE_SAS_TOKEN") or DefaultAzureCredential()
+
+
+def _code(error: Exception) -> str:
+    """Return Azure's word for an error; the SDK gives some as members of an enumeration."""
+    code = getattr(error, "error_code", None) or ""
+    return str(getattr(code, "value", code))
 
 
 def _short(error: Exception) -> str:

@@ -202,9 +202,9 @@ class CloudStore:
         except (Taken, ObjectMissing):
             # Taken by ourselves: an earlier try was carried out, and only its answer was lost.
             found = self._head(path)
-            if found is None and upload.begun:
+            if found is None:
                 raise _lost(path) from None
-            if found is None or found.mark != mark:
+            if found.mark != mark:
                 raise _taken(path) from None
 
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
@@ -387,6 +387,6 @@ def _taken(path: str) -> Conflict:
 def _lost(path: str) -> Unavailable:
     return Unavailable(
         f"The upload of {path} vanished before it was finished.",
-        hint="Does a lifecycle rule or another program abort uploads in this bucket?",
+        hint="Does a lifecycle rule or another program abort uploads, or delete objects, in this bucket?",
         code="storage-upload-lost",
     )

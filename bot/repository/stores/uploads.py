@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from bot.errors import PitstopError
+from bot.errors import PitstopError, Unavailable
 from bot.repository.stores.patience import Patience
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ class Workers:
         self._whole = -1
 
     def lend(self, size: int) -> bytearray:
-        """Return a buffer of `size` bytes, the same for all parts of a store: one given back before where there is one: large ones, made anew each time,
-        take up to twice their size of memory."""
+        """Return a buffer of `size` bytes, the same for all parts of a store; one given back before where there is one.
+
+        Large ones, made anew each time, take up to twice their size of memory.
+        """
         with self._lock:
             self._whole = size
             if self._free:
@@ -47,13 +50,11 @@ class Workers:
             if len(buffer) == self._whole and len(self._free) < self._at_once:
                 self._free.append(buffer)
 
-    def send(
-        self, cloud: Cloud, patience: Patience, path: str, upload: str, number: int, part: bytearray
-    ) -> Future[str]:
-        """Send a part in the background; blocks while enough are on their way."""
+    def send(self, step: Callable[[], str], part: bytearray) -> Future[str]:
+        """Do `step`, which sends `part`, in the background; blocks while enough are on their way."""
         self._slots.acquire()
         try:
-            sent = self._started().submit(self._send, cloud, patience, path, upload, number, part)
+            sent = self._started().submit(self._send, step, part)
         except BaseException:
             self._slots.release()
             raise
@@ -82,8 +83,8 @@ class Workers:
         if pool is not None:
             pool.shutdown()
 
-    def _send(self, cloud: Cloud, patience: Patience, path: str, upload: str, number: int, part: bytearray) -> str:
-        answer = patience.insist(lambda: cloud.put_part(path, upload, number, part))
+    def _send(self, step: Callable[[], str], part: bytearray) -> str:
+        answer = step()
         self.give_back(part)
         return answer
 
@@ -136,6 +137,7 @@ class PutInParts:
     def __init__(self, cloud: Cloud, path: str, mark: str, patience: Patience, workers: Workers) -> None:
         self._cloud, self._path, self._mark = cloud, path, mark
         self._patience, self._workers = patience, workers
+        self._given_up = threading.Event()
         self._upload: str | None = None
         self._sent: list[Future[str]] = []
         self._finished = False
@@ -158,7 +160,7 @@ class PutInParts:
             if sent.done():
                 sent.result()
         number = len(self._sent) + 1
-        self._sent.append(self._workers.send(self._cloud, self._patience, self._path, self._upload, number, part))
+        self._sent.append(self._workers.send(self._unless_given_up(number, part), part))
 
     def finish(self) -> None:
         """Wait for the parts and make the object of them.
@@ -186,7 +188,23 @@ class PutInParts:
         finally:
             self._workers.forget(self._upload)
 
+    def _unless_given_up(self, number: int, part: bytearray) -> Callable[[], str]:
+        """Return what sends a part, again where that may help, until the whole put is given up."""
+        upload, patience = self._upload, replace(self._patience, sleep=self._wait)
+        assert upload is not None, "begun before the first part"
+
+        def step() -> str:
+            if self._given_up.is_set():
+                raise Unavailable(f"The upload of {self._path} was given up.", code="storage-failed")
+            return self._cloud.put_part(self._path, upload, number, part)
+
+        return lambda: patience.insist(step)
+
+    def _wait(self, seconds: float) -> None:
+        self._given_up.wait(seconds)
+
     def _abandon(self, upload: str, error: BaseException | None) -> None:
+        self._given_up.set()
         for sent in self._sent:
             sent.cancel()
         for sent in self._sent:
