@@ -11,7 +11,7 @@ from bot.repository.stores.azure import Azure
 from bot.repository.stores.cloud import CloudStore
 from tests.contract.conftest import OpenCloud
 from tests.contract.faulty import FaultyProxy
-from tests.contract.test_s3_store import RECORDS, VOLUME, WAL, put_all, refusal
+from tests.contract.test_s3_store import PARTIAL, RECORDS, VOLUME, WAL, put_all, refusal
 
 
 @pytest.fixture
@@ -126,3 +126,26 @@ def test_an_unknown_tier(open_through: OpenCloud) -> None:
     with pytest.raises(Usage) as caught:
         open_through(storage_class="STANDARD_IA")
     assert "storage_class" in caught.value.hint
+
+
+def test_locks_and_scopes_are_asked_for(open_through: OpenCloud, proxy: FaultyProxy) -> None:
+    """Immutability and encryption scope go out with each write, small or in blocks, but for pieces that come and go."""
+    store = open_through(object_lock="compliance", retention="35d", encryption_scope="backups")
+    for path, content in ((WAL, b"x"), (VOLUME, bytes(6 << 20)), (PARTIAL, b"x")):
+        refusal(lambda path=path, content=content: store.put(path, [content]))  # type: ignore[misc]
+    writes = [h for r, h in zip(proxy.requests, proxy.headers, strict=True) if r.startswith("PUT ")]
+    assert {headers.get("x-ms-encryption-scope") for headers in writes} == {"backups"}
+    asked = {
+        path: [
+            h.get("x-ms-immutability-policy-mode")
+            for r, h in zip(proxy.requests, proxy.headers, strict=True)
+            if ends(r, path)
+        ]
+        for path in (WAL, VOLUME, PARTIAL)
+    }
+    assert (asked[WAL], asked[VOLUME], asked[PARTIAL]) == (["Locked"], ["Locked"], [None])
+
+
+def ends(request: str, path: str) -> bool:
+    """Say whether a request writes an object: at once, or by committing its blocks."""
+    return request.startswith("PUT ") and path in request and ("?" not in request or "comp=blocklist" in request)

@@ -104,8 +104,9 @@ class Azure:
     def put_part(self, path: str, upload: str, number: int, content: bytearray) -> str:
         """Stage a block."""
         block = base64.b64encode(f"{upload}-{number:06d}".encode()).decode()
+        scope = {"encryption_scope": self.config.encryption_scope} if self.config.encryption_scope else {}
         with self.translated("stage", path):
-            self._blob(path).stage_block(block, bytes(content), length=len(content), validate_content=True)
+            self._blob(path).stage_block(block, bytes(content), length=len(content), validate_content=True, **scope)
         return block
 
     def finish(self, path: str, upload: str, parts: list[str], mark: str) -> None:  # noqa: ARG002
