@@ -41,7 +41,11 @@ def _print_version(wanted: bool) -> None:
 def globally(
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="The configuration file (default: pitstop.toml, /etc/pitstop/pitstop.toml)."),
+        typer.Option(
+            "--config",
+            readable=False,
+            help="The configuration file (default: pitstop.toml, /etc/pitstop/pitstop.toml).",
+        ),
     ] = None,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)

@@ -10,7 +10,11 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+<<<<<<< HEAD
 from urllib.parse import unquote
+=======
+from urllib.parse import urlsplit
+>>>>>>> main
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -33,6 +37,7 @@ from bot.model.schedule import OFF, Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
 
@@ -83,6 +88,14 @@ class SlackConfig(_Model):
     signing_secret_file: FilePath | None = None
     http_listen: str = "127.0.0.1:8088"
     api_url: str = "https://slack.com/api/"
+
+    @field_validator("api_url")
+    @classmethod
+    def _tokens_stay_private(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+            raise ValueError("tokens are sent there: use https://, or http:// on this machine alone")
+        return value
 
     @property
     def bot_token(self) -> str | None:
@@ -260,9 +273,10 @@ class Schedule(_Model):
     """Cron expressions in the cluster's time zone; `off` disables a job."""
 
     base_backup: str = "0 2 * * *"
+    dump: str = "30 2 * * *"
     wal_check: str = "0 * * * *"
 
-    @field_validator("base_backup", "wal_check")
+    @field_validator("base_backup", "dump", "wal_check")
     @classmethod
     def _readable(cls, value: str) -> str:
         if value.strip().lower() != OFF:
@@ -293,13 +307,30 @@ class Check(_Model):
     expect: str | None = None
 
 
+class DumpConfig(_Model):
+    """How a cluster's databases are dumped.
+
+    `lock_wait` is how long a dump waits for each table's lock, `max_block` how long it may keep somebody waiting who wants a
+    table to themselves. `exclude_tables` are left out on schedule, as `schema.Name`.
+    """
+
+    exclude_tables: tuple[str, ...] = ()
+    lock_wait: Duration = Field(default=timedelta(seconds=30), ge=timedelta(milliseconds=1))
+    max_block: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
+
+
 class ClusterConfig(_Model):
-    """One PostgreSQL server. `dsn` serves all three roles unless `stream_dsn`, `observe_dsn` or `restore_dsn` is given."""
+    """One PostgreSQL server.
+
+    `dsn` serves all roles unless `stream_dsn`, `observe_dsn` or `restore_dsn` is given; the observing one dumps, unless
+    `dump_dsn` is given.
+    """
 
     dsn: str | None = None
     stream_dsn: str | None = None
     observe_dsn: str | None = None
     restore_dsn: str | None = None
+    dump_dsn: str | None = None
     data_directory: FilePath | None = None
     databases: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
@@ -310,6 +341,7 @@ class ClusterConfig(_Model):
     wal_durable_within: Duration = timedelta(seconds=5)
     approval: Approval = Approval()
     schedule: Schedule = Schedule()
+    dump: DumpConfig = DumpConfig()
     objectives: Objectives = Objectives()
     checks: tuple[Check, ...] = ()
 
@@ -337,6 +369,11 @@ class ClusterConfig(_Model):
     def observe(self) -> str:
         """The libpq string of the role that reads settings and marks restore points."""
         return self.observe_dsn or self.dsn or ""
+
+    @property
+    def dumping(self) -> str:
+        """The libpq string of the role that dumps databases."""
+        return self.dump_dsn or self.observe
 
     @cached_property
     def policy(self) -> Policy:
@@ -403,6 +440,14 @@ class Config(_Model):
         for name in value:
             if not _NAME.match(name):
                 raise ValueError(f"{name!r}: use lower-case letters, digits, - and _, at most 63")
+        return value
+
+    @field_validator("people")
+    @classmethod
+    def _user_ids(cls, value: dict[str, str]) -> dict[str, str]:
+        for login, user in value.items():
+            if not re.fullmatch(r"[UW][A-Z0-9]{2,}", user):
+                raise ValueError(f"{login}: {user!r} is not a Slack user id; write one like U024BE7LH")
         return value
 
     @model_validator(mode="after")

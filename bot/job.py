@@ -32,6 +32,7 @@ from jobs.context import Cancelled, JobContext, utc_now
 
 JOBS: dict[Job, str] = {
     Job.BASE_BACKUP: "jobs.base_backup",
+    Job.DUMP: "jobs.dump",
     Job.WAL_STREAM: "jobs.wal",
     Job.WAL_CHECK: "jobs.wal_check",
     Job.PLAN: "jobs.plan",
@@ -48,7 +49,7 @@ PROMPT = {Job.WAL_STREAM, Job.FORWARD, Job.PLAN}
 UNTIL_STOPPED = {Job.WAL_STREAM, Job.FORWARD}
 """Jobs that return only when asked to: their return is a cancellation, not a success."""
 
-FROM_THE_SERVER = {Job.BASE_BACKUP, Job.WAL_STREAM, Job.WAL_CHECK}
+FROM_THE_SERVER = {Job.BASE_BACKUP, Job.DUMP, Job.WAL_STREAM, Job.WAL_CHECK}
 """Jobs that cannot do without the live server, and therefore not without a connection that may be trusted."""
 
 RECORD_FOR_S = 600.0

@@ -56,7 +56,7 @@ def build_app(wiring: Wiring, *, signing_secret: str | None = None) -> App:
         )
 
     app = App(
-        name="pitstop",
+        name="slack_bolt.pitstop",  # Bolt sets the level of the logger of this name, which should not be ours
         client=wiring.client,
         signing_secret=signing_secret or secrets.token_hex(32),
         authorize=authorize,

@@ -15,6 +15,7 @@ from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import UNSURE, Identities, full_member, group_ids
 from bot.model.requests import Request
+from bot.model.runs import Job
 from bot.model.targets import Target
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
@@ -181,7 +182,7 @@ def _ask(
 
 
 def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
-    """`/backup now CLUSTER`: whoever may ask for a recovery may make a backup."""
+    """`/backup now CLUSTER [dump]`: whoever may ask for a recovery may make a backup."""
     text = str(item.payload["text"])
     try:
         asked = parse_backup(text, clusters=wiring.config.clusters)
@@ -197,10 +198,11 @@ def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
         by=doer.who,
         at=wiring.now(),
         entropy=wiring.entropy(16),
+        job=Job.DUMP if asked.kind == "dump" else Job.BASE_BACKUP,
         **_told(wiring, doer, policy_of(wiring, asked.cluster)),
     )
-    cluster = code(asked.cluster, 80)
-    return Message(f"Base backup of {cluster} queued as run `{run.id}`; its card is in the results channel.")
+    cluster, what = code(asked.cluster, 80), "Dump" if asked.kind == "dump" else "Base backup"
+    return Message(f"{what} of {cluster} queued as run `{run.id}`; its card is in the results channel.")
 
 
 def _decide(

@@ -9,6 +9,7 @@ from bot.model.ids import ClusterName, SystemId
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
+from jobs.context import JobContext
 
 
 def open_for_reading(config: Config, repository: str, cluster: ClusterName, system_id: SystemId) -> ClusterRepository:
@@ -89,6 +90,23 @@ def newest_system(config: Config, repository: str, cluster: ClusterName) -> Syst
         )
     newest = {system: max((b.id for b in opened.cluster(cluster, system).backups()), default="") for system in systems}
     return max(systems, key=lambda system: newest[system])
+
+
+def repository_name(context: JobContext) -> str:
+    """Return the repository a run writes to: its `repository` argument, or the cluster's first.
+
+    Raises:
+        Usage: the cluster has no repository of that name.
+    """
+    names = list(context.config.cluster_repositories(context.run.cluster))
+    wanted = context.run.args.get("repository", names[0])
+    if wanted not in names:
+        raise Usage(
+            f"The cluster {context.run.cluster} has no repository {wanted!r}.",
+            hint=f"Its repositories: {', '.join(names)}.",
+            code="unknown-repository",
+        )
+    return str(wanted)
 
 
 def _was_used(ledger: Ledger, cluster: ClusterName, repository: str) -> bool:

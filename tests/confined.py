@@ -39,21 +39,21 @@ class Circumstances:
     namespaces: bool = True
     memory: dict[str, int] = field(default_factory=dict)
 
-    def argv(self, *words: str) -> list[str]:
-        """Return the command that runs `pitstop` with these words."""
+    def argv(self, *words: str, module: str = "bot") -> list[str]:
+        """Return the command that runs `pitstop`, or another module, with these words."""
         program = self._environment()
         binds = {str(self.home / name): source for name, source in self._sources().items()}
         spec = {
             "binds": binds, "memory": self.memory, "uid": self.uid, "namespaces": self.namespaces,
             "opened": [str(_closed_folder()), sys.base_prefix, str(self.home / "python")] if self.uid else None,
         }  # fmt: skip
-        return [sys.executable, "-I", "-S", __file__, json.dumps(spec), str(program), "-I", "-m", "bot", *words]
+        return [sys.executable, "-I", "-S", __file__, json.dumps(spec), str(program), "-I", "-m", module, *words]
 
-    def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, module: str = "bot", **environment: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end, without a terminal and without Slack's tokens."""
         env = {name: value for name, value in os.environ.items() if not name.startswith(("SLACK_", "SUDO_", "HOME"))}
         return subprocess.run(
-            self.argv(*words), capture_output=True, text=True, check=False, cwd="/", timeout=240,
+            self.argv(*words, module=module), capture_output=True, text=True, check=False, cwd="/", timeout=240,
             stdin=subprocess.DEVNULL, env={**env, "HOME": "/nonexistent", **environment},
         )  # fmt: skip
 

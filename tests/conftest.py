@@ -9,6 +9,11 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines are shared and slow at times: no test fails by the clock.
+settings.register_profile("pitstop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pitstop")
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 

@@ -1,4 +1,4 @@
-"""`pitstop backup base` and `pitstop list`."""
+"""`pitstop backup base`, `pitstop backup dump` and `pitstop list`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands.output import AsJson, say, show, table, when
+from bot.commands.output import AsJson, remark, say, show, table, when
 
 if TYPE_CHECKING:
     from bot.model.backups import BackupSummary
+    from bot.model.runs import Job
 
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")]
 
@@ -18,40 +19,74 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(help="Make a backup now.", rich_markup_mode=None)
     group.command("base")(base)
+    group.command("dump")(dump)
     app.add_typer(group, name="backup")
     app.command("list")(list_backups)
 
 
 def base(cluster: Cluster, as_json: AsJson = False) -> None:
     """Take a base backup of CLUSTER now and wait for it."""
+    from bot.model.runs import Job
+
+    _back_up(cluster, Job.BASE_BACKUP, {}, as_json=as_json)
+
+
+def dump(
+    cluster: Cluster,
+    databases: Annotated[
+        list[str] | None,
+        typer.Option("--database", metavar="D", help="A database (default: the configured ones, or all)."),
+    ] = None,
+    schema_only: Annotated[bool, typer.Option("--schema-only", help="The definitions, without rows.")] = False,
+    data_only: Annotated[bool, typer.Option("--data-only", help="The rows, without definitions.")] = False,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="T", help="A table and its partitions: schema.Name, exactly (default: all)."),
+    ] = None,
+    exclude_tables: Annotated[
+        list[str] | None, typer.Option("--exclude-table", metavar="T", help="Leave a table and its partitions out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Dump the databases of CLUSTER now and wait for it."""
+    from bot.errors import Usage
+    from bot.model.dumps import Part, Selection
+    from bot.model.runs import Job
+
+    if schema_only and data_only:
+        raise Usage("--schema-only and --data-only leave nothing.", hint="Leave both out for everything.", code="usage")
+    part = Part.SCHEMA_ONLY if schema_only else Part.DATA_ONLY if data_only else Part.FULL
+    selection = Selection(part, tuple(databases or ()), tuple(tables or ()), tuple(exclude_tables or ()))
+    _back_up(cluster, Job.DUMP, selection.as_json(), as_json=as_json)
+
+
+def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> None:
     import time
 
     from bot import desk
     from bot.commands.following import finish
     from bot.commands.surroundings import surroundings
-    from bot.model.runs import Job
 
     here, started = surroundings(), time.monotonic()
     name, _ = here.cluster(cluster, "backup")
     run = desk.queue_run(
-        here.ledger,
-        job=Job.BASE_BACKUP,
-        cluster=name,
-        args={},
-        by=here.me.key,
-        at=here.now(),
-        entropy=here.entropy(),
+        here.ledger, job=job, cluster=name, args=args, by=here.me.key, at=here.now(), entropy=here.entropy()
     )
     result = {**finish(here, run.id, quiet=as_json), "run": run.id}
     show(result, lambda: _say_backup(result, time.monotonic() - started), as_json=as_json)
 
 
 def _say_backup(result: dict[str, Any], seconds: float) -> None:
-    from bot.slack.text import size, span
+    from bot.slack.text import count, size, span
 
     read, stored = int(result.get("bytes_read", 0)), int(result.get("bytes_stored", 0))
     took = span(float(result.get("seconds", seconds)))
     say(f"{result.get('id')}: {size(read)} read, {size(stored)} stored, in {took}.")
+    for database in result.get("databases", []):
+        say(f"  {database['name']}: {count(database['tables'], 'table')}, {count(database['rows'], 'row')}")
+    if result.get("kind") == "dump":
+        for warning in result.get("warnings", []):
+            remark(f"Note: {warning}")
 
 
 def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -91,6 +93,27 @@ def _machine(config: Config) -> Iterator[Point]:
     else:
         yield Point(about, "ok", "isolation", f"Restored servers are isolated in namespaces ({kind}).")
     yield _whose_servers(config)
+    folders = {"ledger": config.ledger.parent, "spool": config.spool, "restore.directory": config.restore.directory}
+    for key, folder in folders.items():
+        yield _writable(key, folder)
+
+
+def _writable(key: str, folder: Path) -> Point:
+    from bot.host.files import nearest_existing
+
+    there = nearest_existing(folder)
+    if os.access(there, os.W_OK | os.X_OK):
+        return Point("this machine", "ok", "folder", f"{folder} ({key}) can be written.")
+    fix = f"install -d -o {_me()} -m 0700 {shlex.quote(str(folder))}"
+    return Point(
+        "this machine", "fail", "folder", f"{folder} ({key}) cannot be written by {_me()}: {there} says no.", fix
+    )
+
+
+def _me() -> str:
+    from bot.host.accounts import Account
+
+    return Account.current().name
 
 
 def _whose_servers(config: Config) -> Point:

@@ -11,9 +11,12 @@ import typer
 from bot.commands.output import AsJson, say, show, when
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bot.commands.surroundings import Surroundings
     from bot.config import Config
     from bot.ledger import Tx
+    from bot.model.backups import BackupSummary
     from bot.model.ids import ClusterName
 
 
@@ -73,10 +76,12 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
-    attempts = runs.recent(tx, cluster=name, jobs=(Job.BASE_BACKUP,), limit=1)
+    attempts = {job: runs.recent(tx, cluster=name, jobs=(job,), limit=1) for job in (Job.BASE_BACKUP, Job.DUMP)}
     return {
-        "last_backup": max(backups, key=lambda b: b.finished_at).as_json() if backups else None,
-        "last_attempt": run_row(attempts[0]) if attempts else None,
+        "last_backup": _last([backup for backup in backups if backup.kind != "dump"]),
+        "last_attempt": run_row(attempts[Job.BASE_BACKUP][0]) if attempts[Job.BASE_BACKUP] else None,
+        "last_dump": _last([backup for backup in backups if backup.kind == "dump"]),
+        "last_dump_attempt": run_row(attempts[Job.DUMP][0]) if attempts[Job.DUMP] else None,
         "backups": len(backups),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "next": {
@@ -84,6 +89,10 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
         },
         "shared_disk": config.shared_disk,
     }
+
+
+def _last(backups: Sequence[BackupSummary]) -> dict[str, Any] | None:
+    return max(backups, key=lambda backup: backup.finished_at).as_json() if backups else None
 
 
 def _waiting(tx: Tx, names: set[ClusterName]) -> dict[str, Any]:
@@ -111,17 +120,9 @@ def _say(document: dict[str, Any]) -> None:
 
 
 def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
-    last, attempt = cluster["last_backup"], cluster["last_attempt"]
     say(name)
-    if last:
-        from bot.slack.text import size
-
-        say(f"  last backup  {last['id']}, {size(last['bytes_stored'])}, finished {_time(last['finished_at'])}")
-    else:
-        say(f"  last backup  none yet: `pitstop backup base {name}`")
-    if attempt and attempt["state"] in {"failed", "interrupted"}:
-        reason = (attempt["error"] or {}).get("message", attempt["state"])
-        say(f"  last attempt {attempt['state']}, {_time(attempt['finished_at'])}: {reason}")
+    _say_kind("backup", cluster["last_backup"], cluster["last_attempt"], f"none yet: `pitstop backup base {name}`")
+    _say_kind("dump", cluster["last_dump"], cluster["last_dump_attempt"], f"none yet: `pitstop backup dump {name}`")
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
         for part in wal["recovery_window"]:
@@ -132,6 +133,17 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
         say(f"  next         {job} {_time(at)}")
     if cluster["shared_disk"]:
         say("  note         spool or repository may share the database's disk (shared_disk = true)")
+
+
+def _say_kind(what: str, last: dict[str, Any] | None, attempt: dict[str, Any] | None, otherwise: str) -> None:
+    from bot.slack.text import size
+
+    said = f"{last['id']}, {size(last['bytes_stored'])}, finished {_time(last['finished_at'])}" if last else otherwise
+    say(f"  {f'last {what}':<12} {said}")
+    if attempt and attempt["state"] in {"failed", "interrupted"}:
+        reason = (attempt["error"] or {}).get("message", attempt["state"])
+        failed = f"{attempt['state']}, {_time(attempt['finished_at'])}: {reason}"
+        say(f"  last {'attempt' if what == 'backup' else 'dump try'} {failed}")
 
 
 def _time(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Back up now: a person's word that queues a base backup."""
+"""Back up now: a person's word that queues a base backup or a dump."""
 
 from __future__ import annotations
 
@@ -26,12 +26,15 @@ def back_up(
     at: datetime,
     policy: Policy,
     entropy: bytes,
+    job: Job = Job.BASE_BACKUP,
     name: str = "",
     groups: Mapping[str, GroupFacts] = NO_GROUPS,
     people: Mapping[str, str] = NO_PEOPLE,
     slack_away: bool = False,
 ) -> Run:
-    """Queue a base backup beside the schedule, whose own occurrences it neither replaces nor delays.
+    """Queue a base backup, or a dump of everything configured.
+
+    The schedule's own occurrences are neither replaced nor delayed by it.
 
     Raises:
         Refused: `by` is not one of those who may ask. Conflict: one is queued or running (code "locked").
@@ -40,7 +43,7 @@ def back_up(
 
     def body(tx: Tx) -> tuple[str, Run]:
         permit(tx, caller, Action.BACK_UP, None, at)
-        run = enqueue(tx, job=Job.BASE_BACKUP, cluster=cluster, args={}, by=by.key, at=at, entropy=entropy)
+        run = enqueue(tx, job=job, cluster=cluster, args={}, by=by.key, at=at, entropy=entropy)
         return run.id, run
 
     return once(ledger, Call("backup.now", key, cluster, by.key, at), body, lambda tx, run: runs.get(tx, RunId(run)))

@@ -49,7 +49,7 @@ def enqueue(
         raise _locked(tx, run, holder)
     locks.take(tx, run.id, wanted)
     audit.append(tx, at, by, "run.queue", run.id, {"job": job.value, "cluster": cluster, "request": run.request})
-    if job is Job.BASE_BACKUP:
+    if job in {Job.BASE_BACKUP, Job.DUMP}:
         cards.want(tx, "run", run.id, "results")
     return run
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.errors import Usage
+from bot.errors import Refused, Usage
 
 _UNPRIVILEGED = ("postgres", "nobody")
 
@@ -95,8 +95,15 @@ def stranger_account(config_user: str | None, *, except_uids: frozenset[int]) ->
 
     Raises:
         Usage: the configured user is one of those owners, or no other account exists.
+        Refused: `same-account`, an ordinary user is one of those owners itself.
     """
     if os.geteuid() != 0:
+        if os.geteuid() in except_uids:
+            raise Refused(
+                "Namespaces do not work here, and a copy that runs as the owner of a live server's files could reach them.",
+                hint="Run Pitstop as another user or as root, or allow user namespaces.",
+                code="same-account",
+            )
         return Account.current()
     if config_user is not None:
         account = _not_root(Account.named(config_user))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bot.errors import Unavailable
@@ -75,28 +77,39 @@ def same_filesystem(a: Path, b: Path) -> bool:
 
 
 def nearest_existing(path: Path) -> Path:
-    """Return `path`, or the nearest of its parents that exists."""
+    """Return `path`, or the nearest of its parents that exists and that we may look at."""
     here = path.absolute()
-    while not here.exists():
+    while not _can_be_seen(here):
         here = here.parent
     return here
 
 
-def short_socket_dir(owner: tuple[int, int] | None = None) -> Path:
+def _can_be_seen(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
+
+
+def short_socket_dir(
+    owner: tuple[int, int] | None = None, *, announce: Callable[[Path], None] = lambda _: None
+) -> Path:
     """Make a new private folder (0700) whose path leaves room for a socket's name: at most 60 bytes.
 
     It is under /run, the user's runtime folder or /tmp; /run is empty after a reboot. `owner` is (uid, gid), for root only.
+    `announce` gets its path just before it is made, so that somebody can find it whenever we die.
 
     Raises:
         Unavailable: none of them can be written to.
     """
     for parent in _socket_parents():
-        try:
-            folder = Path(tempfile.mkdtemp(prefix="pitstop-", dir=parent))
-        except OSError:
+        folder = Path(parent, f"pitstop-{secrets.token_hex(5)}")
+        if len(os.fsencode(folder)) > _SHORT or not os.access(parent, os.W_OK | os.X_OK):
             continue
-        if len(os.fsencode(folder)) > _SHORT:
-            folder.rmdir()
+        announce(folder)
+        try:
+            folder.mkdir(mode=0o700)
+        except OSError:
             continue
         if owner is not None:
             os.chown(folder, *owner)

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from typing import Literal
 
 from bot.errors import Usage
 from bot.model.ids import ClusterName
@@ -24,6 +25,7 @@ TARGET_HELP = (
 )
 
 _BACKUP_WORDS = ("status", "now", "list", "help")
+_KINDS: dict[str, Literal["base", "dump"]] = {"base": "base", "dump": "dump"}
 _PREFIX = re.compile(r"(?P<kind>xid|point|lsn|before|time)\s*[:=]\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(r"before\s+(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
 _REASON = re.compile(r"(?:^|\s)reason\s*[:=]\s*", re.IGNORECASE)
@@ -39,9 +41,10 @@ class ShowStatus:
 
 @dataclass(frozen=True, slots=True)
 class BackupNow:
-    """`/backup now CLUSTER`: a base backup outside the schedule."""
+    """`/backup now CLUSTER [base|dump]`: a backup outside the schedule; a base backup unless a dump is asked for."""
 
     cluster: ClusterName
+    kind: Literal["base", "dump"] = "base"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +96,15 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
         return ShowHelp("/backup")
     if word not in _BACKUP_WORDS:
         return _bare_status(word, rest, clusters)
+    kind: Literal["base", "dump"] = "base"
+    if word == "now" and rest and rest[-1].lower() in _KINDS and rest[-1] not in clusters:
+        kind = _KINDS[rest.pop().lower()]
     if len(rest) > 1:
         raise Usage(f"`/backup {word}` takes one cluster.", hint=f"Try `/backup {word} {_example(clusters)}`.")
     if word == "status":
         return ShowStatus(known_cluster(rest[0], clusters) if rest else None)
     cluster = known_cluster(rest[0], clusters) if rest else _only(clusters, f"/backup {word}")
-    return BackupNow(cluster) if word == "now" else ListBackups(cluster)
+    return BackupNow(cluster, kind) if word == "now" else ListBackups(cluster)
 
 
 def _bare_status(word: str, rest: list[str], clusters: Collection[str]) -> ShowStatus:

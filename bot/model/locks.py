@@ -21,6 +21,7 @@ class Mode(StrEnum):
     """What a run does with the thing it locks."""
 
     BASE_BACKUP = "base-backup"
+    DUMP = "dump"
     STREAM = "stream"
     CHECK = "check"
     IN_PLACE = "in-place"
@@ -35,14 +36,16 @@ SELF = frozenset
 """A pair of one mode: `SELF({mode})`, two runs doing the same."""
 
 CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
-    # never two base backups of one cluster; an in-place restore replaces what they would read
+    # never two base backups or two dumps of one cluster; an in-place restore replaces what they would read
     "cluster": frozenset(
         {
             SELF({Mode.BASE_BACKUP}),
+            SELF({Mode.DUMP}),
             SELF({Mode.STREAM}),
             SELF({Mode.CHECK}),
             SELF({Mode.IN_PLACE}),
             frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
+            frozenset({Mode.IN_PLACE, Mode.DUMP}),
             frozenset({Mode.IN_PLACE, Mode.CHECK}),
         }
     ),
@@ -117,6 +120,8 @@ def needed(
     match job:
         case Job.BASE_BACKUP:
             return (Lock(f"cluster:{cluster}", Mode.BASE_BACKUP),)
+        case Job.DUMP:
+            return (Lock(f"cluster:{cluster}", Mode.DUMP),)
         case Job.WAL_STREAM:
             return (Lock(f"cluster:{cluster}", Mode.STREAM),)
         case Job.WAL_CHECK:

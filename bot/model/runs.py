@@ -30,6 +30,7 @@ class Job(StrEnum):
     """What a run executes; the value is the module's word in the ledger and on the command line."""
 
     BASE_BACKUP = "base-backup"
+    DUMP = "dump"
     WAL_STREAM = "wal-stream"
     WAL_CHECK = "wal-check"
     PLAN = "plan"

@@ -97,6 +97,38 @@ def installed(extra: Sequence[Path] = ()) -> list[Binaries]:
     return list(seen.values())
 
 
+def find_client(tools: Sequence[str], *, at_least: int, extra: Sequence[Path] = ()) -> Binaries:
+    """Return the installation that holds all `tools` and is nearest to the major `at_least`, never older. A client alone will do.
+
+    Raises:
+        Unavailable: there is none (`missing-tool`), or older ones only (`tool-too-old`); the hint is the line that installs it.
+    """
+    here = [binaries for binaries in clients(tools[0], extra) if all(binaries.has(tool) for tool in tools)]
+    fit = [binaries for binaries in here if binaries.major >= at_least]
+    if fit:
+        return min(fit, key=lambda binaries: (binaries.major, -binaries.version_num))
+    have = ", ".join(binaries.version for binaries in here)
+    if have:
+        raise Unavailable(
+            f"{tools[0]} is older than the server: it is {have} here, and the server is PostgreSQL {at_least}.",
+            hint=install_line(at_least, client=True),
+            code="tool-too-old",
+        )
+    raise Unavailable(
+        f"{' and '.join(tools)} are not installed here.", hint=install_line(at_least, client=True), code="missing-tool"
+    )
+
+
+def clients(tool: str, extra: Sequence[Path] = ()) -> list[Binaries]:
+    """List the installations that hold the client program `tool`, as `installed` does; those without a server too."""
+    seen: dict[int, Binaries] = {}
+    for folder in (*extra, *_from_environment(), *_debian(), *_wheels()):
+        binaries = _inspect(folder, tool)
+        if binaries is not None:
+            seen.setdefault(binaries.version_num, binaries)
+    return list(seen.values())
+
+
 def install_line(major: int, *, client: bool = False) -> str:
     """Return the command that installs PostgreSQL `major` here."""
     package = f"postgresql-client-{major}" if client else f"postgresql-{major}"
@@ -122,8 +154,8 @@ def _wheels() -> list[Path]:
     return [Path(location) / "pginstall" / "bin" for location in locations]
 
 
-def _inspect(folder: Path) -> Binaries | None:
-    program = folder / "postgres"
+def _inspect(folder: Path, tool: str = "postgres") -> Binaries | None:
+    program = folder / tool
     try:
         stat = program.stat()
     except OSError:

@@ -39,13 +39,20 @@ def check_disks(config: Config, name: str) -> list[Finding]:
     """Check that the disk that takes the database with it does not take its backups too. Reads the server's data directory."""
     cluster = config.cluster(name)
     data = cluster.data_directory or _data_directory(cluster)
-    if data is None or not data.exists():
+    if data is None or not _may_exist(data):
         return []
     places = {"spool": config.spool}
     for repository, settings in config.cluster_repositories(name).items():
         if settings.directory is not None:
             places[f"repository {repository}"] = settings.directory
     return [_disk(what, path, data, accepted=cluster.shared_disk) for what, path in places.items()]
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # in a folder of somebody else's, whose disk is known all the same
 
 
 def _disk(what: str, path: Path, data: Path, *, accepted: bool) -> Finding:

@@ -140,13 +140,11 @@ class ServerFolder:
         recorded = self.state().get("socket_dir")
         if recorded and Path(recorded).is_dir():
             return Path(recorded)
-        made = short_socket_dir(None if account.is_current else (account.uid, account.gid))
-        try:
-            self.update(socket_dir=str(made))
-        except BaseException:
-            made.rmdir()
-            raise
-        return made
+        # The marker names it before it is there: nothing is left behind when we die in between.
+        return short_socket_dir(
+            None if account.is_current else (account.uid, account.gid),
+            announce=lambda made: self.update(socket_dir=str(made)),
+        )
 
     def drop_socket_dir(self) -> None:
         """Remove the sockets' folder; idempotent."""

@@ -25,7 +25,12 @@ def require_verified(cluster: ClusterConfig) -> None:
 
 def check_transport(cluster: ClusterConfig) -> Iterator[Finding]:
     """Yield a finding for each role's connection. Reads the DSNs alone."""
-    dsns = {"stream": cluster.stream, "observe": cluster.observe, "restore": cluster.restore_dsn}
+    dsns = {
+        "stream": cluster.stream,
+        "observe": cluster.observe,
+        "dump": cluster.dump_dsn,
+        "restore": cluster.restore_dsn,
+    }
     for what, dsn in dsns.items():
         if dsn is None:
             continue

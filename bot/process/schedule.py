@@ -26,7 +26,11 @@ BY = "pitstop"
 
 def schedules(name: str, cluster: ClusterConfig) -> Iterator[tuple[Job, Cron]]:
     """Yield the scheduled jobs of a cluster; those set to `off` are left out."""
-    texts = {Job.BASE_BACKUP: cluster.schedule.base_backup, Job.WAL_CHECK: cluster.schedule.wal_check}
+    texts = {
+        Job.BASE_BACKUP: cluster.schedule.base_backup,
+        Job.DUMP: cluster.schedule.dump,
+        Job.WAL_CHECK: cluster.schedule.wal_check,
+    }
     for job, text in texts.items():
         cron = schedule_of(text, key=f"clusters.{name}.schedule.{job.value.replace('-', '_')}")
         if cron is not None:

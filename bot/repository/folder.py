@@ -29,7 +29,7 @@ class Folder:
             with translated(path):
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileExistsError:
+        except (FileExistsError, NotADirectoryError):
             raise Refused(f"{path} is not a folder.", hint="Name a new one.", code="not-a-directory") from None
         try:
             with translated(path):
@@ -48,7 +48,7 @@ class Folder:
         """Make a folder inside, private until `finish`.
 
         Raises:
-            FileExistsError, FileNotFoundError: a name is given twice, or its folder was not made before it.
+            FileExistsError, FileNotFoundError, NotADirectoryError: a name is given twice, or its folder was not made before it.
         """
         with translated(self.path / name):
             os.mkdir(name, 0o700, dir_fd=self._fd)
@@ -130,7 +130,7 @@ def translated(path: Path) -> Iterator[None]:
     """Say an operating system's error in our words; a name that exists or does not is for the caller."""
     try:
         yield
-    except (FileExistsError, FileNotFoundError):
+    except (FileExistsError, FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}

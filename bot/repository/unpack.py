@@ -127,7 +127,7 @@ class _Restore:
                 self._lay_out(placed, folder)
             except FileExistsError:
                 raise hostile(member.name, archive.name, "it is in the archive twice") from None
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 raise hostile(member.name, archive.name, "its folder does not come before it") from None
             if placed.kind == "file" and placed.size:
                 yield placed

@@ -29,6 +29,8 @@ class Control:
         self._state = state
         self._delivery = delivery
         self._hands = Interactions(state, delivery)
+        self._followers: set[asyncio.Event] = set()
+        self._ending = False
         self._reads: dict[str, Verb] = {
             "session": self._session,
             "state": self._snapshot,
@@ -62,7 +64,8 @@ class Control:
         }
 
     def add_routes(self, app: web.Application) -> None:
-        """Register the control API."""
+        """Register the control API; its streams end with the application."""
+        app.on_shutdown.append(self._end_streams)
         app.router.add_get("/control/events", self.events)
         app.router.add_get("/control/{verb}", self.read)
         app.router.add_post("/control/{verb}", self.write)
@@ -160,15 +163,24 @@ class Control:
         await stream.write(b": hello\n\n")
         changed = asyncio.Event()
         stop = changes.watch(changed.set)
+        self._followers.add(changed)
         try:
-            while True:
+            while not self._ending:
                 after = await self._send_changes(stream, user, after)
                 await _wait_briefly(changed, stream)
                 changed.clear()
         except ConnectionError:
-            return stream  # the page went away
+            pass  # the page went away
         finally:
+            self._followers.discard(changed)
             stop()
+        return stream
+
+    async def _end_streams(self, _app: web.Application) -> None:
+        """Let every stream end at once: nobody should wait for a page that is still open."""
+        self._ending = True
+        for changed in tuple(self._followers):
+            changed.set()
 
     async def _send_changes(self, stream: web.StreamResponse, user: str, after: int) -> int:
         changes = self._state.workspace.changes

@@ -8,9 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from bot.config import ClusterConfig
-from bot.errors import Corruption, Unavailable, Usage
+from bot.errors import Corruption, Usage
 from bot.host.locks import is_locked
-from bot.ledger import catalogue
 from bot.model.backups import BackupSummary
 from bot.model.ids import SystemId, backup_id
 from bot.postgres.base_backup import Damage, stream_base_backup
@@ -21,8 +20,9 @@ from bot.repository.cluster import ClusterRepository
 from jobs.base_backup.copying import Copied, copy_into
 from jobs.base_backup.own_wal import OwnWal
 from jobs.base_backup.wal_durable import wait_until_durable
+from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
-from jobs.repositories import open_for_writing
+from jobs.repositories import open_for_writing, repository_name
 from jobs.wal.spool import spool_of
 
 _UNFINISHED_AFTER = timedelta(hours=6)
@@ -95,7 +95,7 @@ class _Backup:
             self._context.phase("finish")
             self._context.check_cancelled()
             summary = self._commit(writer, facts, copied)
-        self._publish(repository)
+        publish_catalogue(self._context, repository, self._repository_name)
         self._judge(copied)
         return summary
 
@@ -146,15 +146,6 @@ class _Backup:
             damaged=damage_sentence(copied.damage) if copied.damage else None,
         )
 
-    def _publish(self, repository: ClusterRepository) -> None:
-        """Renew the ledger's copy of the catalogue. The backup exists whether or not this succeeds; listing renews it too."""
-        summaries = repository.backups()
-        try:
-            with self._context.ledger.transaction() as tx:
-                catalogue.replace(tx, self._context.run.cluster, self._repository_name, summaries)
-        except Unavailable as error:
-            self._context.note(f"The list of backups is late: {error.message}")
-
     def _judge(self, copied: Copied) -> None:
         if copied.damage:
             raise Corruption(
@@ -162,23 +153,6 @@ class _Backup:
                 hint="Which table is it? SELECT pg_filenode_relation(0, FILE NUMBER); restore it from the last clean backup.",
                 code="damaged-pages",
             )
-
-
-def repository_name(context: JobContext) -> str:
-    """Return the repository a run writes to: its `repository` argument, or the cluster's first.
-
-    Raises:
-        Usage: the cluster has no repository of that name.
-    """
-    names = list(context.config.cluster_repositories(context.run.cluster))
-    wanted = context.run.args.get("repository", names[0])
-    if wanted not in names:
-        raise Usage(
-            f"The cluster {context.run.cluster} has no repository {wanted!r}.",
-            hint=f"Its repositories: {', '.join(names)}.",
-            code="unknown-repository",
-        )
-    return str(wanted)
 
 
 def damage_sentence(damage: tuple[Damage, ...]) -> str:

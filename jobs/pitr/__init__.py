@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.accounts import copy_account
 from jobs.context import JobContext
 from jobs.pitr.admit import admit
 from jobs.pitr.check import check
 from jobs.pitr.claim import claim
 from jobs.pitr.directory import take_directory, undo
 from jobs.pitr.fetch import fetch, read_manifest
-from jobs.pitr.prepare import choose_account, prepare
+from jobs.pitr.prepare import prepare
 from jobs.pitr.replay import Recovered, left_recovered, replay, say_verifying
 from jobs.pitr.report import report
 from jobs.pitr.wal import serve_wal
@@ -60,8 +61,8 @@ def run(context: JobContext) -> dict[str, Any]:
 def _recover(work: Work) -> Recovered:
     """Bring the copy to the target: directory, files, configuration, WAL."""
     folder = take_directory(work)
-    account = choose_account(work.config)
     manifest = read_manifest(work)
+    account = copy_account(work.config, manifest.body["server_facts"])
     fetch(work, folder, manifest, account)
     with serve_wal(work, folder, account) as wal:
         server = prepare(work, folder, manifest, account, wal)

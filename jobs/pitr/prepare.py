@@ -1,10 +1,8 @@
-"""Prepare the copy: whose account it runs as, which programs it runs, and a configuration in which it can harm nobody."""
+"""Prepare the copy: which programs it runs, and a configuration in which it can harm nobody."""
 
 from __future__ import annotations
 
-from bot.config import Config
-from bot.host.accounts import Account, server_account, stranger_account
-from bot.host.namespaces import isolation
+from bot.host.accounts import Account
 from bot.postgres.binaries import find
 from bot.postgres.isolated import IsolatedServer
 from bot.postgres.isolated import prepare as make_safe
@@ -13,19 +11,6 @@ from bot.postgres.isolated_settings import RecoverySettings
 from bot.postgres.wal_service import WalService
 from bot.repository.manifest import Manifest
 from jobs.pitr.work import Work
-
-
-def choose_account(config: Config) -> Account:
-    """Return whom copies run as: never root, and where no namespace holds them, nobody who owns a live server's files.
-
-    Raises:
-        Usage: there is no such account.
-    """
-    if isolation() is not None:
-        return server_account(config.restore.user)
-    places = [cluster.data_directory for cluster in config.clusters.values() if cluster.data_directory]
-    owners = frozenset(place.stat().st_uid for place in places if place.exists())
-    return stranger_account(config.restore.user, except_uids=owners)
 
 
 def prepare(work: Work, folder: ServerFolder, manifest: Manifest, account: Account, wal: WalService) -> IsolatedServer:

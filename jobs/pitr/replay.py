@@ -16,6 +16,9 @@ from bot.postgres.wal_service import WalService
 from bot.repository.manifest import Manifest
 from jobs.pitr.work import Work
 
+STALL_AFTER_S = 600.0
+"""One record may copy or remove a whole database; its replay stands still until all is done."""
+
 
 @dataclass(frozen=True)
 class Recovered:
@@ -51,6 +54,7 @@ def replay(work: Work, server: IsolatedServer, manifest: Manifest, wal: WalServi
         server,
         target=target,
         on_progress=on_progress,
+        stall_after_s=STALL_AFTER_S,
         wal=wal,
         segment_bytes=work.stock.segment_bytes,
         check=context.check_cancelled,

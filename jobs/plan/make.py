@@ -18,6 +18,7 @@ from bot.postgres.binaries import Binaries, find
 from bot.postgres.resolve import Resolution, resolve
 from bot.postgres.wal_reader import WalReader
 from bot.repository.manifest import Manifest
+from jobs.accounts import copy_account
 from jobs.plan.coverage import cover
 from jobs.plan.estimate import estimate
 from jobs.plan.fit import host_warnings, require_safe_replay
@@ -57,6 +58,7 @@ def make_plan(
     on_note("Checking this host")
     manifest = _manifest(holdings, resolution)
     steps = _steps(config, holdings, resolution, manifest, going_to)
+    copy_account(config, manifest.body.get("server_facts", {}))  # refuse now what the executor would refuse
     facts = _facts(ledger, holdings, resolution, manifest, binaries, going_to, target_text)
     return Plan(steps, facts)
 

@@ -14,6 +14,7 @@ from bot.model.wal_headers import check_header
 from bot.model.window import KnownTime, recovery_window
 from bot.repository.cluster import ClusterRepository
 from bot.repository.wal import WalArchive
+from jobs.wal.filling import lacking
 from jobs.wal.progress import Progress
 from jobs.wal.spool import content, histories
 
@@ -21,6 +22,8 @@ _RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 _TICK_S = 0.5
 _WINDOW_EVERY_S = 15.0
 WORKERS = 2
+_FILL_AT_ONCE = 4
+"""Few, so that what is new never waits long behind what is old."""
 
 
 class Shipper:
@@ -57,9 +60,14 @@ class Shipper:
         self._pieces: dict[tuple[int, int], int] = {}
         self._histories: set[int] = set()
         self._refused: set[tuple[int, int]] = set()
+        self._others: tuple[Shipper, ...] = ()
         self._piece_at = self._window_at = float("-inf")
         self._outcome: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name=f"ship-{name}", daemon=True)
+
+    def beside(self, others: Iterable[Shipper]) -> None:
+        """Name the cluster's other repositories: what only they hold, after a lost spool, is copied from them."""
+        self._others = tuple(others)
 
     def start(self) -> None:
         """Begin."""
@@ -159,6 +167,7 @@ class Shipper:
         self._ship_segments(repository.wal, missing)
         if final or time.monotonic() - self._piece_at >= self._every_s:
             self._ship_pieces(repository.wal, found.partials)
+        self._fill(repository.wal, found.segments)
         self._report()
         if time.monotonic() - self._window_at >= _WINDOW_EVERY_S:
             self._work_out_window(repository)
@@ -224,6 +233,27 @@ class Shipper:
             self._progress.problem(f"{self.name}:{timeline}:{number}", error.message)
             return False
         return True
+
+    def _fill(self, archive: WalArchive, spooled: dict[int, set[int]]) -> None:
+        """Copy what another repository holds and this one lacks: the spool was lost while this one was away.
+
+        What the spool has is shipped from there. A copy that cannot be had is told, and tried again.
+        """
+        for other in self._others:
+            theirs = {timeline: numbers - spooled.get(timeline, set()) for timeline, numbers in other.held().items()}
+            for timeline, number in lacking(self.held(), theirs, at_most=_FILL_AT_ONCE):
+                try:
+                    data = other.archive().read_segment(timeline, number)
+                except PitstopError as error:
+                    self._progress.problem(f"{self.name} from {other.name}", error.message)
+                    break
+                if data is None:
+                    continue
+                archive.put_segment(timeline, number, data)
+                with self._lock:
+                    self._whole.setdefault(timeline, set()).add(number)
+            else:
+                self._progress.problem(f"{self.name} from {other.name}", None)
 
     def _ship_pieces(self, archive: WalArchive, partials: dict[tuple[int, int], int]) -> None:
         for (timeline, number), size in sorted(partials.items()):

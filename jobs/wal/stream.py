@@ -79,6 +79,8 @@ class _Stream:
             )
             for name in context.config.cluster_repositories(context.run.cluster)
         ]
+        for shipper in self._shippers:
+            shipper.beside(other for other in self._shippers if other is not shipper)
         self._keeper = Keeper(
             ledger=context.ledger,
             cluster=context.run.cluster,

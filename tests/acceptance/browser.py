@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 FLAGS = (
     "--no-sandbox",
@@ -38,6 +38,7 @@ def chromium() -> Iterator[Browser]:
     )
     if not found:
         pytest.skip("no Chromium; install it with: apt-get install chromium")
+    expect.set_options(timeout=WAIT_MS)  # a busy machine is no failure
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
         try:

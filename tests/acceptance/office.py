@@ -69,6 +69,7 @@ timezone = "Asia/Bangkok"
 shared_disk = true
 [clusters.slips.schedule]
 base_backup = "{base_backup}"
+dump = "off"
 wal_check = "off"
 [clusters.slips.approval]
 {approval}
@@ -77,6 +78,7 @@ dsn = "{dsn}"
 shared_disk = true
 [clusters.orphan.schedule]
 base_backup = "off"
+dump = "off"
 wal_check = "off"
 """
 NORMAL = {"requesters": ["everyone"], "approvers": ["S0DBAS"]}

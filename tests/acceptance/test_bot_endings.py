@@ -12,7 +12,9 @@ from bot.slack import forms
 from bot.slack.cards import actions
 from tests.acceptance.office import NORMAL, Office, open_office
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("bot-waiting")]
+pytestmark = pytest.mark.pg
+
+PLOY_ALONE = {**NORMAL, "approvers": ["U0PLOY"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_what_was_approved_under_another_policy_is_void(office: Office) -> None:
     request, _ = office.pend("nok", "latest", "before the rules changed")
     office.kill_bot()
     office.approve_unseen(request)
-    office.configure(approval={**NORMAL, "approvers": ["U0PLOY"]})
+    office.configure(approval=PLOY_ALONE)
     office.start_bot()
     office.reaches(request, State.VOID)
     void = office.card(request, "approvals", actions.ASK_AGAIN, text="♻️")
@@ -60,6 +62,7 @@ def test_what_was_approved_under_another_policy_is_void(office: Office) -> None:
 
 def test_a_plan_of_another_policy_cannot_be_approved(office: Office) -> None:
     """A card that waits while the rules change cannot be approved under either; the sentence says what to do."""
+    office.restart(approval=PLOY_ALONE)
     request, card = office.pend("nok", "latest", "while the rules change")
     office.restart()
     told = office.press("somchai", card, actions.APPROVE)

@@ -30,7 +30,7 @@ from bot.slack.cards import actions
 from tests.acceptance.office import APPROVALS, RESULTS, Office, open_office
 from tests.commands import pitstop
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("bot-killed")]
+pytestmark = pytest.mark.pg
 
 IN_STEP_WITHIN_S = 15.0
 SOMCHAI = Person(HOUSE_TEAM, "U0SOMCHAI")

@@ -18,7 +18,7 @@ from bot.slack import forms
 from bot.slack.cards import actions
 from tests.acceptance.office import NORMAL, Office, open_office
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("bot-waiting")]
+pytestmark = pytest.mark.pg
 
 HASTY = {**NORMAL, "expires": "20s", "wake_after": "1s"}
 

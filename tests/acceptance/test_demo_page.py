@@ -17,7 +17,7 @@ from playwright.sync_api import TimeoutError as TooLate
 
 from bot.demo.run import playground
 from bot.demo.stage import Stage
-from tests.acceptance.browser import Opener
+from tests.acceptance.browser import WAIT_MS, Opener
 from tests.acceptance.pictures import keep
 from tests.servers import binaries_or_skip
 
@@ -81,8 +81,12 @@ def test_a_dropped_table_comes_back_in_the_browser(scene: Stage, open_page: Open
         _watch(page)
         _compare(page)
         _look_elsewhere(scene, open_page)
+    except Exception as error:
+        error.add_note(scene.driver.transcript())
+        error.add_note((scene.root / "pitstop" / "bot.log").read_text("utf-8", "replace")[-4_000:])
+        raise
     finally:
-        expect.set_options(timeout=5_000)
+        expect.set_options(timeout=WAIT_MS)
 
 
 def _take_a_backup(page: Page) -> None:

@@ -139,7 +139,7 @@ def test_the_link_state_is_honest(sandbox: Sandbox, open_page: Opener) -> None:
     page = open_page(at(sandbox))
     expect(page.locator(".link-state")).to_have_text("Pitstop is not connected")
     types(page, "/backup now slips")
-    expect(page.locator(".toast.bad")).to_contain_text("Pitstop is not connected", timeout=8000)
+    expect(page.locator(".toast.bad")).to_contain_text("Pitstop is not connected")
     expect(page.locator("#composer-text")).to_have_value("/backup now slips")
     page.click(".toast-close")
     expect(page.locator("#toasts")).to_be_hidden()

@@ -22,7 +22,7 @@ from bot.slack.manifest import SCOPES
 from tests.acceptance.office import ALERTS, APPROVALS, RESULTS, Office, open_office
 from tests.commands import pitstop
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("slack-bad-input")]
+pytestmark = pytest.mark.pg
 
 SEGMENT = 16 * 1024 * 1024
 BOOK = "🔥*<!channel>* _<@U0SOMCHAI>_ ~`x`~ & " * 300

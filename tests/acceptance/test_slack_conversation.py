@@ -18,7 +18,7 @@ from bot.slack import forms
 from bot.slack.cards import actions
 from tests.acceptance.office import APPROVALS, RESULTS, Office, open_office
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("slack-conversation")]
+pytestmark = pytest.mark.pg
 
 STAFF = ["nok", "somchai", "ploy", "malee", "U0PITSTOP"]
 

@@ -17,13 +17,13 @@ from bot.sandbox.values import HOUSE_TEAM
 from bot.slack.cards import actions
 from tests.acceptance.office import APPROVALS, RESULTS, Office, open_office
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("slack-http")]
+pytestmark = pytest.mark.pg
 
 COMMAND = {
     "command": "/backup",
     "text": "now slips",
-    "user_id": "U0NOK",
-    "user_name": "nok",
+    "user_id": "U0PLOY",
+    "user_name": "ploy",
     "team_id": HOUSE_TEAM,
     "channel_id": "C0BACKUPS",
     "api_app_id": "A0PITSTOP",
@@ -34,8 +34,8 @@ COMMAND = {
 
 @pytest.fixture(scope="module")
 def office() -> Iterator[Office]:
-    """An office whose bot listens for signed requests."""
-    with open_office(http=True) as opened:
+    """An office whose bot listens for signed requests, in a workspace that keeps Slack's rate limits."""
+    with open_office(http=True, rate_limits=True) as opened:
         opened.backed_up()
         yield opened
 
@@ -123,3 +123,10 @@ def test_asking_confirming_and_denying_over_http(office: Office) -> None:
     assert "not today" in office.card(request, "approvals", text="✋").text
     assert office.driver.messages(APPROVALS)
     assert office.driver.messages(RESULTS)
+
+
+def test_slacks_rate_limits_are_kept(office: Office) -> None:
+    """In all of this the bot never posted or edited faster than Slack allows: no call was answered with 429."""
+    assert office.driver.calls("chat.postMessage")
+    assert office.driver.calls("chat.update")
+    assert not [call["args"] for call in office.driver.calls() if call["error"] == "ratelimited"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("story")]
+pytestmark = pytest.mark.pg
 
 STORY = (sys.executable, "-I", "-m", "bot", "demo", "--story")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+from dataclasses import replace
 from importlib import import_module
 from types import ModuleType
 
 from tests.benchmarks.ground import Options, ground
+from tests.benchmarks.summary import Report
 
 NAMES = ("slack-clocks", "backup-memory", "base-backup", "restore")
 
@@ -27,12 +30,18 @@ def main(arguments: list[str]) -> int:
     reports = []
     with ground() as here:
         for name in chosen.names:
-            reports.append(_module(name).run(here, options))
+            reports.append(_with_load(_module(name).run(here, options)))
             if not chosen.json:
                 print(reports[-1].text(), end="\n\n", flush=True)
     if chosen.json:
         print(json.dumps([report.as_json() for report in reports], indent=2))
     return 0 if all(report.kept for report in reports) else 1
+
+
+def _with_load(report: Report) -> Report:
+    """Say how busy the machine was at the end: far more than the benchmark's own two or three means that others were at work."""
+    busy = f"Load average at the end: {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores."
+    return replace(report, notes=(*report.notes, busy))
 
 
 def _parser() -> argparse.ArgumentParser:

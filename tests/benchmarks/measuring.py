@@ -65,6 +65,11 @@ def measured(
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.monotonic() - began
         process.returncode = os.waitstatus_to_exitcode(status)
+    except BaseException:
+        # The benchmark itself was asked to end: what it measures must not go on.
+        process.kill()
+        process.wait()
+        raise
     finally:
         timer.cancel()
         watch.end()

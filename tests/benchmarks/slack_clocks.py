@@ -24,7 +24,7 @@ from bot.sandbox.limits import ACK_S
 from bot.slack.cards import actions
 from jobs.context import utc_now
 from tests.benchmarks.data import fill
-from tests.benchmarks.ground import Ground, Options
+from tests.benchmarks.ground import Ground, Options, start_alike
 from tests.benchmarks.summary import Latencies, Report, Requirement, latencies
 
 ABOUT = "Slack's clocks: from frame sent to ack received, in bursts of 50 while base backups run and sockets refresh"
@@ -58,6 +58,7 @@ def run(ground: Ground, options: Options) -> Report:
             refreshes = _let_people_act(driver, _bursts(count, card))
             seconds = time.monotonic() - began
             found = [d for d in driver.deliveries()[before:] if d.kind in {"slash_commands", "interactive"}]
+    start_alike(ground.root / "stage")
     kinds = sorted({d.kind for d in found})
     by_kind = {kind: latencies((d.seconds for d in found if d.kind == kind), within_s=ACK_S) for kind in kinds}
     whole = latencies((d.seconds for d in found), within_s=ACK_S)

@@ -148,4 +148,5 @@ def test_locks_and_scopes_are_asked_for(open_through: OpenCloud, proxy: FaultyPr
 
 def ends(request: str, path: str) -> bool:
     """Say whether a request writes an object: at once, or by committing its blocks."""
-    return request.startswith("PUT ") and path in request and ("?" not in request or "comp=blocklist" in request)
+    target, _, query = request.partition("?")
+    return target.startswith("PUT ") and target.endswith(path) and (not query or "comp=blocklist" in query)

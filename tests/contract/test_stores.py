@@ -140,7 +140,7 @@ def test_reading_goes_on_while_an_object_is_deleted(store: Store) -> None:
 
 
 @given(wanted=st.sets(paths, max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 def test_listings_of_directories(tmp_path: Path, wanted: set[str]) -> None:
     """The same as `test_listings`, with many more names: a directory has to sort them itself."""
     _check_listings(files_store(tmp_path / f"store{next(_numbers)}"), wanted)

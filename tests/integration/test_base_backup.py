@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bot.errors import Corruption, PitstopError, Usage
+from bot.errors import Corruption, PitstopError, Unavailable, Usage
 from bot.host.accounts import Account
+from bot.host.locks import FileLock
 from bot.model.ids import BackupId
 from bot.model.runs import Job
 from bot.model.wal import Lsn
@@ -107,6 +108,29 @@ def test_the_wal_of_a_backup_is_in_the_same_repository(plain_server: PlainServer
     start, end = Lsn.parse(result["start_lsn"]), Lsn.parse(result["end_lsn"])
     assert any(piece.start <= start and end <= piece.end for piece in here.repository().wal.ranges())
     assert list(examine(here.repository())) == []
+
+
+def test_no_manifest_without_its_wal(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """A receiver that ends before it shipped the backup's WAL: no manifest is written, the run says why, and nothing stays."""
+    server = plain_server(16)
+    here = install(tmp_path / "pitstop", server)
+    here.spool.create()
+    lock = FileLock(here.spool.lock_path)
+    assert lock.acquire()
+
+    def end_after_the_copy() -> None:
+        copied = "*/*/backups/*/backup_manifest/000000"
+        wait_for(lambda: any((here.home / "repository").glob(copied)), 60, "the copy")
+        lock.release()
+
+    thread = threading.Thread(target=end_after_the_copy)
+    thread.start()
+    with pytest.raises(Unavailable) as caught:
+        here.run(Job.BASE_BACKUP)
+    thread.join()
+    assert caught.value.reason_code == "wal-not-durable"
+    assert here.repository().backups() == []
+    assert not list((here.home / "repository").glob("*/*/backups/*"))
 
 
 def test_a_failing_archive_command_does_not_hold_a_backup_up(plain_server: PlainServerFactory, tmp_path: Path) -> None:

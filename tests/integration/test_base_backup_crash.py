@@ -16,13 +16,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bot import desk
 from bot.host.locks import FileLock
 from bot.ledger import runs
 from bot.model.ids import BackupId, RunId
 from bot.model.runs import Job, RunState
 from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
-from tests.jobs import CLUSTER, Installation, install, wait_for
+from jobs.context import utc_now
+from tests.jobs import Installation, install, wait_for
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
@@ -124,7 +126,7 @@ def check_after(here: Installation, server: PlainServer, run: RunId) -> None:
         assert runs.get(tx, run).state is RunState.INTERRUPTED
     wait_for(lambda: not asked(server, _PROGRESS), what="the end of the backup on the server")
     wait_for(lambda: not asked(server, "SELECT count(*) FROM pg_replication_slots"), what="the end of the slot")
-    if (here.home / "repository").exists() and here.repository_of_all().systems(CLUSTER):
+    if begun(here):
         assert here.repository().backups() == []
     fast = install(here.home, server)
     made = fast.run(Job.BASE_BACKUP)["id"]
@@ -163,6 +165,13 @@ def killed(here: Installation, run: RunId, process: subprocess.Popen[bytes]) -> 
         state = runs.get(tx, run).state
     if state is RunState.RUNNING:
         here.kill(run, process)
+    elif state is RunState.QUEUED:
+        desk.cancel_run(here.ledger, run, utc_now())
+
+
+def begun(here: Installation) -> bool:
+    """Say whether anything of the cluster is in the repository yet."""
+    return any((here.home / "repository").glob("*/*/cluster.json"))
 
 
 @pytest.mark.full
@@ -177,7 +186,7 @@ def test_killed_at_random_moments(plain_server: PlainServerFactory, tmp_path: Pa
         run, process = here.spawn(Job.BASE_BACKUP)
         time.sleep(rng.uniform(0.3, 4))
         killed(here, run, process)
-        if (here.home / "repository").exists() and here.repository_of_all().systems(CLUSTER):
+        if begun(here):
             assert list(examine(here.repository())) == []
     made = here.run(Job.BASE_BACKUP)["id"]
     assert made in [backup.id for backup in here.repository().backups()]

@@ -64,6 +64,8 @@ def test_a_server_set_up_as_the_readme_says_is_green(plain_server: PlainServerFa
     server = plain_server(major, settings={**READY, "fsync": "on"}, options=["--data-checksums"])
     there = observed(server, away / "pitstop", extra={"shared_disk": "false"})
     assert there.bad() == {}
+    with there.here.config_path.open("a") as file:
+        file.write(f'[restore]\ndirectory = "{away}/restores"\n')
     assert pitstop("keys", "init", config=there.here.config_path).code == 0
     checked = pitstop("check", "--json", config=there.here.config_path)
     assert checked.code == 0, checked.out

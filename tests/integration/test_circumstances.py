@@ -87,7 +87,8 @@ def test_a_recovery(plain_server: PlainServerFactory, server_home: Path, homes: 
     copy = pitstop("pitr", "slips", "--to", "latest", "--reason", "to see that it works here")
     try:
         data = Path(copy["directory"], "data")
-        assert data.stat().st_uid not in {0} | ({NOBODY} if there.uid == 0 else set())
+        assert data.stat().st_uid != 0
+        assert there.namespaces or data.stat().st_uid != server.account.uid, "it could reach production's files"
         assert rows(copy["dsn"], there.uid) == "100"
         [listed] = pitstop("server", "list")["servers"]
         assert listed["dsn"] == copy["dsn"]
@@ -130,6 +131,67 @@ def test_a_tablespace_in_the_wal_is_refused_without_namespaces(
     assert not list((here.home / "restores").glob("*"))
 
 
+def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
+    """A repository, a ledger and a configuration the user may not use: each a sentence with a hint, never a traceback."""
+    there = circumstances(homes, "ordinary user")
+    hidden = server_home / "hidden"
+    hidden.mkdir(mode=0o700)
+    os.chown(hidden, 0, 0)
+    extra = {"data_directory": f'"{hidden}/data"'}
+    here = install(server_home / "pitstop", "host=/nowhere", extra)
+    text = here.config_path.read_text()
+    here.config_path.write_text(text.replace(f'spool = "{here.home}/spool"', f'spool = "{hidden}/spool"'))
+    owned(here, there.uid)
+
+    def pitstop(*words: str) -> tuple[int, Any]:
+        done = there.run("--config", str(here.config_path), *words, "--json")
+        assert "Traceback" not in done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    assert pitstop("keys", "init")[0] == 0
+    for place in (here.home / "repository").rglob("*"):
+        os.chown(place, 0, 0)
+        place.chmod(0o755 if place.is_dir() else 0o644)
+    (here.home / "repository").chmod(0o755)
+    os.chown(here.home / "repository", 0, 0)
+    code, checked = pitstop("check")
+    [point] = [p for p in checked["points"] if p["about"] == "repository local" and p["level"] == "fail"]
+    assert (code, point["code"]) == (1, "storage-forbidden")
+    assert point["fix"]
+    [spool] = [p for p in checked["points"] if p["code"] == "folder" and p["level"] == "fail"]
+    assert spool["fix"] == f"install -d -o nobody -m 0700 {hidden}/spool"
+    assert [p for p in checked["points"] if p["code"] == "shared-disk"], "a hidden folder's disk is known all the same"
+    for path in here.home.glob("ledger.db*"):
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+    code, answer = pitstop("status")
+    assert code == 1
+    assert answer["error"]["hint"]
+    here.config_path.chmod(0o600)
+    os.chown(here.config_path, 0, 0)
+    code, answer = pitstop("status")
+    assert (code, answer["error"]["code"]) == (2, "no-config")
+
+
+def test_the_owner_of_production_without_namespaces(
+    plain_server: PlainServerFactory, server_home: Path, server_user: Any, homes: list[Path]
+) -> None:
+    """Where nothing but the account could keep a copy from production's files, their own owner is refused at planning."""
+    there = circumstances(homes, "ordinary user, no namespaces")
+    there.uid = server_user.uid
+    here = owned(install(server_home / "pitstop", plain_server(16)), there.uid)
+
+    def pitstop(*words: str) -> subprocess.CompletedProcess[str]:
+        return there.run("--config", str(here.config_path), *words, "--json")
+
+    assert pitstop("keys", "init").returncode == 0
+    assert pitstop("backup", "base", "slips").returncode == 0
+    refused = pitstop("pitr", "slips", "--to", "latest", "--reason", "to see it refused")
+    assert refused.returncode == 3, refused.stdout
+    assert json.loads(refused.stdout)["error"]["code"] == "same-account"
+    assert not list((here.home / "restores").glob("*"))
+
+
 @contextmanager
 def receiving(there: Circumstances, here: Installation) -> Iterator[None]:
     """Run the receiver while the block lasts."""
@@ -149,8 +211,7 @@ def rows(dsn: str, uid: int) -> str:
     if uid == 0:
         with psycopg.connect(dsn) as connection:
             return str(connection.execute("SELECT count(*) FROM kept").fetchone()[0])  # type: ignore[index]
-    psql = shutil.which("psql")
-    assert psql, "psql is part of postgresql-client"
+    psql = shutil.which("psql") or pytest.skip("psql is missing: apt-get install postgresql-client")
     done = subprocess.run(
         [psql, "-XAt", dsn, "-c", "SELECT count(*) FROM kept"],
         capture_output=True, text=True, check=True, cwd="/", user=uid, group=uid, extra_groups=[],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from bot.host.accounts import Account
 from bot.postgres.access import grant_access
 from bot.postgres.isolated import IsolatedServer
+from bot.postgres.isolated_settings import forced_settings
 from bot.postgres.plain import PlainServer
 from bot.postgres.recovery import recover
+from tests.confined import Circumstances
 from tests.restores import KEEP_WAL, at_end, listing, take_small_backup
-from tests.servers import PlainServerFactory, execute
+from tests.servers import FAST, PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
 
@@ -113,15 +117,23 @@ def plant(hostile: Hostile) -> None:
     )
     execute(production, "CREATE FUNCTION trap() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN "
             "IF current_setting('cluster_name') LIKE 'pitstop%' THEN RAISE 'an event trigger fired'; END IF; END$$")  # fmt: skip
+    execute(production, "CREATE ROLE app LOGIN SUPERUSER")
     execute(production, "CREATE EVENT TRIGGER trap ON ddl_command_end EXECUTE FUNCTION trap()")
     if hostile.binaries_major >= 17:
         execute(production, "CREATE EVENT TRIGGER login_trap ON login EXECUTE FUNCTION trap()")
         execute(production, "ALTER EVENT TRIGGER login_trap ENABLE ALWAYS")
     # Not reloaded: with these the live server would already hang. They are in the files a copy carries.
-    for setting in (
+    leftovers = [
         "synchronous_standby_names = '*'", "recovery_target_name = 'long ago'",
         f"primary_conninfo = 'host={hostile.home} user=standby'", "primary_slot_name = 'standby'",
-    ):  # fmt: skip
+        "huge_pages = on", "shared_buffers = '900GB'", "log_destination = 'syslog'", "wal_level = minimal",
+        "archive_library = 'no_such_library'", "session_preload_libraries = 'no_such_library'", "fsync = off",
+    ]  # fmt: skip
+    if hostile.binaries_major == 15:
+        leftovers += ["ssl = on"]  # the wheel's 18 is built without
+    if hostile.binaries_major >= 17:
+        leftovers += ["sync_replication_slots = on", "event_triggers = on"]
+    for setting in leftovers:
         execute(production, f"ALTER SYSTEM SET {setting}")
     extra = production.data_directory / "conf.d"
     extra.mkdir()
@@ -199,6 +211,8 @@ def _misuse(server: IsolatedServer, hostile: Hostile) -> None:
             people.execute(f"CREATE TABLESPACE out LOCATION '{hostile.traps}'")
         with pytest.raises(psycopg.Error):
             people.execute(f"COPY (SELECT 1) TO '{hostile.traps}/copied'")
+        _cannot_call_out(people)
+        _lets_nobody_else_in(server)
         for name, value in _EXPECTED.items():
             assert people.execute("SELECT current_setting(%s)", [name]).fetchone() == (value,), name
         workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'logical replication%'"
@@ -225,11 +239,87 @@ _EXPECTED = {
 }
 
 
+def _cannot_call_out(people: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Not even this machine's loopback can be reached: the copy has a network of its own, with nobody in it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        port = listener.getsockname()[1]
+        with pytest.raises(psycopg.Error):
+            people.execute(f"COPY (SELECT 1) TO PROGRAM 'bash -c \"exec 3<>/dev/tcp/127.0.0.1/{port}\"'".encode())
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def _lets_nobody_else_in(server: IsolatedServer) -> None:
+    """Production's own roles and its pg_hba.conf, which trusts everybody, open nothing here; replication is off."""
+    for more in ({"user": "app"}, {"user": "scratch"}, {"user": "app", "replication": "true"}):
+        with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf|rejects"):
+            psycopg.connect(make_conninfo(server.dsn(), **more)).close()
+
+
 def _still_harmless(server: IsolatedServer) -> None:
-    """An ordinary start later is as safe as the first one."""
+    """An ordinary start later is as safe as the first one: every forced setting holds, every file it reads is the copy's own."""
+    shown = {"archive_command": "(disabled)"}
     with psycopg.connect(server.dsn()) as connection:
-        assert connection.execute("SHOW archive_mode").fetchone() == ("off",)
         assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        for name, value in forced_settings(server.binaries.major).items():
+            found = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            assert found == (shown.get(name, value),), name
+        for name in ("config_file", "hba_file", "ident_file", "data_directory", "unix_socket_directories"):
+            row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+            assert row is not None
+            assert Path(row[0]).is_relative_to(server.folder.path) or Path(row[0]) == server.socket_dir, name
+
+
+@pytest.mark.parametrize("major", [pytest.param(15, marks=pytest.mark.full), 18])
+def test_limits_raised_after_the_backup(
+    plain_server: PlainServerFactory, server_user: Account, tmp_path: Path, major: int
+) -> None:
+    """Replay meets greater max_* settings in the WAL than the backup recorded; the copy takes them over and goes on."""
+    source = plain_server(major, settings=KEEP_WAL)
+    backup = take_small_backup(source, tmp_path / "copy")
+    for name, value in _RAISED.items():
+        execute(source, f"ALTER SYSTEM SET {name} = {value}")
+    source.stop()
+    again = PlainServer.start(
+        source.binaries, source.data_directory, source.account, socket_dir=source.socket_dir, log=source.log,
+        settings={**FAST, **KEEP_WAL},
+    )  # fmt: skip
+    with again:
+        execute(again, "CREATE TABLE t AS SELECT generate_series(1, 10) n")
+        target = at_end(again)
+        with backup.prepared(target, server_user) as (server, service):
+            recover(server, target=target, wal=service)
+            with psycopg.connect(server.dsn()) as connection:
+                assert connection.execute("SELECT count(*) FROM t").fetchone() == (10,)
+                for name, value in _RAISED.items():
+                    row = connection.execute("SELECT current_setting(%s)::int", [name]).fetchone()
+                    assert row is not None
+                    assert int(row[0]) >= value, name
+
+
+_RAISED = {
+    "max_connections": 150,
+    "max_worker_processes": 12,
+    "max_wal_senders": 14,
+    "max_prepared_transactions": 7,
+    "max_locks_per_transaction": 99,
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user: sudo ./dev test")
+def test_the_same_as_an_ordinary_user(short_tmp: Path) -> None:
+    """Everything above holds for a user without rights, in user namespaces: this page's first test, run as `nobody`."""
+    there = Circumstances(short_tmp, uid=65534)
+    own = short_tmp / "own"
+    own.mkdir()
+    os.chown(own, there.uid, there.uid)
+    page = f"{short_tmp}/pitstop/tests/integration/{Path(__file__).name}"  # where that user can read it
+    done = there.run(
+        f"{page}::test_nothing_of_production_is_touched[18]", "-q", "-p", "no:cacheprovider",
+        f"--basetemp={own}/pytest", module="pytest",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
 def _links_leading_out(server: IsolatedServer) -> list[str]:

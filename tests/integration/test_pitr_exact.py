@@ -223,7 +223,11 @@ def _writing(world: World) -> Iterator[None]:
 def _wait_until_stored(world: World, lsn: Lsn) -> None:
     """Wait until the repository itself, without the spool, has all WAL up to `lsn`."""
     archive = world.here.repository().wal
-    wait_for(lambda: any(piece.covers(lsn) for piece in archive.ranges()), what=f"WAL up to {lsn} in the repository")
+    wait_for(
+        lambda: any(piece.covers(lsn) for piece in archive.ranges()),
+        timeout_s=120,
+        what=f"WAL up to {lsn} in the repository",
+    )
 
 
 def target_of(request: Request) -> ResolvedTarget:
@@ -332,7 +336,7 @@ def test_latest_does_not_replay_what_arrives_after_the_plan(world: World) -> Non
     with _writing(world):
         request = approved(world.here, Target(TargetKind.LATEST))
         planned = target_of(request)
-        _wait_until_stored(world, Lsn(planned.lsn + 64 * 1024))
+        _wait_until_stored(world, Lsn(planned.lsn + 2048))
         with recovered(world.here, request) as done:
             found = numbers_in((done.outcome or {})["dsn"])
             with psycopg.connect((done.outcome or {})["dsn"], autocommit=True) as connection:

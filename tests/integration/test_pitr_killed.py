@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from bot import desk
 from bot.host import processes
 from bot.host.accounts import Account
 from bot.ledger import requests, runs, servers
+from bot.ledger.database import iso
 from bot.model.ids import RequestId, RunId
 from bot.model.requests import Request, State
 from bot.model.runs import Job, RunState
@@ -42,10 +44,12 @@ from tests.recoveries import (
     ENGINEER,
     RIGHTS,
     approved,
+    carry_out,
     execute,
     facts,
     get,
     lasting_server,
+    queue_executor,
     refresh,
     remove_server,
     run_of,
@@ -114,7 +118,7 @@ class Scene:
                 working = [run for run in runs.unfinished(tx) if run.job is not Job.FORWARD]
             return get(self.here, request).state.ended and not working
 
-        wait_for(ended, timeout_s=120, what=f"the end of {request}")
+        wait_for(ended, timeout_s=240, what=f"the end of {request}")
         return get(self.here, request)
 
     def kill(self, run: RunId) -> None:
@@ -125,7 +129,7 @@ class Scene:
         process = process_of(self.place, run)
         assert process is not None, f"{run} has no process; its log: {self.place.log_of(run).read_text()}"
         processes.signal(process, signal.SIGKILL)
-        assert processes.wait_gone(process, 30)
+        assert processes.wait_gone(process, 60)
         wait_for(lambda: not self.place.lives(run), what="the end of the run's lock")
 
     def directory(self, request: RequestId) -> Path:
@@ -141,7 +145,7 @@ class Scene:
         for run in left:
             if (process := process_of(self.place, run.id)) is not None:
                 processes.signal(process, signal.SIGKILL)
-                processes.wait_gone(process, 30)
+                processes.wait_gone(process, 60)
             desk.cancel_run(self.here.ledger, run.id, self.place.now())
         with self.here.ledger.read() as tx:
             interrupted = requests.recent(tx, states=(State.INTERRUPTED,))
@@ -171,7 +175,11 @@ def stage(server_user: Account, cluster_template: Callable[..., Path]) -> Iterat
             xid = drop(server)
             end = Lsn.parse(str(sql(server, "SELECT pg_current_wal_flush_lsn()")[0][0]))
             archive = here.repository().wal
-            wait_for(lambda: any(piece.covers(end) for piece in archive.ranges()), what="WAL in the repository")
+            wait_for(
+                lambda: any(piece.covers(end) for piece in archive.ranges()),
+                timeout_s=120,
+                what="WAL in the repository",
+            )
         yield Scene(here, home / "restores", f"before:xid:{xid}")
 
 
@@ -274,7 +282,7 @@ def postmasters(scene: Scene) -> set[int]:
 def start_until(scene: Scene, request: Request, phase: str) -> RunId:
     """Start the executor and return its run as soon as the phase is seen."""
     run = scene.start(request.id)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not PHASES[phase].seen(scene, request):
         assert time.monotonic() < deadline, f"{phase} was not seen"
         assert not run_of(scene.here, run).state.ended, run_of(scene.here, run).error
@@ -345,7 +353,7 @@ def test_an_executor_killed_three_times_is_given_up_and_cleared_away(scene: Scen
         run = scene.executor(request.id)
         old = postmasters(scene)
         scene.spawner.start(only=run)
-        wait_for(lambda old=old: bool(postmasters(scene) - old), timeout_s=60, what="the next server")  # type: ignore[misc]
+        wait_for(lambda old=old: bool(postmasters(scene) - old), timeout_s=120, what="the next server")  # type: ignore[misc]
     scene.kill(run)
     failed = scene.until_ended(request.id)
     assert failed.state is State.FAILED
@@ -471,6 +479,21 @@ def test_what_is_no_longer_as_planned_is_void(scene: Scene, change: Callable[[Sc
         assert void.state is State.VOID, void.outcome
         assert sentence in str(void.outcome)
         assert (sorted(directory.iterdir()) if directory.exists() else None) == before
+
+
+def test_facts_too_old_to_judge_by_leave_the_request_approved(scene: Scene) -> None:
+    """Where nobody knows any more who may what, nothing is claimed and nothing is lost: with fresh facts it goes on."""
+    request = scene.request()
+    run = queue_executor(scene.here, request.id)
+    long_ago = iso(scene.place.now() - timedelta(minutes=5))
+    with scene.here.ledger.transaction() as tx:
+        tx.execute("UPDATE people SET fetched_at = ?", [long_ago])
+    refused = carry_out(scene.here, run.id)
+    assert refused.error is not None
+    assert refused.error["code"] == "facts-stale"
+    assert get(scene.here, request.id).state is State.APPROVED
+    assert not scene.directory(request.id).exists()
+    assert execute(scene.here, request.id).state is State.SUCCEEDED
 
 
 def damage(path: Path, undo: ExitStack) -> None:

@@ -35,7 +35,7 @@ key = "file:/nowhere/key"
 [clusters.slips]
 dsn = "host=/nowhere"
 timezone = "Asia/Bangkok"
-schedule = { base_backup = "0 2 * * *", wal_check = "off" }
+schedule = { base_backup = "0 2 * * *", dump = "off", wal_check = "off" }
 """
 
 

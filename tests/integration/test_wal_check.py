@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,41 @@ def test_two_repositories_are_each_complete(plain_server: PlainServerFactory, tm
     for name in ("local", "offsite"):
         [piece] = here.repository(name).wal.ranges()
         compare(here, server.data_directory / "pg_wal", piece)
+
+
+def test_a_spool_lost_while_a_repository_was_away(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """What only the other repository has by then, neither spool nor server, is copied from there: both are complete again."""
+    server = plain_server(16, settings={"max_slot_wal_keep_size": "-1", "wal_keep_size": "0", "max_wal_size": "64MB"})
+    first = install(tmp_path / "pitstop", server)
+    here = install(first.home, server, FAST_PIECES, top=two_repositories(first))
+    offsite = here.home / "offsite"
+    run, process = here.spawn(Job.WAL_STREAM)
+    for name in ("local", "offsite"):
+        wait_for(lambda name=name: ready(here, name), what=f"the repository {name}")  # type: ignore[misc]
+    switch(server)
+    wait_for(lambda: bool(here.repository("offsite").wal.inventory().segments), what="a whole segment")
+    offsite.rename(here.home / "away")
+    offsite.mkdir()
+    for _ in range(7):
+        switch(server)
+    wait_durable(here, flushed(server))
+    here.kill(run, process)
+    shutil.rmtree(here.config.spool)
+    execute(server, "CHECKPOINT")
+    offsite.rmdir()
+    (here.home / "away").rename(offsite)
+    [before] = here.repository("local").wal.ranges()
+    with here.receiving():
+        switch(server)
+        end = flushed(server)
+        wait_for(lambda: [p.end >= end for p in here.repository("offsite").wal.ranges()] == [True], 60, "the filling")
+    [both, theirs] = [here.repository(name).wal.ranges()[0] for name in ("local", "offsite")]
+    assert theirs.start <= before.end
+    for number in range(theirs.start // (16 << 20), theirs.end // (16 << 20)):
+        copied = here.repository("offsite").wal.read_segment(1, number)
+        assert copied is not None
+        assert copied == here.repository("local").wal.read_segment(1, number)
+    assert both.start <= theirs.start
 
 
 def ready(here: Installation, name: str) -> bool:

@@ -88,6 +88,7 @@ def test_killed_at_random_moments(plain_server: PlainServerFactory, tmp_path: Pa
 
 
 @pytest.mark.full
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(10, 20))
 def test_killed_at_random_moments_for_long(plain_server: PlainServerFactory, tmp_path: Path, seed: int) -> None:
     """The same, longer, on all three majors."""

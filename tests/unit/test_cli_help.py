@@ -13,6 +13,7 @@ COLUMN = 60
 WANTED = {
     "demo", "run", "check", "status", "list", "pitr", "mark", "manifest", "healthcheck", "job",
     "backup base",
+    "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
     "request stop",
     "server list", "server extend", "server stop", "server remove",

@@ -188,3 +188,21 @@ def test_tokens_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch:
         _ = slack.app_token
     monkeypatch.setenv("SLACK_BOT_TOKEN", "xoxb-from-the-environment")
     assert slack.bot_token == "xoxb-from-the-environment"
+
+
+@pytest.mark.parametrize("user", ["alice", "@U024BE7LH", "u024be7lh", "S0615G0KT", "U024BE7LH ", ""])
+def test_a_login_is_linked_to_a_user_id_or_not_at_all(tmp_path: Path, user: str) -> None:
+    """A link that could never match would let somebody approve their own request under their other name, so it is refused."""
+    error = refused(tmp_path, f'{MINIMAL}\n[people]\nalice = "{user}"\n')
+    assert "people: alice: " in str(error)
+    assert "U024BE7LH" in str(error)
+    assert read(tmp_path, f'{MINIMAL}\n[people]\nalice = "U024BE7LH"\n').people == {"alice": "U024BE7LH"}
+
+
+@pytest.mark.parametrize("url", ["http://slack.com/api/", "ftp://x/", "slack.com/api", "http://127.0.0.1.evil.test/"])
+def test_tokens_are_not_sent_in_the_clear(tmp_path: Path, url: str) -> None:
+    """Slack's address is https; plain http is for a stand-in on this machine."""
+    channels = '[slack]\nchannels = { results = "#a", alerts = "#b", approvals = "#c" }\n'
+    error = refused(tmp_path, f'{MINIMAL}\n{channels}api_url = "{url}"\n')
+    assert "slack.api_url" in str(error)
+    assert read(tmp_path, f'{MINIMAL}\n{channels}api_url = "http://127.0.0.1:4000/api/"\n').slack

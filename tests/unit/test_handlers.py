@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,6 +97,13 @@ def test_who_we_are_has_to_be_known() -> None:
         unknown = replace(office.wiring, identity=replace(office.wiring.identity, app=None))
         with pytest.raises(Usage, match="which app"):
             build_app(unknown)
+
+
+def test_bolt_leaves_our_loggers_alone(office: Office) -> None:
+    """Bolt sets the level of a logger named like the app at every payload; ours keeps following the root's."""
+    office.command("help", ALICE)
+    office.settle()
+    assert logging.getLogger("pitstop").level == logging.getLogger("pitstop.handlers").level == logging.NOTSET
 
 
 def test_from_a_command_to_an_approval(office: Office) -> None:

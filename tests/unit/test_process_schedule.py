@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot import desk
-from bot.config import Config
+from bot.config import Config, Schedule
 from bot.ledger import runs
 from bot.model.ids import ClusterName, RunId
 from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
 from bot.process.receivers import back_off
-from bot.process.schedule import queue_due, retry_interrupted
+from bot.process.schedule import queue_due, retry_interrupted, schedules
 from tests.unit.desk_world import ALICE, SLIPS, World, new_world
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
@@ -27,7 +27,8 @@ class Bot:
 
     def __init__(self, world: World, base_backup: str = "0 2 * * *", wal_check: str = "off", zone: str = "UTC") -> None:
         self.world = world
-        schedule = {"base_backup": base_backup, "wal_check": wal_check}
+        others = dict.fromkeys(Schedule.model_fields, "off")
+        schedule = {**others, "base_backup": base_backup, "wal_check": wal_check}
         config = Config.model_validate(
             {
                 "ledger": str(world.ledger.path),
@@ -191,3 +192,18 @@ def test_receivers_are_restarted_with_patience() -> None:
     assert back_off([long, short, short]) == timedelta()
     assert back_off([short, long, short]) == timedelta(seconds=1)
     assert back_off([_ended(RunState.CANCELLED, 2), short]) == timedelta()
+
+
+def test_every_job_of_the_schedule_has_its_time_unless_told_otherwise() -> None:
+    """Without a `[clusters.X.schedule]` base backups, dumps and WAL checks come at the times of the strategy."""
+    config = Config.model_validate(
+        {
+            "repositories": {"local": {"url": "file:///repository"}},
+            "encryption": {"key": "file:/key"},
+            "clusters": {SLIPS: {"dsn": "host=/nowhere"}},
+        }
+    )
+    times = {job: cron.text for job, cron in schedules(SLIPS, config.clusters[SLIPS])}
+    assert times[Job.BASE_BACKUP] == "0 2 * * *"
+    assert times[Job.DUMP] == "30 2 * * *"
+    assert times[Job.WAL_CHECK] == "0 * * * *"

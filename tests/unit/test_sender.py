@@ -256,7 +256,7 @@ def test_each_card_goes_forward_only(at: Desk) -> None:
     chance = random.Random(11)
     order = {state: number for number, state in enumerate(State)}
     made: list[RequestId] = []
-    for _ in range(40):
+    for _ in range(30):
         _some_word(at, made, chance)
         at.slack.away = chance.random() < 0.3
         at.slack.lost = chance.randrange(2) if chance.random() < 0.3 else 0

@@ -25,6 +25,7 @@ from bot.model.wal import (
 )
 from bot.model.wal_headers import check_header, read_header
 from bot.repository.wal import WalInventory, chain, ranges_of
+from jobs.wal.filling import lacking
 from jobs.wal.position import Held, Position, after_gap, start_position
 from jobs.wal.shipper import durable_until
 from jobs.wal.slots import slot_names
@@ -78,7 +79,8 @@ def test_names_as_the_server_writes_them() -> None:
 @pytest.mark.parametrize(
     ("name", "size"),
     [("00000001000000000000000g", SIZE), ("00000001000000000000000", SIZE), ("000000010000000000000100", 16 << 20),
-     ("000000000000000000000001", SIZE), ("000000010000000000000001.partial", SIZE), ("0000000100000000000000ab", SIZE), ("000000010000000000000001\n", SIZE)],
+     ("000000000000000000000001", SIZE), ("000000010000000000000001.partial", SIZE), ("0000000100000000000000ab", SIZE),
+     ("000000010000000000000001\n", SIZE)],
 )  # fmt: skip
 def test_what_is_no_segment_name(name: str, size: int) -> None:
     """Other characters or lengths, timeline 0 and numbers a segment of this size never has are refused."""
@@ -250,6 +252,28 @@ def test_a_start_leaves_no_hole_behind_the_slot(whole: set[int], begun: set[int]
     assert position.counted_from <= position.start
     assert all(number in whole for number in range(floor, position.start // 100))
     assert position.start // 100 not in whole
+
+
+@given(
+    ours=st.dictionaries(st.integers(1, 3), st.sets(st.integers(0, 12))),
+    theirs=st.dictionaries(st.integers(1, 3), st.sets(st.integers(0, 12))),
+    at_most=st.integers(1, 40),
+)
+def test_what_one_repository_lacks(ours: dict[int, set[int]], theirs: dict[int, set[int]], at_most: int) -> None:
+    """Only what is there and lacking is asked for, never older WAL; in steps, all holes are filled that can be."""
+    before = {timeline: set(numbers) for timeline, numbers in ours.items()}
+    while step := lacking(ours, theirs, at_most=at_most):
+        assert len(step) <= at_most
+        for timeline, number in step:
+            assert number in theirs[timeline]
+            assert number not in ours.get(timeline, set())
+            ours.setdefault(timeline, set()).add(number)
+    for timeline, numbers in before.items():
+        if numbers:
+            assert min(ours[timeline]) == min(numbers)
+            assert {n for n in theirs.get(timeline, set()) if n > min(numbers)} <= ours[timeline]
+    if not any(before.values()):
+        assert ours == before
 
 
 def test_after_a_gap() -> None:

@@ -12,6 +12,7 @@ _BACKUP = (
     "`/backup` how safe every cluster is",
     "`/backup status {c}` one cluster",
     "`/backup now {c}` make a base backup now",
+    "`/backup now {c} dump` dump its databases now",
     "`/backup list {c}` its backups, and how far back it can go",
 )
 _PITR = (

@@ -9,10 +9,11 @@ from bot.model.people import Person
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
 from bot.slack.cards.help import escape_hint
-from bot.slack.text import bar, code, escape, moment, named, size, span
+from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
 _WORDS = {
     Job.BASE_BACKUP: "Base backup",
+    Job.DUMP: "Dump",
     Job.WAL_STREAM: "WAL stream",
     Job.WAL_CHECK: "WAL check",
     Job.PLAN: "Planning",
@@ -112,6 +113,19 @@ def _backup_result(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _dump_result(result: dict[str, Any]) -> list[str]:
+    part = {"schema-only": " (schema only)", "data-only": " (data only)"}.get(str(result.get("part")), "")
+    databases = [one for one in result.get("databases", []) if isinstance(one, dict)]
+    shown = [
+        f"• {code(str(one.get('name', '?')), 80)}{part}: {count(int(one.get('tables', 0)), 'table')}, "
+        f"{int(one.get('rows', 0)):,} rows"
+        for one in databases[:_MAX_FINDINGS]
+    ]
+    more = [f"and {len(databases) - len(shown)} more databases"] if len(databases) > len(shown) else []
+    warnings = [f"⚠️ {escape(str(text), 300)}" for text in result.get("warnings", [])[:_MAX_FINDINGS]]
+    return [*_backup_result(result), *shown, *more, *warnings]
+
+
 def _check_result(result: dict[str, Any]) -> list[str]:
     findings = [found for found in result.get("findings", []) if isinstance(found, dict)]
     marks = {"ok": "✅", "warn": "⚠️", "fail": "❌"}
@@ -129,6 +143,7 @@ def _plain_result(result: dict[str, Any]) -> list[str]:
 
 _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
     Job.BASE_BACKUP: _backup_result,
+    Job.DUMP: _dump_result,
     Job.WAL_CHECK: _check_result,
 }
 

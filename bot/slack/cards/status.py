@@ -51,6 +51,8 @@ def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
 def verdict(status: ClusterStatus, now: datetime) -> str:
     """Say in a few words whether a cluster could be brought back now."""
     sound = [backup for backup in status.backups if not backup.damaged]
+    if sound and all(backup.kind == "dump" for backup in sound):
+        return "⚠️ back to a dump only: there is no sound base backup"
     if not sound:
         return "❌ cannot be restored: there is no sound backup"
     if not status.wal:
@@ -75,13 +77,22 @@ def _facts(status: ClusterStatus, now: datetime) -> list[str]:
 
 
 def _backup_facts(status: ClusterStatus, now: datetime) -> list[str]:
-    if not status.backups:
-        return [f"• No backup yet; make one with {code(f'/backup now {status.cluster}', 120)}"]
-    last = max(status.backups, key=lambda backup: backup.finished_at)
+    dumps = [backup for backup in status.backups if backup.kind == "dump"]
+    bases = [backup for backup in status.backups if backup.kind != "dump"]
+    if not bases:
+        missing = f"• No base backup yet; make one with {code(f'/backup now {status.cluster}', 120)}"
+        return [missing, *_last("dump", dumps, now)]
+    return [*_last("backup", bases, now), *_last("dump", dumps, now)]
+
+
+def _last(what: str, backups: Sequence[BackupSummary], now: datetime) -> list[str]:
+    if not backups:
+        return []
+    last = max(backups, key=lambda backup: backup.finished_at)
     age = span((now - last.finished_at).total_seconds())
     damaged = f" ⚠️ damaged: {escape(last.damaged, 200)}" if last.damaged else ""
-    many = count(len(status.backups), "backup")
-    return [f"• Last backup {age} ago: {code(last.id, 60)}, {size(last.bytes_stored)}; {many} in all{damaged}"]
+    many = count(len(backups), what)
+    return [f"• Last {what} {age} ago: {code(last.id, 60)}, {size(last.bytes_stored)}; {many} in all{damaged}"]
 
 
 def _wal_fact(wal: WalStatus, now: datetime) -> str:

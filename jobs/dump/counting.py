@@ -1,0 +1,61 @@
+"""Count the rows of every dumped table, in the dump's own snapshot, while pg_dump reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import psycopg
+
+from bot.postgres.dump_session import DumpSession
+from bot.postgres.dump_snapshot import Snapshot, translated
+
+
+class Counting:
+    """Counts in a thread of its own while the block lasts; its end cancels what is not done."""
+
+    def __init__(self, snapshot: Snapshot, session: DumpSession) -> None:
+        self._snapshot = snapshot
+        self._session = session
+        self._rows: dict[int, int] = {}
+        self._failure: BaseException | None = None
+        self._stop = False
+        self._thread = threading.Thread(target=self._run, name="counting", daemon=True)
+
+    def __enter__(self) -> Counting:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop = True
+        while self._thread.is_alive():
+            with contextlib.suppress(psycopg.Error):  # it is gone already
+                self._snapshot.connection.cancel_safe(timeout=5)
+            self._thread.join(0.5)
+
+    def done(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` seconds; say whether every table was counted.
+
+        Raises:
+            PitstopError: a count was refused, or the server went away.
+        """
+        self._thread.join(timeout_s)
+        if self._failure is not None:
+            with translated(self._session):
+                raise self._failure
+        return not self._thread.is_alive()
+
+    @property
+    def rows(self) -> dict[int, int]:
+        """The counts by the table's OID, complete once `done`."""
+        return self._rows
+
+    def _run(self) -> None:
+        try:
+            for table in self._snapshot.tables:
+                if self._stop:
+                    return
+                if table.kind == "table" and not table.extension:
+                    self._rows[table.oid] = self._snapshot.count(table)
+        except BaseException as error:  # noqa: BLE001 - the edge of a thread: `done` raises it again
+            self._failure = error

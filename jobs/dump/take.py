@@ -1,0 +1,210 @@
+"""The DUMP job, phase by phase."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from typing import Any
+
+from bot.config import ClusterConfig
+from bot.model.backups import BackupSummary
+from bot.model.dumps import Selection, Table
+from bot.model.ids import SystemId, backup_id
+from bot.postgres.binaries import Binaries
+from bot.postgres.dump_program import dumping_globals, find_tools, finish
+from bot.postgres.dump_session import DumpSession
+from bot.postgres.dump_snapshot import list_tables
+from bot.postgres.server_facts import ServerFacts, server_facts
+from bot.repository.backup_writer import BackupWriter
+from bot.repository.cluster import ClusterRepository
+from jobs.catalogue import publish_catalogue
+from jobs.context import JobContext
+from jobs.dump.database import DatabaseDump, Dumped
+from jobs.dump.databases import (
+    Database,
+    Server,
+    look_at_server,
+    require_tables,
+    session_for,
+    vanished,
+    wanted_databases,
+)
+from jobs.repositories import open_for_writing, repository_name
+
+_UNFINISHED_AFTER = timedelta(hours=6)
+_LOOK_EVERY_S = 0.5
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Dump the run's cluster into its first repository, or the one named in the run's `repository` argument.
+
+    The run's other arguments are a `Selection`; on schedule there are none, and what is configured counts.
+
+    1. Prepare: find pg_dump, look up databases and tables, open the repository.
+    2. Globals: what belongs to no database.
+    3. Each database: lock its tables, take a snapshot, dump and count in it.
+    4. Finish: the manifest, last.
+
+    Returns {"id", "kind", "cluster", "repository", "part", "databases", "bytes_read", "bytes_stored", "seconds", "timeline",
+    "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
+
+    Raises:
+        Usage: a right is missing, or a database or table does not exist; the hint has the line to put right.
+        Conflict: a lock stood in the way (`table-locked`), or the dump in somebody's (`dump-yielded`).
+        Unavailable: server, repository or pg_dump is away. Failed: pg_dump failed.
+    """
+    began = time.monotonic()
+    context.phase("prepare")
+    return _Dump(context).take(began)
+
+
+class _Dump:
+    """One dump being taken."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._cluster: ClusterConfig = context.config.cluster(context.run.cluster)
+        self._repository_name = repository_name(context)
+        self._started_at = context.now()
+        self._id = backup_id("dump", at=self._started_at, entropy=os.urandom(2))
+        self._asked = Selection.from_json(context.run.args)
+        self._selection = selection_of(context)
+        self._warnings: list[str] = []
+
+    def take(self, began: float) -> dict[str, Any]:
+        """Take the dump; see `run`."""
+        context = self._context
+        server = look_at_server(self._cluster)
+        tools = find_tools(server.major, context.config.postgres.bin_directories)
+        dumps = self._plan(server, tools)
+        facts = server_facts(self._cluster.dumping, self._cluster.data_directory)
+        repository = self._open(server, facts)
+        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER)
+        with repository.begin(self._id) as writer:
+            context.phase("globals")
+            self._globals(writer, server, tools)
+            dumped = [dump.take(writer, context) for dump in dumps]
+            context.phase("finish")
+            context.check_cancelled()
+            body = self._body(server, tools, facts, dumped)
+            summary = self._commit(writer, facts, dumped, body)
+        publish_catalogue(context, repository, self._repository_name)
+        return self._result(summary, body, time.monotonic() - began)
+
+    def _plan(self, server: Server, tools: Binaries) -> list[DatabaseDump]:
+        databases = wanted_databases(self._cluster, self._selection, server)
+        sessions = {database.name: self._session(server, database) for database in databases}
+        if self._selection.tables or self._selection.exclude_tables:
+            databases = self._narrowed(databases, {name: list_tables(session) for name, session in sessions.items()})
+        return [
+            DatabaseDump(
+                sessions[database.name], database.encoding, f"db-{n}", self._selection, tools, self._cluster.dump
+            )
+            for n, database in enumerate(databases)
+        ]
+
+    def _narrowed(self, databases: list[Database], tables: dict[str, list[Table]]) -> list[Database]:
+        """Hold what was named to what there is, and leave out the databases that have none of the chosen tables."""
+        selection = self._selection
+        if not self._asked.exclude_tables and not self._asked.tables:
+            # Only the configuration leaves something out: what is gone since must not stop the nightly dump.
+            gone = vanished(selection.exclude_tables, tables)
+            self._warnings += [f"{word}, left out by dump.exclude_tables, is in no database." for word in gone]
+            return databases
+        require_tables(selection, tables)
+        return [one for one in databases if not selection.tables or selection.chosen(tables[one.name])]
+
+    def _session(self, server: Server, database: Database) -> DumpSession:
+        return session_for(self._cluster, server, database, self._id)
+
+    def _open(self, server: Server, facts: ServerFacts) -> ClusterRepository:
+        context = self._context
+        return open_for_writing(
+            context.config,
+            context.ledger,
+            self._repository_name,
+            context.run.cluster,
+            SystemId(server.system_id),
+            facts.segment_bytes,
+            major=server.major,
+        )
+
+    def _globals(self, writer: BackupWriter, server: Server, tools: Binaries) -> None:
+        maintenance = next(database for database in server.databases if database.name == server.maintenance)
+        session = self._session(server, maintenance)
+        archive = writer.archive("globals", tar=False)
+        with dumping_globals(tools, session, passwords=server.superuser) as child:
+            while (data := child.read(_LOOK_EVERY_S)) is None or len(data):
+                self._context.check_cancelled()
+                if data is not None:
+                    archive.write(data)
+            self._warnings += finish(child, session)
+        archive.close()
+        if not server.superuser:
+            self._warnings.append(f"Roles were dumped without passwords: {server.role} is no superuser.")
+
+    def _body(self, server: Server, tools: Binaries, facts: ServerFacts, dumped: list[Dumped]) -> dict[str, Any]:
+        return {
+            "server_facts": facts.as_json(),
+            "mode": self._selection.part.value,
+            "selection": {
+                "tables": list(self._selection.tables),
+                "exclude_tables": list(self._selection.exclude_tables),
+            },
+            "tools": {"version": tools.version, "version_num": tools.version_num},
+            "globals": {"archive": "globals", "passwords": server.superuser},
+            "databases": [one.record for one in dumped],
+            "warnings": self._warnings,
+        }
+
+    def _commit(
+        self, writer: BackupWriter, facts: ServerFacts, dumped: list[Dumped], body: dict[str, Any]
+    ) -> BackupSummary:
+        return writer.commit(
+            body,
+            started_at=self._started_at,
+            finished_at=self._context.now(),
+            timeline=dumped[-1].timeline,
+            start_lsn=min(one.lsn for one in dumped),
+            end_lsn=max(one.lsn for one in dumped),
+            server_version=facts.version_num,
+        )
+
+    def _result(self, summary: BackupSummary, body: dict[str, Any], seconds: float) -> dict[str, Any]:
+        databases = body["databases"]
+        return {
+            "id": summary.id,
+            "kind": summary.kind,
+            "cluster": summary.cluster,
+            "repository": self._repository_name,
+            "part": body["mode"],
+            "databases": [
+                {
+                    "name": one["name"],
+                    "tables": len(one["tables"]),
+                    "rows": sum(table["rows"] or 0 for table in one["tables"]),
+                }
+                for one in databases
+            ],
+            "bytes_read": summary.bytes_read,
+            "bytes_stored": summary.bytes_stored,
+            "seconds": round(seconds, 3),
+            "timeline": summary.timeline,
+            "start_lsn": str(summary.start_lsn),
+            "end_lsn": str(summary.end_lsn),
+            "globals_passwords": body["globals"]["passwords"],
+            "warnings": [
+                *body["warnings"],
+                *(f"{one['name']}: {text}" for one in databases for text in one["warnings"]),
+            ],
+        }
+
+
+def selection_of(context: JobContext) -> Selection:
+    """Return what a run dumps: its arguments, and of the configuration what they leave open."""
+    asked = Selection.from_json(context.run.args)
+    if asked.tables or asked.exclude_tables:
+        return asked
+    configured = context.config.cluster(context.run.cluster).dump.exclude_tables
+    return Selection(asked.part, asked.databases, (), configured)
