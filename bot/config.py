@@ -10,11 +10,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-<<<<<<< HEAD
-from urllib.parse import unquote
-=======
-from urllib.parse import urlsplit
->>>>>>> main
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
