@@ -37,9 +37,9 @@ def setup(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be sent.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Make and set up buckets and containers: versioning, no public access, TLS only, a lifecycle that spares what is needed.
+    """Make buckets and containers, with the rules they need.
 
-    It may be run again: what is there already, and what others set up, stays as it is. Exit 1 when another rule there would
+    Versioning, no public access, TLS only, and a lifecycle that spares what backups need. It may be run again: what is there already, and what others set up, stays as it is. Exit 1 when another rule there would
     delete or archive what backups need.
     """
     from bot.commands.surroundings import read_config
