@@ -39,8 +39,8 @@ def setup(
 ) -> int:
     """Make buckets and containers, with the rules they need.
 
-    Versioning, no public access, TLS only, and a lifecycle that spares what backups need. It may be run again: what is there already, and what others set up, stays as it is. Exit 1 when another rule there would
-    delete or archive what backups need.
+    Versioning, no public access, TLS only, and a lifecycle that spares what backups need. It may be run again: what is there
+    already, and what others set up, stays as it is. Exit 1 when another rule there would delete or archive what backups need.
     """
     from bot.commands.surroundings import read_config
 
