@@ -13,6 +13,8 @@ import structlog
 
 _TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|xwfp-)[A-Za-z0-9-]+")
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@/\s]+(?=@)")
+_CHATTY = ("apscheduler", "boto3", "botocore", "azure")
+"""Loggers that say at INFO what they do with each request."""
 _QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "urllib3")
 
 
@@ -52,7 +54,8 @@ def to_stderr(*, stream: TextIO | None = None, level: int = logging.INFO) -> Non
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.INFO))
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[*shared[:2], shared[3], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

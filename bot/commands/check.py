@@ -130,21 +130,51 @@ def _whose_servers(config: Config) -> Point:
 def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iterator[Point]:
     import secrets
 
+    from bot.repository.layout import CHECK
     from bot.repository.open import open_repository
+    from bot.repository.stores.cloud import CloudStore
 
     about = f"repository {name}"
+    yield from _place(name, repository)
     opened = open_repository(name, repository, config.encryption)
     yield Point(about, "ok", "keys", f"The key opens all {len(opened.keys.ids())} data keys.")
-    path, content = f"check/{secrets.token_hex(8)}", secrets.token_bytes(1024)
+    path, content = f"{CHECK}/{secrets.token_hex(8)}", secrets.token_bytes(1024)
     opened.seal(path, [content])
     try:
         same = b"".join(opened.unseal(path)) == content
+        overwrites = isinstance(opened.store, CloudStore) and opened.store.overwrites(path)
     finally:
         opened.store.delete(path)
     if same:
         yield Point(about, "ok", "write-read", "An object was written, read back, decrypted and deleted.")
     else:
         yield Point(about, "fail", "write-read", "An object came back different.", "Check the disk and its memory.")
+    if overwrites:
+        sentence = (
+            "The server ignores conditional writes: two writers of one object at the same moment are not told apart."
+        )
+        yield Point(about, "warn", "write-once", sentence, "Let one installation write to this repository, no more.")
+
+
+def _place(name: str, repository: RepositoryConfig) -> Iterator[Point]:
+    """Look at the bucket or container itself; its rules come first, since they may take away what the rest is about."""
+    from bot.repository.open import open_store
+    from bot.repository.stores.cloud import CloudStore
+
+    if repository.directory is not None:
+        return
+    about = f"repository {name}"
+    address = repository.endpoint_url or ""
+    if address.startswith("http://"):
+        fix = f'[repositories.{name}] endpoint_url = "https://…"'
+        yield Point(about, "warn", "plain-http", "The storage is reached without TLS.", fix)
+    store = open_store(name, repository)
+    assert isinstance(store, CloudStore), "what is not a directory is in a cloud"
+    try:
+        for remark in store.place().remarks():
+            yield Point(about, remark.level, remark.code, remark.sentence, remark.fix)
+    finally:
+        store.close()
 
 
 def _cluster(config: Config, name: str) -> Iterator[Point]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 import psycopg
 
@@ -44,8 +43,8 @@ def check_disks(config: Config, name: str) -> list[Finding]:
         return []
     places = {"spool": config.spool}
     for repository, settings in config.cluster_repositories(name).items():
-        if settings.url.startswith("file://"):
-            places[f"repository {repository}"] = Path(unquote(settings.url.removeprefix("file://")))
+        if settings.directory is not None:
+            places[f"repository {repository}"] = settings.directory
     return [_disk(what, path, data, accepted=cluster.shared_disk) for what, path in places.items()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Literal
 
 from bot.errors import Usage
 from bot.model.ids import BackupId, ClusterName, SystemId
@@ -11,8 +12,13 @@ from bot.model.ids import BackupId, ClusterName, SystemId
 _COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\Z")
 _SYSTEM = re.compile(r"^[0-9]{1,20}\Z")
 _PIECE = re.compile(r"^([0-9A-F]{8})-([0-9A-F]{8})\Z")
+_NUMBER = re.compile(r"^[0-9]{6}\Z")
+_SEGMENT = re.compile(r"^[0-9A-F]{24}\Z")
 KEYS = "keys"
+CHECK = "check"
 PARTIAL = ".partial"
+
+ObjectKind = Literal["volume", "wal", "partial", "probe", "record"]
 
 
 def check_path(path: str) -> str:
@@ -24,6 +30,26 @@ def check_path(path: str) -> str:
     if len(path) > 1000 or not all(_COMPONENT.match(part) for part in path.split("/")):
         raise Usage(f"{path!r} cannot name an object in a repository.", code="bad-object-path")
     return path
+
+
+def kind_of(path: str) -> ObjectKind:
+    """Return what an object is to the storage.
+
+    Volumes and whole WAL segments are the bulk: they may lie in a cheaper class and be aged by lifecycle rules. Partial
+    pieces and the probes of `pitstop check` come and go. Everything else (keys, manifests, summaries, indexes, events, maps,
+    histories) is a record: small, needed for each restore, and no rule of the storage may touch it.
+    """
+    match path.split("/"):
+        case [folder, _] if folder == CHECK:
+            return "probe"
+        case [_, system_id, "backups", _, archive, number] if archive != "events":
+            return "volume" if is_system(system_id) and _NUMBER.match(number) else "record"
+        case [_, system_id, "wal", _, name] if is_system(system_id) and _SEGMENT.match(name):
+            return "wal"
+        case [_, system_id, "wal", _, folder, _] if is_system(system_id) and folder.endswith(PARTIAL):
+            return "partial"
+        case _:
+            return "record"
 
 
 def key_folder(key_id: str) -> str:

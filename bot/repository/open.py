@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote
 
 from bot.config import EncryptionConfig, RepositoryConfig
 from bot.errors import Unavailable, Usage
@@ -13,6 +12,7 @@ from bot.repository.keys.file import read_key_file
 from bot.repository.keys.ring import KeyRing
 from bot.repository.layout import KEYS
 from bot.repository.repository import Repository
+from bot.repository.stores import Store
 from bot.repository.stores.files import FilesStore
 
 _IGNORED = frozenset({"lost+found"})
@@ -23,24 +23,49 @@ def open_repository(
 ) -> Repository:
     """Open repository `name`; with `create`, make its folder and first data key where they are missing (idempotent).
 
+    A bucket or container is never made here; `pitstop storage setup` does that.
+
     Raises:
         Usage: the key file is missing, unreadable, open to others, malformed or not this repository's; the folder is
-            missing, not a folder or not a repository.
-        Unavailable: the storage cannot be reached.
+            missing, not a folder or not a repository; the settings do not fit.
+        Unavailable: the storage cannot be reached, or refuses.
         ObjectDamaged: a wrapped data key is damaged.
     """
     wrapper = read_key_file(encryption.key_file)
-    root = Path(unquote(config.url.removeprefix("file://")))
-    if create:
-        _make_folder(name, root)
-    _check_folder(name, root, create=create)
-    store = FilesStore(root)
+    store = open_store(name, config, create=create)
     keys = KeyRing(store, wrapper)
     if create and not keys.ids():
-        _check_unused(name, root)
+        _check_unused(name, config, store)
         keys.create()
     keys.current()
     return Repository(name, store, keys, Codec(config.codec, config.level))
+
+
+def open_store(name: str, config: RepositoryConfig, *, create: bool = False) -> Store:
+    """Open the store of repository `name` by the scheme of its URL; `create` makes a missing folder.
+
+    Raises:
+        Usage: the folder is missing or not a folder; the settings do not fit; an extra is not installed.
+        Unavailable: the folder cannot be made.
+    """
+    if config.directory is not None:
+        if create:
+            _make_folder(name, config.directory)
+        _check_folder(name, config.directory, create=create)
+        return FilesStore(config.directory)
+    if config.scheme == "s3":
+        from bot.repository.stores.s3 import open_s3
+
+        return open_s3(name, config)
+    try:
+        from bot.repository.stores.azure import open_azure
+    except ModuleNotFoundError as error:
+        raise Usage(
+            f"Repository {name} is in Azure, and the Python module {error.name} is not installed.",
+            hint="Install Pitstop with its extra: pip install 'pitstop[azure]'.",
+            code="extra-missing",
+        ) from None
+    return open_azure(name, config)
 
 
 def _make_folder(name: str, root: Path) -> None:
@@ -74,12 +99,17 @@ def _check_folder(name: str, root: Path, *, create: bool) -> None:
     )
 
 
-def _check_unused(name: str, root: Path) -> None:
-    """Refuse to begin a repository in a folder that holds other things, or whose keys were lost."""
-    others = sorted(e.name for e in root.iterdir() if e.name not in _IGNORED | {KEYS} and not e.name.startswith("."))
+def _check_unused(name: str, config: RepositoryConfig, store: Store) -> None:
+    """Refuse to begin a repository in a place that holds other things, or whose keys were lost."""
+    if config.directory is not None:
+        there = [entry.name for entry in config.directory.iterdir() if not entry.name.startswith(".")]
+    else:
+        there = store.children("")
+    others = sorted(set(there) - _IGNORED - {KEYS})
     if others:
+        what = f"The folder {config.directory}" if config.directory else f"The place {config.url}"
         raise Usage(
-            f"The folder {root} of repository {name} is not empty and has no keys: it holds {', '.join(others[:3])}.",
+            f"{what} of repository {name} is not empty and has no keys: it holds {', '.join(others[:3])}.",
             hint=f"Name an empty folder. If backups are there already, bring back its folder {KEYS} from a copy.",
             code="not-a-repository",
         )

@@ -124,7 +124,7 @@ def _allowed(config: Config, directory: Path) -> None:
 def _taken(config: Config) -> list[tuple[Path, str]]:
     found = [(config.spool, "the spool"), (config.runs_directory, "the runs' folder")]
     found += [
-        (Path(r.url.removeprefix("file://")), f"the repository {name}") for name, r in config.repositories.items()
+        (r.directory, f"the repository {name}") for name, r in config.repositories.items() if r.directory is not None
     ]
     found += [(c.data_directory, f"the data directory of {n}") for n, c in config.clusters.items() if c.data_directory]
     return [(Path(os.path.realpath(path)), what) for path, what in found]

@@ -92,7 +92,9 @@ def test_another_server_under_the_same_name(plain_server: PlainServerFactory, he
     """A DSN that leads to another server of the same major is refused with exit 3 and nothing stored; an upgrade is not."""
     first = pitstop("backup", "base", "slips", "--json", config=here.config_path)
     assert first.code == 0, first.err
-    install(here.home, plain_server(16, options=["--data-checksums"]))  # a copy of the template would be the same system
+    install(
+        here.home, plain_server(16, options=["--data-checksums"])
+    )  # a copy of the template would be the same system
     before = sorted((here.home / "repository").rglob("*"))
     refused = pitstop("backup", "base", "slips", "--json", config=here.config_path)
     assert refused.code == 3, refused.err

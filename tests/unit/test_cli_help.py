@@ -18,7 +18,7 @@ WANTED = {
     "request stop",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",
-    "keys init", "keys list", "audit verify", "audit export",
+    "keys init", "keys list", "storage setup", "audit verify", "audit export",
 }  # fmt: skip
 WITHOUT_JSON = {"demo", "run", "job", "wal stream", "wal push", "wal fetch"}
 

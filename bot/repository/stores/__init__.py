@@ -12,11 +12,15 @@ Names = list[str]
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object as a listing shows it: `size` in bytes as stored, `modified` aware UTC."""
+    """One object as a listing shows it: `size` in bytes as stored, `modified` aware UTC.
+
+    `archived`: it has to be retrieved before it can be read (Glacier, Azure's archive tier), which takes hours.
+    """
 
     path: str
     size: int
     modified: datetime
+    archived: bool = False
 
 
 class Store(Protocol):
