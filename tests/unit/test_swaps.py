@@ -13,7 +13,7 @@ from bot.postgres.database_traits import split_list
 
 REQUEST = RequestId("r0123456789")
 SWAP = Swap(REQUEST, "live", 5, "coming", 6, "before")
-names = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), min_size=1, max_size=63)
+names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=63)
 
 
 @given(names)
