@@ -14,7 +14,22 @@ from typing import Annotated
 import typer
 
 from bot import __version__
-from bot.commands import audit, backups, bot, check, demo, keys, mark, pitr, requests, servers, status, storage, wal
+from bot.commands import (
+    audit,
+    backups,
+    bot,
+    check,
+    demo,
+    keys,
+    mark,
+    pitr,
+    requests,
+    servers,
+    status,
+    storage,
+    verify,
+    wal,
+)
 from bot.commands.chosen import config_path
 from bot.errors import PitstopError, Usage
 
@@ -27,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (demo, bot, check, status, backups, pitr, requests, servers, mark, wal, keys, storage, audit):
+for group in (demo, bot, check, status, backups, verify, pitr, requests, servers, mark, wal, keys, storage, audit):
     group.add_to(app)
 
 

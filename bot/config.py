@@ -271,8 +271,9 @@ class Schedule(_Model):
     base_backup: str = "0 2 * * *"
     dump: str = "30 2 * * *"
     wal_check: str = "0 * * * *"
+    drill: str = "0 3 * * 0"
 
-    @field_validator("base_backup", "dump", "wal_check")
+    @field_validator("base_backup", "dump", "wal_check", "drill")
     @classmethod
     def _readable(cls, value: str) -> str:
         if value.strip().lower() != OFF:
@@ -315,6 +316,24 @@ class DumpConfig(_Model):
     max_block: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
 
 
+class DrillConfig(_Model):
+    """What a drill expects of the copies it makes; tables are named `Name`, `schema.Name` or `database.schema.Name`.
+
+    `critical_tables` have to be there (default: all that the drill or dump before had), `min_rows` are floors, and no table
+    may lose more than `max_shrink` of its rows, but those in `may_shrink`. `latest` are queries by database whose answer is
+    the newest record. `canary` lets drills write two rows to the schema `pitstop` of the live server. No check begins after
+    `check_limit`.
+    """
+
+    critical_tables: tuple[str, ...] = ()
+    min_rows: dict[str, Annotated[int, Field(ge=0)]] = {}
+    may_shrink: tuple[str, ...] = ()
+    max_shrink: float = Field(default=0.5, gt=0, le=1)
+    latest: dict[str, str] = {}
+    canary: bool = False
+    check_limit: Duration = Field(default=timedelta(hours=2), ge=timedelta(seconds=1))
+
+
 class ClusterConfig(_Model):
     """One PostgreSQL server.
 
@@ -338,6 +357,7 @@ class ClusterConfig(_Model):
     approval: Approval = Approval()
     schedule: Schedule = Schedule()
     dump: DumpConfig = DumpConfig()
+    drill: DrillConfig = DrillConfig()
     objectives: Objectives = Objectives()
     checks: tuple[Check, ...] = ()
 

@@ -37,6 +37,8 @@ JOBS: dict[Job, str] = {
     Job.WAL_CHECK: "jobs.wal_check",
     Job.PLAN: "jobs.plan",
     Job.EXECUTE: "jobs.pitr",
+    Job.DRILL: "jobs.drill",
+    Job.DRILL_CLEAN: "jobs.drill:clean",
     Job.SERVER_STOP: "jobs.servers:stop",
     Job.SERVER_REMOVE: "jobs.servers:remove",
     Job.FORWARD: "jobs.servers:forward",

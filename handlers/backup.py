@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt import App
 
 from bot.errors import Usage
-from bot.model.commands import BackupCommand, BackupNow, ShowHelp, parse_backup
+from bot.model.commands import BackupCommand, BackupNow, ShowHelp, Verify, parse_backup
 from handlers.answers import answer
 from handlers.edge import edged, errand
 from handlers.payloads import Body, Doer, delivery_key, from_command, typed
@@ -29,7 +29,7 @@ def register(app: App, wiring: Wiring) -> None:
             ack()
             errand(wiring, doer, lambda refused=error: _refuse(wiring, body, refused))  # type: ignore[misc]
             return
-        if not isinstance(asked, BackupNow):
+        if not isinstance(asked, BackupNow | Verify):
             ack()
             errand(wiring, doer, lambda: _answer(wiring, doer, asked))
             return

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from bot import desk
 from bot.errors import PitstopError, Refused, Usage
 from bot.ledger import cards, inbox, people, requests
-from bot.model.commands import AskPitr, BackupNow, parse_backup, parse_pitr
+from bot.model.commands import AskPitr, BackupNow, Verify, parse_backup, parse_pitr
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import UNSURE, Identities, full_member, group_ids
@@ -182,13 +182,15 @@ def _ask(
 
 
 def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
-    """`/backup now CLUSTER [dump]`: whoever may ask for a recovery may make a backup."""
+    """`/backup now CLUSTER [dump]`, `/backup verify CLUSTER [ID]`: whoever may ask for a recovery may make a backup."""
     text = str(item.payload["text"])
     try:
         asked = parse_backup(text, clusters=wiring.config.clusters)
     except Usage as error:
         note(wiring, doer, "backup", text, error)
         raise
+    if isinstance(asked, Verify):
+        return _verify(wiring, item, doer, asked)
     if not isinstance(asked, BackupNow):
         raise Usage("There is nothing to back up in that.", hint="See `/backup help`.", code="unknown-word")
     run = desk.back_up(
@@ -203,6 +205,24 @@ def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     )
     cluster, what = code(asked.cluster, 80), "Dump" if asked.kind == "dump" else "Base backup"
     return Message(f"{what} of {cluster} queued as run `{run.id}`; its card is in the results channel.")
+
+
+def _verify(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Verify) -> Message:
+    """`/backup verify CLUSTER [ID]`: whoever may ask for a recovery may have one tried."""
+    run = desk.verify(
+        wiring.ledger,
+        key=item.key,
+        cluster=asked.cluster,
+        backup=asked.backup,
+        by=doer.who,
+        at=wiring.now(),
+        entropy=wiring.entropy(16),
+        **_told(wiring, doer, policy_of(wiring, asked.cluster)),
+    )
+    what = code(asked.backup, 80) if asked.backup else "the newest backups"
+    return Message(
+        f"Drill of {what} of {code(asked.cluster, 80)} queued as run `{run.id}`; its card is in the results channel."
+    )
 
 
 def _decide(

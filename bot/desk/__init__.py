@@ -10,6 +10,7 @@ from bot.desk.attempts import note_attempt
 from bot.desk.backing_up import back_up
 from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
+from bot.desk.drilling import verify
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
@@ -44,6 +45,7 @@ __all__ = [
     "sweep",
     "wake_due",
     "back_up",
+    "verify",
     "queue_run",
     "start_run",
     "progress",

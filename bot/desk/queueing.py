@@ -49,7 +49,7 @@ def enqueue(
         raise _locked(tx, run, holder)
     locks.take(tx, run.id, wanted)
     audit.append(tx, at, by, "run.queue", run.id, {"job": job.value, "cluster": cluster, "request": run.request})
-    if job in {Job.BASE_BACKUP, Job.DUMP}:
+    if job in {Job.BASE_BACKUP, Job.DUMP, Job.DRILL}:
         cards.want(tx, "run", run.id, "results")
     return run
 

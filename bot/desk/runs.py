@@ -124,6 +124,8 @@ def _end(tx: Tx, run: Run, at: datetime) -> Run:
         _follow(tx, requests.get(tx, run.request), run, at)
     elif run.state in {RunState.FAILED, RunState.INTERRUPTED} and _first_of_its_kind(tx, run):
         cards.want(tx, "run", run.id, "alerts", urgent=True)
+    elif run.job is Job.DRILL and run.state is RunState.SUCCEEDED:
+        _tell_drill(tx, run)
     cards.bump(tx, "run", run.id, urgent=True)
     return run
 
@@ -140,6 +142,13 @@ def _follow(tx: Tx, request: Request, run: Run, at: datetime) -> None:
     else:
         after, verb = transitions.fail(request, error, at), "fail"
     change(tx, request, after, verb=verb, actor=PITSTOP, at=at, detail={"run": run.id, "error": error})
+
+
+def _tell_drill(tx: Tx, run: Run) -> None:
+    """Put the checklist into the thread, and what was not proved among the alerts."""
+    cards.want(tx, "run", run.id, f"thread:run:{run.id}")
+    if not (run.result or {}).get("ok"):
+        cards.want(tx, "run", run.id, "alerts", urgent=True)
 
 
 def _first_of_its_kind(tx: Tx, run: Run) -> bool:

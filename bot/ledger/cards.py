@@ -13,7 +13,8 @@ from bot.ledger.database import Tx, iso, parse_iso
 class Card:
     """One message. It is out of date while `wanted` > `posted`; it has no live buttons before it is `armed`.
 
-    `place` is `approvals`, `results`, `alerts`, `dm:<user>` or `thread:request:<id>`; `ts` is Slack's, once posted.
+    `place` is `approvals`, `results`, `alerts`, `dm:<user>`, `thread:request:<id>` or `thread:run:<id>`; `ts` is
+    Slack's, once posted.
     """
 
     id: int

@@ -10,7 +10,7 @@ from datetime import datetime, tzinfo
 from typing import Literal
 
 from bot.errors import Usage
-from bot.model.ids import ClusterName
+from bot.model.ids import ClusterName, is_backup_id
 from bot.model.targets import Target, TargetKind
 from bot.model.times import EXAMPLES, read_time
 from bot.model.typed import nearest, plain, quoted
@@ -24,7 +24,7 @@ TARGET_HELP = (
     f"Write a time ({EXAMPLES}), `xid:84213`, `point:before-migration`, `lsn:0/16B3748`, `before:…` or `latest`."
 )
 
-_BACKUP_WORDS = ("status", "now", "list", "help")
+_BACKUP_WORDS = ("status", "now", "list", "verify", "help")
 _KINDS: dict[str, Literal["base", "dump"]] = {"base": "base", "dump": "dump"}
 _PREFIX = re.compile(r"(?P<kind>xid|point|lsn|before|time)\s*[:=]\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(r"before\s+(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
@@ -55,6 +55,14 @@ class ListBackups:
 
 
 @dataclass(frozen=True, slots=True)
+class Verify:
+    """`/backup verify CLUSTER [ID]`: a drill of the newest backups, or of the one named."""
+
+    cluster: ClusterName
+    backup: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ShowHelp:
     """`/backup help`, `/pitr help`."""
 
@@ -78,7 +86,7 @@ class AskPitr:
     reason: str
 
 
-BackupCommand = ShowStatus | BackupNow | ListBackups | ShowHelp
+BackupCommand = ShowStatus | BackupNow | ListBackups | Verify | ShowHelp
 PitrCommand = OpenForm | AskPitr | ShowHelp
 
 
@@ -96,6 +104,8 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
         return ShowHelp("/backup")
     if word not in _BACKUP_WORDS:
         return _bare_status(word, rest, clusters)
+    if word == "verify":
+        return _verify(rest, clusters)
     kind: Literal["base", "dump"] = "base"
     if word == "now" and rest and rest[-1].lower() in _KINDS and rest[-1] not in clusters:
         kind = _KINDS[rest.pop().lower()]
@@ -107,11 +117,25 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
     return BackupNow(cluster, kind) if word == "now" else ListBackups(cluster)
 
 
+def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
+    """Read a cluster and a backup's id, either of which may be left out; an id is recognised by its form."""
+    ids = [word for word in rest if is_backup_id(word)]
+    others = [word for word in rest if word not in ids and (word.lower() != "latest" or word.lower() in clusters)]
+    if len(ids) > 1 or len(others) > 1:
+        example = _example(clusters)
+        raise Usage(
+            "`/backup verify` takes one cluster and one backup's id.",
+            hint=f"Try `/backup verify {example}`; `/backup list {example}` shows the ids.",
+        )
+    cluster = known_cluster(others[0], clusters) if others else _only(clusters, "/backup verify")
+    return Verify(cluster, ids[0] if ids else None)
+
+
 def _bare_status(word: str, rest: list[str], clusters: Collection[str]) -> ShowStatus:
     if word in clusters and not rest:
         return ShowStatus(ClusterName(word))
     meant = nearest(word, _BACKUP_WORDS) or nearest(word, clusters)
-    tail = f" {rest[0]}" if len(rest) == 1 and meant in {"now", "list"} else ""
+    tail = f" {rest[0]}" if len(rest) == 1 and meant in {"now", "list", "verify"} else ""
     hint = f"Did you mean `/backup {meant}{tail}`?" if meant else "See `/backup help`."
     raise Usage(f"`/backup` does not know the word {quoted(word)}.", hint=hint, code="unknown-word")
 

@@ -26,6 +26,7 @@ class Mode(StrEnum):
     DUMP = "dump"
     STREAM = "stream"
     CHECK = "check"
+    DRILL = "drill"
     IN_PLACE = "in-place"
     READ = "read"
     DELETE = "delete"
@@ -45,6 +46,7 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
             SELF({Mode.DUMP}),
             SELF({Mode.STREAM}),
             SELF({Mode.CHECK}),
+            SELF({Mode.DRILL}),
             SELF({Mode.IN_PLACE}),
             frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
             frozenset({Mode.IN_PLACE, Mode.DUMP}),
@@ -130,6 +132,11 @@ def needed(
             return (Lock(f"cluster:{cluster}", Mode.STREAM),)
         case Job.WAL_CHECK:
             return (Lock(f"cluster:{cluster}", Mode.CHECK),)
+        case Job.DRILL:
+            # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
+            return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
+        case Job.DRILL_CLEAN:
+            return (Lock(f"cluster:{cluster}", Mode.DRILL),)
         case Job.PLAN:
             return (Lock(f"request:{request}", Mode.USE),)
         case Job.EXECUTE:

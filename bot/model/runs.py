@@ -35,6 +35,8 @@ class Job(StrEnum):
     WAL_CHECK = "wal-check"
     PLAN = "plan"
     EXECUTE = "execute"
+    DRILL = "drill"
+    DRILL_CLEAN = "drill-clean"
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"

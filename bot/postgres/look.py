@@ -41,12 +41,13 @@ def looking(
         search_path="" if own_path else "pg_catalog",
     )
     dsn = make_dsn(server.dsn(), options=options, client_encoding=encoding)
-    with connect(dsn, dbname=dbname) as connection, _stoppable(connection, cancelled):
+    with connect(dsn, dbname=dbname) as connection, stoppable(connection, cancelled):
         yield connection
 
 
 @contextlib.contextmanager
-def _stoppable(connection: Connection, cancelled: Callable[[], bool]) -> Iterator[None]:
+def stoppable(connection: Connection, cancelled: Callable[[], bool]) -> Iterator[None]:
+    """End the statement under way as soon as `cancelled` turns true, while the block lasts."""
     done = threading.Event()
 
     def watch() -> None:

@@ -30,6 +30,7 @@ def schedules(name: str, cluster: ClusterConfig) -> Iterator[tuple[Job, Cron]]:
         Job.BASE_BACKUP: cluster.schedule.base_backup,
         Job.DUMP: cluster.schedule.dump,
         Job.WAL_CHECK: cluster.schedule.wal_check,
+        Job.DRILL: cluster.schedule.drill,
     }
     for job, text in texts.items():
         cron = schedule_of(text, key=f"clusters.{name}.schedule.{job.value.replace('-', '_')}")

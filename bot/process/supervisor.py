@@ -9,6 +9,7 @@ from bot import desk
 from bot.errors import Unavailable
 from bot.model.ids import ClusterName
 from bot.model.requests import Request
+from bot.process.drills import clear_after_drills
 from bot.process.place import Place
 from bot.process.receivers import keep_receivers
 from bot.process.requests import Refresh, execute_approved, resume_interrupted
@@ -64,6 +65,7 @@ class Supervisor:
         self._wake()
         resume_interrupted(place, self._refresh)
         execute_approved(place, self._refresh)
+        clear_after_drills(place)
         retry_interrupted(place)
         keep_servers(place)
         keep_receivers(place, self._watch)

@@ -9,7 +9,16 @@ from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
 from bot.slack.blocks import Card, Message
-from bot.slack.cards import RequestView, request_card, run_alert, run_card, run_progress, server_card, wake_card
+from bot.slack.cards import (
+    RequestView,
+    drill_checklist,
+    request_card,
+    run_alert,
+    run_card,
+    run_progress,
+    server_card,
+    wake_card,
+)
 from bot.slack.text import escape
 
 Policies = Callable[[ClusterName], Policy | None]
@@ -46,10 +55,14 @@ def request_view(tx: Tx, request_id: RequestId, policies: Policies) -> RequestVi
 
 
 def parent_of(tx: Tx, place: str) -> cards.Card | None:
-    """Return the card whose thread a place `thread:request:<id>` is: the approvals channel's, else the requester's.
+    """Return the card whose thread a place is: of `thread:run:<id>` the card in the results channel, of
+    `thread:request:<id>` that in the approvals channel, else the requester's.
 
     None when Slack would take neither.
     """
+    if place.startswith("thread:run:"):
+        shown = cards.of_subject(tx, "run", place.removeprefix("thread:run:"))
+        return next((card for card in shown if card.place == "results" and not card.failed), None)
     own = cards.of_subject(tx, "request", place.removeprefix("thread:request:"))
     in_channel = next((card for card in own if card.place == "approvals" and not card.failed), None)
     return in_channel or next((card for card in own if card.place.startswith("dm:") and not card.failed), None)
@@ -57,6 +70,8 @@ def parent_of(tx: Tx, place: str) -> cards.Card | None:
 
 def _run(tx: Tx, card: cards.Card) -> Message:
     run = runs.get(tx, RunId(card.subject))
+    if card.place.startswith("thread:run:"):
+        return drill_checklist(run)
     if card.place.startswith("thread:"):
         return run_progress(run)
     return run_alert(run) if card.place == "alerts" else run_card(run)

@@ -14,6 +14,7 @@ _BACKUP = (
     "`/backup now {c}` make a base backup now",
     "`/backup now {c} dump` dump its databases now",
     "`/backup list {c}` its backups, and how far back it can go",
+    "`/backup verify {c}` prove by restoring that its newest backups work",
 )
 _PITR = (
     "`/pitr` the form",

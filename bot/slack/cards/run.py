@@ -8,6 +8,7 @@ from typing import Any
 from bot.model.people import Person
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
+from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
@@ -18,6 +19,8 @@ _WORDS = {
     Job.WAL_CHECK: "WAL check",
     Job.PLAN: "Planning",
     Job.EXECUTE: "Recovery",
+    Job.DRILL: "Drill",
+    Job.DRILL_CLEAN: "Clearing away after a drill",
     Job.SERVER_STOP: "Stopping a server",
     Job.SERVER_REMOVE: "Removing a server",
     Job.FORWARD: "Forwarder",
@@ -56,7 +59,9 @@ def run_progress(run: Run) -> Message:
 def run_alert(run: Run) -> Message:
     """Render what somebody has to look at: a run that failed or was interrupted, what happened, and what to do. Pure."""
     card = _begin(run)
-    if not run.state.ended or run.state is RunState.SUCCEEDED:
+    if run.job is Job.DRILL and drill_failed(run):
+        card.lines("Not everything that was tried could be proved:", *drill_result(run.result or {}))
+    elif not run.state.ended or run.state is RunState.SUCCEEDED:
         card.lines("It is under way again." if not run.state.ended else "It has succeeded since.")
     card.lines(*_error_lines(run))
     if run.state is RunState.INTERRUPTED:
@@ -70,7 +75,8 @@ def run_alert(run: Run) -> Message:
 
 def title(run: Run) -> str:
     """Return a run's headline."""
-    return _STATES[run.state].format(_WORDS[run.job], run.cluster)
+    state = RunState.FAILED if run.job is Job.DRILL and drill_failed(run) else run.state
+    return _STATES[state].format(_WORDS[run.job], run.cluster)
 
 
 def _begin(run: Run) -> Card:
@@ -145,6 +151,7 @@ _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
     Job.BASE_BACKUP: _backup_result,
     Job.DUMP: _dump_result,
     Job.WAL_CHECK: _check_result,
+    Job.DRILL: drill_result,
 }
 
 

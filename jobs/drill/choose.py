@@ -1,0 +1,99 @@
+"""Which backup is proved: always the exact newest, unless one is named; and whether it is the newest is proved as well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.errors import Usage
+from bot.ledger import Ledger, runs
+from bot.model.backups import BackupSummary
+from bot.model.drills import Point, Question
+from bot.model.ids import BackupId
+from bot.model.runs import Job, RunState
+from bot.model.typed import nearest
+from jobs.plan.holdings import Holdings
+
+_MADE_BY = {"base": Job.BASE_BACKUP, "dump": Job.DUMP}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A backup to prove; `skipped` are newer dumps that hold a part of the databases only."""
+
+    backup: BackupSummary
+    skipped: tuple[BackupId, ...] = ()
+
+
+def choose(holdings: Holdings, wanted: str | None) -> list[Chosen]:
+    """Return what to prove: the newest base backup, or the one named.
+
+    Damaged ones are not passed over: the newest backup being damaged is what a drill has to say.
+
+    Raises:
+        Usage: `unknown-backup`, with the nearest id; `no-backup`, there is none.
+    """
+    if wanted not in {None, "latest"}:
+        return [Chosen(_named(holdings, str(wanted)))]
+    newest = sorted(holdings.backups, key=_age, reverse=True)
+    found = [Chosen(backup) for backup in newest if backup.kind == "base"][:1]
+    if not found:
+        raise Usage(
+            f"There is no base backup of {holdings.cluster} yet.",
+            hint=f"Take one: `pitstop backup base {holdings.cluster}`.",
+            code="no-backup",
+        )
+    return found
+
+
+def judge_newest(ledger: Ledger, holdings: Holdings, chosen: Chosen, *, named: bool) -> Point:
+    """Answer whether a backup is the newest of its kind: in every repository, and by what the ledger says was made.
+
+    A newer one that the ledger knows and no repository holds any more is a no: it may have been deleted by hand.
+    """
+    backup = chosen.backup
+    newer = [
+        other.id
+        for other in holdings.backups
+        if other.kind == backup.kind and _age(other) > _age(backup) and other.id not in chosen.skipped
+    ]
+    if newer:
+        return Point(Question.NEWEST, None if named else False, f"{backup.id} was asked for; {max(newer)} is newer")
+    if lost := _lost(ledger, holdings, backup):
+        return Point(Question.NEWEST, False, f"{lost} was made later, and no repository that answers holds it any more")
+    if holdings.away:
+        return Point(Question.NEWEST, None, f"{backup.id}, as far as can be told: {' '.join(holdings.away)}")
+    part = f"; newer ones hold a part only: {', '.join(chosen.skipped[:3])}" if chosen.skipped else ""
+    return Point(Question.NEWEST, True, f"{backup.id}, the newest {_word(backup.kind)} in every repository{part}")
+
+
+def _age(backup: BackupSummary) -> tuple[datetime, str]:
+    return backup.started_at, backup.id
+
+
+def _named(holdings: Holdings, wanted: str) -> BackupSummary:
+    for backup in holdings.backups:
+        if backup.id == wanted and backup.kind == "base":
+            return backup
+    near = nearest(wanted, [backup.id for backup in holdings.backups if backup.kind == "base"])
+    raise Usage(
+        f"There is no base backup {wanted[:80]!r} of {holdings.cluster}.",
+        hint=f"Did you mean {near}?" if near else f"`pitstop list {holdings.cluster}` shows what there is.",
+        code="unknown-backup",
+    )
+
+
+def _lost(ledger: Ledger, holdings: Holdings, backup: BackupSummary) -> str | None:
+    """Return the id of a backup that a run made no earlier than `backup`, and that is in no repository; None without one."""
+    job = _MADE_BY.get(backup.kind)
+    if job is None:
+        return None
+    with ledger.read() as tx:
+        done = runs.recent(tx, cluster=holdings.cluster, jobs=(job,), states=(RunState.SUCCEEDED,), limit=20)
+    held = {other.id for other in holdings.backups}
+    made = [str(run.result["id"]) for run in done if run.result and run.result.get("id")]
+    return max((name for name in made if name not in held and name[:16] >= backup.id[:16]), default=None)
+
+
+def _word(kind: str) -> str:
+    return "dump" if kind == "dump" else "base backup"

@@ -1,0 +1,102 @@
+"""The DRILL job: one backup after another is restored, looked at, and reported; damage is a result."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bot.errors import Corruption, PitstopError
+from bot.model.backups import BackupSummary
+from bot.model.drills import Proof, Question, judge_time
+from jobs.context import JobContext
+from jobs.drill.base import prove_base
+from jobs.drill.choose import Chosen, choose, judge_newest
+from jobs.drill.history import history_of, judge_size_of
+from jobs.drill.objects import is_of
+from jobs.drill.report import record, result
+from jobs.drill.scratch import remove_leftovers
+from jobs.drill.work import Answers, Drill
+from jobs.plan.holdings import open_holdings
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Prove the newest base backup with its WAL in a scratch server, or the run's `backup`.
+
+    1. Clear away what a drill that was killed left.
+    2. Choose: the exact newest, damaged or not.
+    3. Of each: restore it, answer the checklist, remove the scratch server.
+    4. Report: events beside the backup, the list renewed, the result.
+
+    {"ok", "damaged", "proofs": [see `Proof.as_json`], "seconds", "warnings"}
+
+    A backup that fails is a result, not an error, and the others are still proved.
+
+    Raises:
+        Usage: there is no such backup, or none at all.
+        Unavailable: no repository could be read; nothing was proved either way.
+    """
+    began = time.monotonic()
+    context.phase("prepare")
+    remove_leftovers(context.config, context.run.cluster)
+    holdings = open_holdings(context.config, context.ledger, context.run.cluster)
+    drill = Drill(context, holdings)
+    wanted = context.run.args.get("backup")
+    proofs, warnings = list[Proof](), list[str]()
+    for chosen in choose(holdings, wanted):
+        proof = _prove(drill, chosen, named=wanted not in {None, "latest"})
+        warnings += record(drill, chosen.backup, proof)
+        proofs.append(proof)
+    return result(proofs, warnings, time.monotonic() - began)
+
+
+def _prove(drill: Drill, chosen: Chosen, *, named: bool) -> Proof:
+    """Answer the checklist for one backup; whatever goes wrong, a proof comes back, unless the run was asked to stop."""
+    backup = chosen.backup
+    answers = Answers(backup, drill.repository(backup).repository.name)
+    since = len(drill.context.phases())
+    newest = judge_newest(drill.context.ledger, drill.holdings, chosen, named=named)
+    answers.newest = _is_newest(drill, chosen) if newest.ok is not None else None
+    answers.add(newest, judge_size_of(drill.holdings, backup))
+    try:
+        _by_kind(drill, backup, answers)
+    except Corruption as error:
+        _damage(error, backup, answers)
+    except PitstopError as error:
+        answers.say(Question.DONE, False, f"{error.message} {error.hint}".strip())
+    if answers.seconds:
+        objective = drill.cluster.objectives.rto
+        target, maximum = objective.target.total_seconds(), objective.maximum.total_seconds()
+        answers.add(judge_time(answers.seconds, target, maximum))
+    return answers.proof(_phases(drill, since))
+
+
+def _by_kind(drill: Drill, backup: BackupSummary, answers: Answers) -> None:
+    history = history_of(drill, backup)
+    if backup.damaged:
+        raise Corruption(f"It is known to be damaged: {backup.damaged}", code="known-damaged")
+    prove_base(drill, backup, history, answers)
+
+
+def _damage(error: Corruption, backup: BackupSummary, answers: Answers) -> None:
+    """Answer that something is damaged: the backup's own objects, or the WAL on the way."""
+    answers.damaged = True
+    own = is_of(error, backup) or error.reason_code in {"known-damaged", "manifest-differs"}
+    if own or not error.reason_code.startswith(("wal", "object")):
+        answers.points = [point for point in answers.points if point.question is not Question.WHOLE]
+        answers.say(Question.WHOLE, False, error.message)
+        answers.object_damage = error.message if is_of(error, backup) else ""
+        return
+    answers.points = [point for point in answers.points if point.question is not Question.WAL]
+    answers.say(Question.WAL, False, error.message)
+
+
+def _is_newest(drill: Drill, chosen: Chosen) -> bool:
+    return judge_newest(drill.context.ledger, drill.holdings, chosen, named=False).ok is True
+
+
+def _phases(drill: Drill, since: int) -> list[tuple[str, float]]:
+    now = drill.context.now()
+    return [
+        (phase.name, phase.seconds if phase.seconds is not None else (now - phase.started_at).total_seconds())
+        for phase in drill.context.phases()[since:]
+    ]
