@@ -15,6 +15,7 @@ from bot.repository import events, layout, reader
 from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
+from bot.repository.stores import ObjectInfo
 from bot.repository.wal import WalArchive
 
 if TYPE_CHECKING:
@@ -110,14 +111,15 @@ class ClusterRepository:
         events.record(self.repository, self._folder(backup), kind, at=at, text=text)
 
     def delete_unfinished(self, older_than: datetime, *, live: Container[BackupId] = ()) -> list[BackupId]:
-        """Delete backups without a manifest whose newest object and own start are before `older_than`; return their ids.
+        """Delete backups that were never finished, whose newest object and own start are before `older_than`; return their ids.
 
-        `live` are ids some run is still writing (the ledger knows); they are left alone whatever their age.
+        `live` are ids some run is still writing (the ledger knows); they are left alone whatever their age. One that was
+        finished and lost its manifest since is not deleted either: see `bot.repository.expiring`.
         What interrupted writes left behind in the store goes as well.
         """
         deleted = []
         for backup in self._ids():
-            if backup not in live and not self._exists(backup) and self._quiet_since(backup, older_than):
+            if backup not in live and not self._exists(backup) and self._unfinished(backup, older_than):
                 self.delete_backup_objects(backup)
                 deleted.append(backup)
         self.repository.store.sweep(older_than)
@@ -129,10 +131,18 @@ class ClusterRepository:
         Raises:
             Conflict: `backup-exists`, it has a manifest: it is a backup, and nothing was deleted.
         """
-        if self._exists(backup):
-            raise Conflict(f"{backup} is a finished backup; nothing was deleted.", code="backup-exists")
+        self.require_no_manifest(backup)
         for info in list(self.repository.store.list(self._folder(backup))):
             self.repository.store.delete(info.path)
+
+    def require_no_manifest(self, backup: BackupId) -> None:
+        """Make sure that a backup does not exist before its objects are deleted.
+
+        Raises:
+            Conflict: `backup-exists`.
+        """
+        if self._exists(backup):
+            raise Conflict(f"{backup} is a finished backup; nothing was deleted.", code="backup-exists")
 
     def _ids(self) -> list[BackupId]:
         children = self.repository.store.children(layout.backups(self.name, self.system_id))
@@ -144,9 +154,12 @@ class ClusterRepository:
     def _exists(self, backup: BackupId) -> bool:
         return self.repository.store.exists(layout.manifest(self._folder(backup)))
 
-    def _quiet_since(self, backup: BackupId, bound: datetime) -> bool:
-        newest = max((i.modified for i in self.repository.store.list(self._folder(backup))), default=bound)
-        return _started(backup) < bound and newest <= bound
+    def _unfinished(self, backup: BackupId, bound: datetime) -> bool:
+        """Say whether a backup without a manifest never had one, and was not written to since `bound`."""
+        folder = self._folder(backup)
+        objects = list(self.repository.store.list(folder))
+        newest = max((info.modified for info in objects), default=bound)
+        return not was_finished(folder, objects) and _started(backup) < bound and newest <= bound
 
     def _summary(self, backup: BackupId) -> BackupSummary:
         folder = self._folder(backup)
@@ -183,6 +196,11 @@ class ClusterRepository:
             manifest_sha256="",
             damaged=error.message,
         )
+
+
+def was_finished(folder: str, objects: list[ObjectInfo]) -> bool:
+    """Say whether these objects are those of a backup that was finished: a summary or an event is written just before or after."""
+    return any(o.path == layout.summary(folder) or o.path.startswith(f"{folder}/events/") for o in objects)
 
 
 def _started(backup: BackupId) -> datetime:

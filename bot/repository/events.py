@@ -16,7 +16,7 @@ from bot.repository.damage import ObjectDamaged
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
 
-KINDS = frozenset({"verified", "damaged", "pinned", "unpinned", "report"})
+KINDS = frozenset({"verified", "damaged", "pinned", "unpinned", "report", "expired", "orphaned"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,14 @@ def event(folder: str, at: datetime, kind: str) -> str:
     return f"{folder}/events/{at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{kind}"
 
 
+def event_time(name: str) -> datetime | None:
+    """Return the time in an event's name, aware UTC, or None when it is not one."""
+    try:
+        return datetime.strptime(name.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
 def volume(folder: str, archive: str, number: int) -> str:
     """Return the path of an archive's volume `number`, counted from 0."""
     return f"{folder}/{archive}/{number:06d}"

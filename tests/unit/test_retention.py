@@ -276,6 +276,7 @@ def worlds(draw: st.DrawFn) -> World:
     held = draw(st.sets(st.sampled_from([b.id for b in backups]), max_size=2)) if backups else set()
     leases = tuple(WalLease("request", b.timeline, b.start_lsn) for b in backups if b.id in leased)
     times = tuple(KnownTime(t, Lsn(n), hour(n)) for t, (a, b) in spans.items() for n in range(a, b, 15))
+    times += tuple(KnownTime(b.timeline, b.end_lsn, b.finished_at) for b in backups)
     stock = Stock(
         backups,
         stored,
