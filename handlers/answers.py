@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.ledger import Tx, catalogue, requests, runs, servers, wal_status
-from bot.model.commands import BackupCommand, ListBackups, ShowHelp, ShowStatus
+from bot.model.backup_commands import BackupCommand, ListBackups, ShowStatus
+from bot.model.commands import ShowHelp
 from bot.model.ids import ClusterName
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState

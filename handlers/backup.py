@@ -7,13 +7,15 @@ from typing import Any
 from slack_bolt import App
 
 from bot.errors import Usage
-from bot.model.commands import BackupCommand, BackupNow, ShowHelp, Verify, parse_backup
+from bot.model.backup_commands import BackupCommand, BackupNow, Verify, parse_backup
+from bot.model.commands import ShowHelp
 from handlers.answers import answer
+from handlers.backup_verbs import BACKUP_NOW
 from handlers.edge import edged, errand
+from handlers.facts import note, require_member
 from handlers.payloads import Body, Doer, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
-from handlers.verbs import BACKUP_NOW, note, require_member
 from handlers.wiring import Wiring
 
 

@@ -14,9 +14,10 @@ from bot.errors import PitstopError, Unavailable
 from bot.ledger import inbox
 from bot.slack.blocks import Message
 from handlers.edge import WENT_WRONG
+from handlers.facts import note
 from handlers.payloads import Doer
 from handlers.replies import reply, reply_error
-from handlers.verbs import carry_out, note
+from handlers.verbs import carry_out
 from handlers.wiring import Wiring
 
 log = structlog.get_logger("pitstop.inbox")

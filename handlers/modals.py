@@ -23,10 +23,10 @@ from bot.slack.cards import actions
 from bot.slack.client import SlackAnswered, call
 from bot.slack.forms import PitrDraft, View
 from handlers.edge import edged, errand
+from handlers.facts import Facts, card_shows, explained, fetch_facts, known_zone, note, policy_of
 from handlers.payloads import Body, Doer, delivery_key, from_interaction
 from handlers.recording import NotRecorded
-from handlers.verbs import PITR_FORM as PITR_KIND
-from handlers.verbs import Facts, card_shows, explained, fetch_facts, known_zone, note, policy_of
+from handlers.request_verbs import PITR_FORM as PITR_KIND
 from handlers.wiring import Wiring
 
 TOKEN_LIFETIME = timedelta(minutes=30)

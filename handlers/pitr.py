@@ -12,11 +12,12 @@ from bot.model.typed import plain
 from bot.slack.forms import PitrDraft
 from handlers.answers import answer
 from handlers.edge import edged, errand
+from handlers.facts import note
 from handlers.modals import open_pitr_form
 from handlers.payloads import Body, Doer, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
-from handlers.verbs import PITR_TYPED, note
+from handlers.request_verbs import PITR_TYPED
 from handlers.wiring import Wiring
 
 

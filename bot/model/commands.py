@@ -1,4 +1,4 @@
-"""What people type after `/backup` and `/pitr`, and the targets Slack and the command line share; see docs/commands.md."""
+"""What people type after `/pitr`, and the targets, clusters and reasons all commands share; see docs/commands.md."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Literal
 
 from bot.errors import Usage
-from bot.model.ids import ClusterName, is_backup_id
+from bot.model.ids import ClusterName
 from bot.model.targets import Target, TargetKind
 from bot.model.times import EXAMPLES, read_time
 from bot.model.typed import nearest, plain, quoted
@@ -24,42 +23,10 @@ TARGET_HELP = (
     f"Write a time ({EXAMPLES}), `xid:84213`, `point:before-migration`, `lsn:0/16B3748`, `before:…` or `latest`."
 )
 
-_BACKUP_WORDS = ("status", "now", "list", "verify", "help")
-_KINDS: dict[str, Literal["base", "dump"]] = {"base": "base", "dump": "dump"}
 _PREFIX = re.compile(r"(?P<kind>xid|point|lsn|before|time)\s*[:=]\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(r"before\s+(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
 _REASON = re.compile(r"(?:^|\s)reason\s*[:=]\s*", re.IGNORECASE)
 _EXACT_POINT = re.compile(r'point\s*:\s*"(?P<name>[^"]+)"', re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class ShowStatus:
-    """`/backup`, `/backup status [CLUSTER]`: how safe each cluster is; all of them when `cluster` is None."""
-
-    cluster: ClusterName | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BackupNow:
-    """`/backup now CLUSTER [base|dump]`: a backup outside the schedule; a base backup unless a dump is asked for."""
-
-    cluster: ClusterName
-    kind: Literal["base", "dump"] = "base"
-
-
-@dataclass(frozen=True, slots=True)
-class ListBackups:
-    """`/backup list CLUSTER`: its backups and how far back it can go."""
-
-    cluster: ClusterName
-
-
-@dataclass(frozen=True, slots=True)
-class Verify:
-    """`/backup verify CLUSTER [ID]`: a drill of the newest backups, or of the one named."""
-
-    cluster: ClusterName
-    backup: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,58 +53,7 @@ class AskPitr:
     reason: str
 
 
-BackupCommand = ShowStatus | BackupNow | ListBackups | Verify | ShowHelp
 PitrCommand = OpenForm | AskPitr | ShowHelp
-
-
-def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
-    """Read what follows `/backup`. Pure. A cluster may be left out where there is only one.
-
-    Raises:
-        Usage: an unknown word or cluster, with the nearest known one.
-    """
-    words = plain(bounded(text)).split()
-    if not words:
-        return ShowStatus()
-    word, rest = words[0].lower(), words[1:]
-    if word == "help":
-        return ShowHelp("/backup")
-    if word not in _BACKUP_WORDS:
-        return _bare_status(word, rest, clusters)
-    if word == "verify":
-        return _verify(rest, clusters)
-    kind: Literal["base", "dump"] = "base"
-    if word == "now" and rest and rest[-1].lower() in _KINDS and rest[-1] not in clusters:
-        kind = _KINDS[rest.pop().lower()]
-    if len(rest) > 1:
-        raise Usage(f"`/backup {word}` takes one cluster.", hint=f"Try `/backup {word} {_example(clusters)}`.")
-    if word == "status":
-        return ShowStatus(known_cluster(rest[0], clusters) if rest else None)
-    cluster = known_cluster(rest[0], clusters) if rest else _only(clusters, f"/backup {word}")
-    return BackupNow(cluster, kind) if word == "now" else ListBackups(cluster)
-
-
-def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
-    """Read a cluster and a backup's id, either of which may be left out; an id is recognised by its form."""
-    ids = [word for word in rest if is_backup_id(word)]
-    others = [word for word in rest if word not in ids and (word.lower() != "latest" or word.lower() in clusters)]
-    if len(ids) > 1 or len(others) > 1:
-        example = _example(clusters)
-        raise Usage(
-            "`/backup verify` takes one cluster and one backup's id.",
-            hint=f"Try `/backup verify {example}`; `/backup list {example}` shows the ids.",
-        )
-    cluster = known_cluster(others[0], clusters) if others else _only(clusters, "/backup verify")
-    return Verify(cluster, ids[0] if ids else None)
-
-
-def _bare_status(word: str, rest: list[str], clusters: Collection[str]) -> ShowStatus:
-    if word in clusters and not rest:
-        return ShowStatus(ClusterName(word))
-    meant = nearest(word, _BACKUP_WORDS) or nearest(word, clusters)
-    tail = f" {rest[0]}" if len(rest) == 1 and meant in {"now", "list", "verify"} else ""
-    hint = f"Did you mean `/backup {meant}{tail}`?" if meant else "See `/backup help`."
-    raise Usage(f"`/backup` does not know the word {quoted(word)}.", hint=hint, code="unknown-word")
 
 
 def parse_pitr(text: str, *, clusters: Collection[str], now: datetime, zone: tzinfo) -> PitrCommand:
@@ -176,7 +92,7 @@ def _pitr_cluster(first: str, line: str, clusters: Collection[str], now: datetim
         return known_cluster(first, clusters)
     raise Usage(
         f"{quoted(line)} is a target; which cluster is it for?",
-        hint=f"Did you mean `/pitr {_example(clusters)} {plain(line)}`?",
+        hint=f"Did you mean `/pitr {example_cluster(clusters)} {plain(line)}`?",
         code="unknown-cluster",
     )
 
@@ -334,14 +250,20 @@ def _lsn(text: str) -> Target:
     return Target(TargetKind.LSN, lsn=lsn)
 
 
-def _only(clusters: Collection[str], command: str) -> ClusterName:
+def only_cluster(clusters: Collection[str], command: str) -> ClusterName:
+    """Return the cluster meant where none was named.
+
+    Raises:
+        Usage: there are several (`unknown-cluster`).
+    """
     if len(clusters) == 1:
         return ClusterName(next(iter(clusters)))
     known = ", ".join(f"`{cluster}`" for cluster in sorted(clusters)[:20])
     raise Usage(f"Which cluster? `{command}` needs one.", hint=f"Known clusters: {known}.", code="unknown-cluster")
 
 
-def _example(clusters: Collection[str]) -> str:
+def example_cluster(clusters: Collection[str]) -> str:
+    """Return a cluster for the examples of a hint."""
     return min(clusters, default="CLUSTER")
 
 

@@ -10,15 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Usage
+from bot.model.backup_commands import BackupNow, ListBackups, ShowStatus, parse_backup
 from bot.model.commands import (
     AskPitr,
-    BackupNow,
-    ListBackups,
     OpenForm,
     PitrCommand,
     ShowHelp,
-    ShowStatus,
-    parse_backup,
     parse_pitr,
     parse_target,
     wants_form,

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.errors import Usage
-from bot.model.commands import parse_backup, parse_pitr, parse_target
+from bot.model.backup_commands import parse_backup
+from bot.model.commands import parse_pitr, parse_target
 from tests.unit.test_cli_help import WANTED
 
 PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text("utf-8")

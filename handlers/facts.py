@@ -1,0 +1,120 @@
+"""What a verb is told: facts about the person fetched just now, and refusals that are noted in the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypedDict
+
+from bot import desk
+from bot.errors import PitstopError, Refused
+from bot.ledger import cards, people
+from bot.model.ids import ClusterName
+from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.policy import UNSURE, Identities, full_member, group_ids
+from bot.slack.client import SlackBusy
+from bot.slack.people import fetch
+from handlers.payloads import Doer
+from handlers.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Slack just said about the person and the groups a policy names."""
+
+    person: PersonFacts | None
+    groups: Mapping[str, GroupFacts]
+
+
+class Told(TypedDict):
+    """What every verb that a person calls is told about them."""
+
+    facts: PersonFacts | None
+    groups: Mapping[str, GroupFacts]
+    policy: Policy
+    name: str
+    people: Mapping[str, str]
+
+
+def explained(wiring: Wiring, doer: Doer, error: PitstopError) -> PitstopError:
+    """Return a refusal that only says that nobody knew enough with Slack's own word, such as the scope the token lacks."""
+    if error.reason_code not in UNSURE:
+        return error
+    groups = {group for cluster in wiring.config.clusters.values() for group in group_ids(cluster.policy)}
+    fetched = fetch(wiring.client, people=[doer.who], groups=groups, team=wiring.identity.team, at=wiring.now())
+    if not fetched.refused:
+        return error
+    word = fetched.refused[0]
+    return Refused(f"Nobody can tell whether you may do this. {word.message}", hint=word.hint, code=error.reason_code)
+
+
+def fetch_facts(wiring: Wiring, person: Person, policies: list[Policy]) -> Facts:
+    """Ask Slack about a person and the groups of policies, now.
+
+    Raises:
+        SlackBusy: it could not be asked.
+    """
+    at = wiring.now()
+    groups = {group for policy in policies for group in group_ids(policy)}
+    fetched = fetch(wiring.client, people=[person], groups=groups, team=wiring.identity.team, at=at)
+    if fetched.away and fetched.people.get(person) is None:
+        raise SlackBusy("Slack could not be asked who you are.")
+    return Facts(fetched.people.get(person), fetched.groups)
+
+
+def require_member(wiring: Wiring, doer: Doer, action: str) -> None:
+    """Make sure that somebody who only looks is a full member of our workspace; guests and other companies see no backups.
+
+    Raises:
+        Refused: they are not; the attempt is audited. SlackBusy: Slack could not be asked.
+    """
+    facts = fetch_facts(wiring, doer.who, []).person
+    identities = Identities(wiring.identity.team, wiring.config.people)
+    refusal = full_member(doer.who, facts=facts, at=wiring.now(), identities=identities)
+    if refusal is not None:
+        note(wiring, doer, action, "", refusal)
+        raise refusal
+
+
+def policy_of(wiring: Wiring, cluster: ClusterName) -> Policy:
+    """Return a cluster's policy.
+
+    Raises:
+        Usage: it is not configured (any more).
+    """
+    return wiring.config.cluster(cluster).policy
+
+
+def told_of(wiring: Wiring, doer: Doer, policy: Policy) -> Told:
+    """Return what a verb is told about who calls it, fetched now. Raises like `fetch_facts`."""
+    facts = fetch_facts(wiring, doer.who, [policy])
+    name = facts.person.name if facts.person else doer.name
+    return Told(facts=facts.person, groups=facts.groups, policy=policy, name=name, people=wiring.config.people)
+
+
+def card_shows(wiring: Wiring, doer: Doer, subject: str) -> None:
+    """Make sure that what was pressed is on the very message the ledger has for this subject.
+
+    Raises:
+        Refused: it is not; the attempt is audited.
+    """
+    with wiring.ledger.read() as tx:
+        card = cards.shown_at(tx, doer.channel, doer.ts)
+    if card is None or card.subject_kind not in {"request", "server"} or card.subject != subject:
+        error = Refused(
+            "This button is not on a card of that request.", hint="Look for its current card.", code="foreign-card"
+        )
+        note(wiring, doer, "click", subject, error)
+        raise error
+
+
+def note(wiring: Wiring, doer: Doer, action: str, subject: str, error: PitstopError) -> None:
+    """Audit an attempt that was refused before any verb of the desk was called."""
+    desk.note_attempt(wiring.ledger, wiring.now(), doer.person, action, subject[:200], error)
+
+
+def known_zone(wiring: Wiring, person: Person) -> str | None:
+    """Return the time zone the ledger has for a person; used where nothing may be fetched (inside an acknowledgement)."""
+    with wiring.ledger.read() as tx:
+        facts = people.get(tx, person)
+    return facts.timezone if facts else None
