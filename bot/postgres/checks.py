@@ -10,13 +10,15 @@ import psycopg
 from bot.config import ClusterConfig, Config
 from bot.errors import PitstopError
 from bot.host.files import same_filesystem
-from bot.postgres.binaries import installed
+from bot.model.schedule import OFF
+from bot.postgres.binaries import clients, installed
 from bot.postgres.connect import Connection, connect, is_local
+from bot.postgres.dump_rules import UNREADABLE_OBJECTS, check_dump_programs, check_large_objects
 from bot.postgres.findings import Finding
 from bot.postgres.hba_rules import HbaRule, check_hba
 from bot.postgres.program_rules import check_programs
 from bot.postgres.replication import ReplicationConnection
-from bot.postgres.right_rules import Rights, check_rights
+from bot.postgres.right_rules import Rights, check_dump_rights, check_rights
 from bot.postgres.setting_rules import Settings, check_settings
 from bot.postgres.transport import check_transport
 
@@ -31,6 +33,7 @@ def check_cluster(config: Config, name: str) -> list[Finding]:
         *check_transport(cluster),
         *_streaming(cluster),
         *_observing(cluster, config.postgres.bin_directories),
+        *_dumping(cluster, config.postgres.bin_directories),
         *check_disks(config, name),
     ]
 
@@ -93,6 +96,39 @@ def _observing(cluster: ClusterConfig, bin_directories: Sequence[Path]) -> Itera
         yield _finding(error)
     except psycopg.Error as error:
         yield Finding("fail", "observe", f"Reading the settings failed: {error}.", "Does the server's log say more?")
+
+
+def _dumping(cluster: ClusterConfig, bin_directories: Sequence[Path]) -> Iterator[Finding]:
+    if cluster.schedule.dump.strip().lower() == OFF:
+        return
+    try:
+        with connect(cluster.dumping) as conn:
+            yield from check_dump_programs(conn.info.server_version // 10000, clients("pg_dump", bin_directories))
+            if cluster.dump_dsn is not None:
+                yield from check_dump_rights(_rights(conn))
+            role, names = conn.info.user, cluster.databases or _open_databases(conn)
+        yield from check_large_objects(role, {name: _unreadable_objects(cluster, name) for name in names})
+    except PitstopError as error:
+        if cluster.dump_dsn is not None or error.reason_code == "unknown-role-or-database":
+            yield _finding(error)  # what the observing role cannot reach was said before
+    except psycopg.Error as error:
+        yield Finding(
+            "fail", "dump", f"Looking for what dumps need failed: {error}.", "Does the server's log say more?"
+        )
+
+
+def _open_databases(conn: Connection) -> list[str]:
+    rows = conn.execute(
+        "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate"
+        " AND has_database_privilege(oid, 'CONNECT') ORDER BY 1"
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _unreadable_objects(cluster: ClusterConfig, database: str) -> int:
+    with connect(cluster.dumping, dbname=database) as conn:
+        [(count,)] = conn.execute(UNREADABLE_OBJECTS.encode()).fetchall()
+    return int(count)
 
 
 def _settings(conn: Connection) -> Settings:

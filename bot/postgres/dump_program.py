@@ -13,7 +13,7 @@ from bot.host.children import Child
 from bot.postgres.binaries import Binaries, find_client
 from bot.postgres.connect import connection_error
 from bot.postgres.dump_session import DumpSession
-from bot.postgres.dump_snapshot import missing_right
+from bot.postgres.dump_snapshot import damaged, missing_right
 
 TOOLS = ("pg_dump", "pg_dumpall")
 _LINE = re.compile(
@@ -89,6 +89,8 @@ def program_error(code: int, said: str, session: DumpSession) -> PitstopError:
     text = complaint(said) or (f"it was ended by signal {-code}" if code < 0 else f"it ended with exit code {code}")
     if "permission denied" in text or "row-level security" in text:
         return missing_right(text, session)
+    if "invalid page in block" in text or "could not read block" in text:
+        return damaged(text, session)
     if any(words in text for words in _LOCKED):
         return Conflict(
             f"A change of the schema stood in the way of the dump of {session.dbname}: {text}.",

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from bot.errors import Usage
-from bot.postgres.connect import dsn_fields, make_dsn
+from bot.postgres.connect import Connection, connect, dsn_fields, make_dsn
 from bot.postgres.own_session import session_options
 
 _NOT_OURS = ("PGOPTIONS", "PGCLIENTENCODING", "PGAPPNAME", "PGDATABASE", "PGTZ", "PGDATESTYLE", "PGGEQO")
@@ -31,6 +31,14 @@ class DumpSession:
             client_encoding=self.encoding,
             options=self._options(**settings),
         )
+
+    def connect(self, **settings: str) -> Connection:
+        """Open a session of our own.
+
+        Raises:
+            Unavailable, Usage: see `bot.postgres.connect.connect`.
+        """
+        return connect(self.conninfo(**settings), dbname=self.dbname, application_name=self.application_name)
 
     def program_conninfo(self) -> str:
         """Return the libpq string for pg_dump's command line: everybody can read it, so without the password.
@@ -60,7 +68,13 @@ class DumpSession:
 
     def _options(self, **settings: str) -> str:
         # Event triggers fire on changes alone, and only a superuser may turn them off.
-        always = {"row_security": "off", "client_connection_check_interval": "5s", "event_triggers": ""}
+        always = {
+            "row_security": "off",
+            "client_connection_check_interval": "5s",
+            "event_triggers": "",
+            "DateStyle": "ISO",
+            "TimeZone": "UTC",
+        }
         own = session_options(self.major, **always, **settings)
         given = dsn_fields(self.dsn).get("options", "")
         return f"{given} {own}".strip()

@@ -13,10 +13,11 @@ from typing import Any
 
 import psycopg
 
-from bot.errors import Conflict, Failed, PitstopError, Unavailable, Usage
+from bot.errors import Conflict, Corruption, Failed, PitstopError, Unavailable, Usage
 from bot.model.dumps import Table
 from bot.model.wal import Lsn
-from bot.postgres.connect import Connection, connect, quote_ident, server_place
+from bot.postgres.connect import Connection, quote_ident, server_place
+from bot.postgres.dump_rules import UNREADABLE_OBJECTS, grant_large_objects
 from bot.postgres.dump_session import DumpSession
 
 _ATTEMPTS = 5
@@ -117,11 +118,11 @@ class Snapshot:
         rows = self.connection.execute(_SEQUENCES).fetchall()
         return [SequenceValue(_text(schema), _text(name), last) for schema, name, last in rows]
 
-    def large_objects(self) -> int:
-        """Count the large objects of the snapshot."""
-        row = self.connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
-        assert row is not None
-        return int(row[0])
+    def large_objects(self) -> tuple[int, int]:
+        """Count the large objects of the snapshot, and those of them that this role may not read."""
+        (count,) = self.connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchall()[0]
+        (unreadable,) = self.connection.execute(UNREADABLE_OBJECTS.encode()).fetchall()[0]
+        return count, unreadable
 
 
 def list_tables(session: DumpSession) -> list[Table]:
@@ -130,7 +131,7 @@ def list_tables(session: DumpSession) -> list[Table]:
     Raises:
         Unavailable, Usage: the database cannot be reached or read.
     """
-    with translated(session), connect(session.conninfo(), dbname=session.dbname) as connection:
+    with translated(session), session.connect() as connection:
         return _list(connection)
 
 
@@ -146,9 +147,8 @@ def locked_snapshot(session: DumpSession, select: Select, *, lock_wait_ms: int) 
         Usage: a right is missing, or `select` said so.
         Unavailable: the server went away.
     """
-    conninfo = session.conninfo(lock_timeout=str(lock_wait_ms), default_transaction_read_only="on")
-    with translated(session), connect(conninfo, dbname=session.dbname) as connection:
-        connection.execute("SET timezone = 'UTC'")
+    settings = {"lock_timeout": str(lock_wait_ms), "default_transaction_read_only": "on"}
+    with translated(session), session.connect(**settings) as connection:
         for _ in range(_ATTEMPTS):
             snapshot = _try(session, connection, select, lock_wait_ms)
             if snapshot is not None:
@@ -224,7 +224,7 @@ def _pattern(name: bytes) -> bytes:
 
 def _table_locked(session: DumpSession, lock_wait_ms: int) -> Conflict:
     try:
-        with connect(session.conninfo(), dbname=session.dbname) as connection:
+        with session.connect() as connection:
             found = connection.execute(_HOLDERS).fetchone()
     except (PitstopError, psycopg.Error):
         found = None  # who it was is only for the hint
@@ -250,6 +250,8 @@ def translated(session: DumpSession) -> Iterator[None]:
             hint="ALTER SYSTEM SET max_locks_per_transaction = 256; -- then restart the server",
             code="max-locks",
         ) from None
+    except psycopg.errors.DataCorrupted as error:
+        raise damaged(" ".join(str(error).split()), session) from None
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable(
             f"PostgreSQL at {server_place(session.dsn)} went away during the dump of {session.dbname}:"
@@ -271,7 +273,7 @@ def missing_right(said: str, session: DumpSession) -> Usage:
     if "large object" in said:
         return Usage(
             f"The role that dumps may not read a large object of {session.dbname}: {said}.",
-            hint=large_objects_line(role),
+            hint=f"{grant_large_objects(role)} -- as superuser",
             code="right-large-objects",
         )
     if "row-level security" in said:
@@ -280,6 +282,15 @@ def missing_right(said: str, session: DumpSession) -> Usage:
         f"The role that dumps may not read all of {session.dbname}: {said}.",
         hint=f"GRANT pg_read_all_data TO {role}; -- as superuser",
         code="right-pg-read-all-data",
+    )
+
+
+def damaged(said: str, session: DumpSession) -> Corruption:
+    """Return the error for data that the server itself cannot read. `said` is the server's."""
+    return Corruption(
+        f"The server cannot read all of {session.dbname}, so it was not dumped: {said.rstrip('.')}.",
+        hint="Which table is it? Leave it out with --exclude-table, and restore it from the last clean backup.",
+        code="damaged-pages",
     )
 
 
@@ -292,17 +303,10 @@ def row_security(said: str, session: DumpSession) -> Usage:
     )
 
 
-def large_objects_line(role: str) -> str:
-    """Return the statement that lets `role` (quoted) read every large object there is now."""
-    grant = f"GRANT SELECT ON LARGE OBJECT %s TO {role}".replace("'", "''")
-    loop = f"FOR o IN SELECT oid FROM pg_largeobject_metadata LOOP EXECUTE format('{grant}', o); END LOOP;"  # noqa: S608
-    return f"DO $$ DECLARE o oid; BEGIN {loop} END $$; -- as superuser"
-
-
 def dumping_role(session: DumpSession) -> str:
     """Return the name of the role a session logs in as, as far as the DSN or libpq's defaults say."""
     try:
-        with connect(session.conninfo(), dbname=session.dbname) as connection:
+        with session.connect() as connection:
             return connection.info.user
     except PitstopError:
         return "the role"

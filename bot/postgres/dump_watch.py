@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
 
 from bot.errors import Conflict, PitstopError
-from bot.postgres.connect import connect
 from bot.postgres.dump_session import DumpSession
 
 _LOOK_EVERY_S = 1.0
@@ -45,11 +45,6 @@ class BlockWatch:
         self._stop.set()
         self._thread.join()
 
-    @property
-    def yielded(self) -> bool:
-        """Whether the dump gave way."""
-        return self._yielded is not None
-
     def check(self) -> None:
         """Go on, unless the dump gave way.
 
@@ -67,10 +62,8 @@ class BlockWatch:
                 continue  # no connection now; if the server is gone, the dump itself says so
 
     def _look_until_yielded(self) -> None:
-        watching = DumpSession(
-            self._session.dsn, self._session.dbname, self._session.major, "pitstop dump watch", self._session.encoding
-        )
-        with connect(watching.conninfo(), dbname=watching.dbname) as connection:
+        watching = replace(self._session, application_name="pitstop dump watch")
+        with watching.connect() as connection:
             while True:
                 ours = [pid for (pid,) in connection.execute(_OURS, [self._session.application_name]).fetchall()]
                 waiting = connection.execute(_WAITING, [ours]).fetchone()

@@ -17,7 +17,7 @@ _FUNCTIONS = (
 _READING = ("pg_read_file(text,bigint,bigint,boolean)", "pg_ls_dir(text,boolean,boolean)")
 _ROLES = (
     ("pg_monitor", "settings and activity are seen only in part"),
-    ("pg_read_all_data", "row counts and checks cannot be compared with the live server"),
+    ("pg_read_all_data", "databases cannot be dumped, and row counts not be compared with the live server"),
 )
 
 
@@ -45,6 +45,13 @@ def check_rights(rights: Rights) -> Iterator[Finding]:
         yield Finding("ok", "rights", f"The role {rights.role} may observe everything it should.")
 
 
+def check_dump_rights(rights: Rights) -> Iterator[Finding]:
+    """Yield what the dumping role lacks, where it is not the observing one."""
+    if not rights.superuser:
+        needed = {"right-pg-read-all-data", "right-bypass-rls", "right-connect"}
+        yield from (found for found in (*_roles(rights), *_databases(rights)) if found.code in needed)
+
+
 def _functions(rights: Rights) -> Iterator[Finding]:
     for signature, since, consequence in _FUNCTIONS:
         if rights.major >= since and signature not in rights.functions:
@@ -66,7 +73,7 @@ def _roles(rights: Rights) -> Iterator[Finding]:
     if not rights.bypass_rls:
         yield _missing(
             "bypass-rls",
-            f"Row-level security hides rows from {rights.role}: counts would be too low.",
+            f"Row-level security hides rows from {rights.role}: counts would be too low, and dumps are refused.",
             f"ALTER ROLE {quote_ident(rights.role)} WITH BYPASSRLS;",
         )
 
@@ -87,7 +94,7 @@ def _databases(rights: Rights) -> Iterator[Finding]:
     for name in rights.closed_databases:
         yield _missing(
             "connect",
-            f"The role {rights.role} may not connect to {name}: its extensions are not recorded.",
+            f"The role {rights.role} may not connect to {name}: it is not dumped, and its extensions are not recorded.",
             f"GRANT CONNECT ON DATABASE {quote_ident(name)} TO {quote_ident(rights.role)};",
         )
 

@@ -40,10 +40,14 @@ class Counting:
             PitstopError: a count was refused, or the server went away.
         """
         self._thread.join(timeout_s)
+        self.check()
+        return not self._thread.is_alive()
+
+    def check(self) -> None:
+        """Go on, unless a count failed; see `done`."""
         if self._failure is not None:
             with translated(self._session):
                 raise self._failure
-        return not self._thread.is_alive()
 
     @property
     def rows(self) -> dict[int, int]:

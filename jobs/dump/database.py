@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from bot.model.wal import Lsn
 from bot.postgres.binaries import Binaries
 from bot.postgres.dump_program import dumping, finish
 from bot.postgres.dump_session import DumpSession
-from bot.postgres.dump_snapshot import Snapshot, locked_snapshot, row_security
+from bot.postgres.dump_snapshot import Snapshot, locked_snapshot, missing_right, row_security
 from bot.postgres.dump_watch import BlockWatch
 from bot.repository.backup_writer import ArchiveWriter, BackupWriter
 from jobs.context import JobContext
@@ -73,18 +74,19 @@ class DatabaseDump:
         lock_wait_ms = round(self.config.lock_wait.total_seconds() * 1000)
         with (
             BlockWatch(self.session, self.config.max_block.total_seconds()) as watch,
-            _gave_way(watch),
+            _because_of(watch.check),
             locked_snapshot(self.session, self.selection.chosen, lock_wait_ms=lock_wait_ms) as snapshot,
         ):
             self._require_visible(snapshot)
-            facts = _Facts.of(snapshot, self.selection)
+            facts = _facts(snapshot, self.selection, self.session)
             context.phase(f"dump {name}")
             options = self._options(snapshot, lock_wait_ms)
             with (
                 Counting(snapshot, self.session) as counting,
+                _because_of(counting.check),
                 dumping(self.tools, self.session, snapshot.name, options) as child,
             ):
-                _copy(child, into, context, watch, facts.total_bytes)
+                _copy(child, into, context, (watch.check, counting.check), facts.total_bytes)
                 warnings = finish(child, self.session)
                 if self.selection.part is not Part.SCHEMA_ONLY:
                     context.note("Counting what was dumped.")
@@ -156,17 +158,19 @@ class _Facts:
     sequences: list[dict[str, Any]]
     large_objects: int | None
 
-    @classmethod
-    def of(cls, snapshot: Snapshot, selection: Selection) -> _Facts:
-        return cls(
-            snapshot.sizes(),
-            [sequence.as_json() for sequence in snapshot.sequences()],
-            snapshot.large_objects() if selection.large_objects else None,
-        )
-
     @property
     def total_bytes(self) -> int:
         return sum(self.sizes.values())
+
+
+def _facts(snapshot: Snapshot, selection: Selection, session: DumpSession) -> _Facts:
+    """Read them; refuse now what pg_dump would refuse at its end."""
+    large_objects = None
+    if selection.large_objects:
+        large_objects, unreadable = snapshot.large_objects()
+        if unreadable:
+            raise missing_right(f"permission denied for large object, {unreadable:,} of {large_objects:,}", session)
+    return _Facts(snapshot.sizes(), [sequence.as_json() for sequence in snapshot.sequences()], large_objects)
 
 
 class _Archive:
@@ -197,26 +201,23 @@ class _Archive:
         self._archive.close()
 
 
-class _gave_way:  # noqa: N801 - reads as a verb where it is used
-    """Turn whatever the end of our sessions caused into the reason for which they were ended."""
-
-    def __init__(self, watch: BlockWatch) -> None:
-        self._watch = watch
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PitstopError) and self._watch.yielded:
-            self._watch.check()
+@contextmanager
+def _because_of(check: Callable[[], None]) -> Iterator[None]:
+    """Tell what `check` has to say instead of what came of it: a session that ended takes others with it."""
+    try:
+        yield
+    except PitstopError:
+        check()
+        raise
 
 
-def _copy(child: Child, into: _Archive, context: JobContext, watch: BlockWatch, total: int) -> None:
+def _copy(child: Child, into: _Archive, context: JobContext, checks: Sequence[Callable[[], None]], total: int) -> None:
     """Write all that the program says into the archive."""
     reported = 0
     while (data := child.read(_LOOK_EVERY_S)) is None or len(data):
         context.check_cancelled()
-        watch.check()
+        for check in checks:
+            check()
         if data is None:
             continue
         into.write(data)

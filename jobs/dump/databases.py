@@ -12,7 +12,7 @@ from bot.config import ClusterConfig
 from bot.errors import Unavailable, Usage
 from bot.model.dumps import Selection, Table, matching, require_known
 from bot.model.typed import quoted
-from bot.postgres.connect import Connection, connect, quote_ident, server_place
+from bot.postgres.connect import Connection, dsn_field, quote_ident, server_place
 from bot.postgres.dump_session import DumpSession
 
 _DATABASES = (
@@ -20,6 +20,10 @@ _DATABASES = (
     b" datallowconn AND datconnlimit <> -2, datistemplate, has_database_privilege(oid, 'CONNECT')"
     b" FROM pg_database ORDER BY datname"
 )
+
+
+_OLDEST_MAJOR = 14
+"""Every major since knows its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def look_at_server(cluster: ClusterConfig) -> Server:
         Unavailable, Usage: the server does not answer, or turns the role down.
     """
     try:
-        with connect(cluster.dumping, application_name="pitstop dump") as connection:
+        with maintenance_session(cluster, _OLDEST_MAJOR).connect() as connection:
             return _look(connection)
     except psycopg.Error as error:
         raise Unavailable(
@@ -61,6 +65,12 @@ def look_at_server(cluster: ClusterConfig) -> Server:
             hint="Was the server stopped meanwhile?",
             code="server-gone",
         ) from None
+
+
+def maintenance_session(cluster: ClusterConfig, major: int) -> DumpSession:
+    """Return how the server is asked about itself, in the database of the DSN. Pure."""
+    dbname = dsn_field(cluster.dumping, "dbname") or "postgres"
+    return DumpSession(cluster.dumping, dbname, major, "pitstop dump")
 
 
 def _look(connection: Connection) -> Server:

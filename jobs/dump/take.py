@@ -25,6 +25,7 @@ from jobs.dump.databases import (
     Database,
     Server,
     look_at_server,
+    maintenance_session,
     require_tables,
     session_for,
     vanished,
@@ -78,7 +79,7 @@ class _Dump:
         server = look_at_server(self._cluster)
         tools = find_tools(server.major, context.config.postgres.bin_directories)
         dumps = self._plan(server, tools)
-        facts = server_facts(self._cluster.dumping, self._cluster.data_directory)
+        facts = server_facts(maintenance_session(self._cluster, server.major).conninfo(), self._cluster.data_directory)
         repository = self._open(server, facts)
         repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER)
         with repository.begin(self._id) as writer:
