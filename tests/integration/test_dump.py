@@ -68,11 +68,22 @@ def load(here: Installation, server: PlainServer, result: dict[str, Any], archiv
     assert done.returncode == 0, done.stderr.decode()
 
 
+def load_in_parallel(here: Installation, server: PlainServer, result: dict[str, Any], file: Path, dbname: str) -> None:
+    """Restore the first database's archive out of a file, with two sessions at once."""
+    repository = here.repository()
+    file.write_bytes(b"".join(repository.read_archive(repository.manifest(BackupId(result["id"])), "db-0")))
+    tool = find_client(("pg_restore",), at_least=server.binaries.major).tool("pg_restore")
+    argv = [tool, "--exit-on-error", "--jobs=2", "-d", server.dsn(dbname), str(file)]
+    done = subprocess.run(argv, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 @pytest.mark.parametrize("major", [15, 16, 18])
 def test_a_dump_restores(plain_server: PlainServerFactory, tmp_path: Path, major: int) -> None:
     """A database with awkward names and a large object goes through dump and pg_restore, and all its rows are equal.
 
-    The counts beside it are those of the tables; the repository is sound; the globals are SQL with the roles.
+    The counts beside it are those of the tables; the repository is sound; the globals are SQL with the roles. Out of a file
+    it restores in parallel too.
     """
     server = plain_server(major)
     fill(server)
@@ -99,6 +110,11 @@ def test_a_dump_restores(plain_server: PlainServerFactory, tmp_path: Path, major
         assert execute(server, HASHES.format(table), dbname="again") == execute(server, HASHES.format(table)), table
     assert execute(server, "SELECT lo_get(4711)", dbname="again") == [(b"a large object",)]
     assert execute(server, 'INSERT INTO "Transactions" (note) VALUES (1) RETURNING "Id"', dbname="again") == [(3001,)]
+    execute(server, "CREATE DATABASE parallel TEMPLATE template0")
+    load_in_parallel(here, server, result, tmp_path / "db-0", "parallel")
+    assert execute(server, HASHES.format('"Transactions"'), dbname="parallel") == execute(
+        server, HASHES.format('"Transactions"')
+    )
     manifest = here.repository().manifest(BackupId(result["id"]))
     sql = b"".join(here.repository().read_archive(manifest, "globals")).decode()
     assert 'CREATE ROLE "a role\'s name";' in sql
