@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -191,8 +191,20 @@ class ReplicationConnection:
                 self._pgconn.consume_input()
             result = self._pgconn.get_result()
         if result is not None and result.status not in _DATA:
-            raise self._refused(result)
+            refused = self._refused(result)
+            self._skip_rest(deadline)
+            raise refused
         return result
+
+    def _skip_rest(self, deadline: float | None) -> None:
+        """Take in what follows an error, to the server's last word: it may arrive later, and is no part of the next answer."""
+        with suppress(psycopg.Error, Unavailable):  # the error itself is the one to tell
+            while True:
+                while self._pgconn.is_busy():
+                    self.wait(deadline)
+                    self._pgconn.consume_input()
+                if self._pgconn.get_result() is None:
+                    return
 
     def copy_data(self) -> Iterator[memoryview | bytes]:
         """Yield the messages of the running COPY until it ends; waits for as long as the server takes."""

@@ -317,7 +317,7 @@ def test_the_same_as_an_ordinary_user(short_tmp: Path) -> None:
     page = f"{short_tmp}/pitstop/tests/integration/{Path(__file__).name}"  # where that user can read it
     done = there.run(
         f"{page}::test_nothing_of_production_is_touched[18]", "-q", "-p", "no:cacheprovider",
-        f"--basetemp={own}/pytest", module="pytest",
+        f"--basetemp={own}/pytest", module="pytest", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1", PYTEST_PLUGINS="pytest_timeout",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 

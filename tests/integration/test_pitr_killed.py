@@ -126,8 +126,9 @@ class Scene:
 
         A child on its way to becoming the server may hold the lock's file for a moment longer.
         """
+        wait_for(lambda: process_of(self.place, run) is not None, timeout_s=60, what=f"the process of {run}")
         process = process_of(self.place, run)
-        assert process is not None, f"{run} has no process; its log: {self.place.log_of(run).read_text()}"
+        assert process is not None
         processes.signal(process, signal.SIGKILL)
         assert processes.wait_gone(process, 60)
         wait_for(lambda: not self.place.lives(run), what="the end of the run's lock")

@@ -217,6 +217,11 @@ def test_wal_commands_on_a_real_server(plain_server: PlainServerFactory, server_
         with here.receiving():
             wait_for(here.spool.socket_path.exists, what="the receiver")
             here.spool.socket_path.chmod(0o666)
+            ask = f"{call} fetch --spool {spool}/{CLUSTER} 0000004D.history {tmp_path}/none"
+            # 255 until stock was taken of the repository: only then can the receiver prove that something is not there
+            wait_for(
+                lambda: subprocess.run(["sh", "-c", ask], check=False).returncode == 1, what="the receiver's stock"
+            )
             recovered = start()
             try:
                 wait_for(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -88,6 +93,49 @@ def test_an_error_is_libpqs(server: PlainServer) -> None:
             refusals.append((refused.value.message, refused.value.reason_code))
         assert refusals[0] == refusals[1]
         assert [rows_of(r) for r in conn.bulk_results("SHOW data_checksums")] == [[("off",)]]
+
+
+def test_what_follows_an_error_is_no_part_of_the_next_answer(server: PlainServer, server_home: Path) -> None:
+    """The server's last word after a refusal arrives late: the next command, read off the socket, still gets its own answer."""
+    name = ".s.PGSQL.5432"
+    dsn = make_conninfo(server.dsn(), host=str(server_home))
+    with late_last_word(server.socket_dir / name, server_home / name), ReplicationConnection.open(dsn) as conn:
+        with pytest.raises(PitstopError):
+            conn.command("TIMELINE_HISTORY 77")
+        assert [rows_of(r) for r in conn.bulk_results("SHOW data_checksums")] == [[("off",)]]
+
+
+@contextmanager
+def late_last_word(real: Path, shown: Path) -> Iterator[None]:
+    """Stand between one client and its server, and hold each ReadyForQuery back for a while."""
+
+    def copy(source: socket.socket, sink: socket.socket, *, late: bool) -> None:
+        while data := source.recv(65536):
+            if late and data[-6:-1] == b"Z\0\0\0\5" and len(data) > 6:
+                sink.sendall(data[:-6])
+                time.sleep(0.3)
+                data = data[-6:]
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as server:
+        door.bind(str(shown))
+        door.listen(1)
+        server.connect(str(real))
+
+        def serve() -> None:
+            client, _ = door.accept()
+            with client:
+                back = threading.Thread(target=copy, args=(server, client), kwargs={"late": True})
+                back.start()
+                copy(client, server, late=False)
+                back.join(30)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_a_server_that_goes_away_is_told(server: PlainServer) -> None:
