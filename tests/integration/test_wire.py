@@ -111,7 +111,7 @@ def late_last_word(real: Path, shown: Path) -> Iterator[None]:
 
     def copy(source: socket.socket, sink: socket.socket, *, late: bool) -> None:
         while data := source.recv(65536):
-            if late and data[-6:-1] == b"Z\0\0\0\5" and len(data) > 6:
+            if late and data[-6:-1] == b"Z\0\0\0\5":
                 sink.sendall(data[:-6])
                 time.sleep(0.3)
                 data = data[-6:]
