@@ -158,6 +158,9 @@ class Rows:
             "bytes_read": self.number(),
             "bytes_stored": self.number(),
             "id": self.text(),
+            "part": self._random.choice(["full", "schema-only", "data-only", self.text()]),
+            "databases": list(self.some(lambda: {"name": self.text(), "tables": 3, "rows": self.number()}, 40)),
+            "warnings": list(self.some(self.text, 40)),
         }
         return {key: value for key, value in whole.items() if self._random.random() < 0.7}
 

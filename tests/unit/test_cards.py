@@ -17,7 +17,7 @@ from bot.errors import Refused, Usage
 from bot.model.ids import ClusterName
 from bot.model.people import Person
 from bot.model.requests import State
-from bot.model.runs import RunState
+from bot.model.runs import Job, RunState
 from bot.model.servers import ServerState
 from bot.model.typed import shell_word
 from bot.sandbox import limits
@@ -154,6 +154,33 @@ def test_help_can_be_typed_as_it_is_shown() -> None:
         assert f"{command} " in message.text
         assert "my_db-2" in message.text
     assert "pitstop list my_db-2" in list_card(ClusterName("my_db-2"), [Rows(1).backup()] * 20, [], now=NOON).text
+
+
+def test_a_dump_says_what_it_holds() -> None:
+    """A dump's card has each database with its tables and rows, the part that was dumped, and what pg_dump warned of."""
+    result = {
+        "id": "20261124T023000Z-dump-7f3a", "part": "data-only", "bytes_read": 5_000_000, "bytes_stored": 1_000_000, "seconds": 2.0,
+        "databases": [{"name": "Slips", "tables": 1, "rows": 1204551}], "warnings": ["circular <foreign> keys"],
+    }  # fmt: skip
+    run = replace(Rows(1).run(), job=Job.DUMP, state=RunState.SUCCEEDED, result=result, error=None)
+    text = run_card(run).text
+    assert "Dump of slips: done" in text
+    assert "`Slips` (data only): 1 table, 1,204,551 rows" in text
+    assert "circular &lt;foreign&gt; keys" in text
+
+
+def test_a_dump_alone_is_no_base_backup() -> None:
+    """Where only dumps are kept, the status says that nothing leads back but to them, and asks for a base backup."""
+    dump = replace(Rows(1).backup(), kind="dump", damaged=None)
+    alone = status_card([ClusterStatus(ClusterName("slips"), [dump], [])], now=NOON).text
+    assert "back to a dump only" in alone
+    assert "No base backup yet" in alone
+    assert "Last dump" in alone
+    base = replace(Rows(2).backup(), kind="base", damaged=None)
+    both = status_card([ClusterStatus(ClusterName("slips"), [dump, base], [])], now=NOON).text
+    assert "Last backup" in both
+    assert "Last dump" in both
+    assert "dump only" not in both
 
 
 @given(text=texts, limit=st.integers(1, 400))

@@ -255,6 +255,17 @@ def test_a_backup_now_takes_a_requester_and_comes_once(office: Office) -> None:
     assert office.refusals() == [("UGUEST", "guest")]
 
 
+def test_a_dump_now_queues_a_dump(office: Office) -> None:
+    """`/backup now slips dump` queues a dump, beside a base backup that runs, and says so."""
+    office.command("now slips", BOB, "/backup")
+    office.command("now slips dump", BOB, "/backup")
+    office.settle()
+    with office.world.ledger.read() as tx:
+        found = {run.job for run in runs.recent(tx)}
+    assert found == {Job.BASE_BACKUP, Job.DUMP}
+    assert "Dump of `slips` queued" in office.told(BOB)
+
+
 def test_half_a_surrogate_spoils_nothing(office: Office) -> None:
     """JSON can carry texts that no UTF-8 can: such a reason is stored with question marks, and such ids belong to nobody."""
     request = pending(office)

@@ -25,6 +25,8 @@ locks = st.builds(
 RIVALS = [
     ("cluster:slips", Mode.BASE_BACKUP, "cluster:slips", Mode.BASE_BACKUP),
     ("cluster:slips", Mode.IN_PLACE, "cluster:slips", Mode.BASE_BACKUP),
+    ("cluster:slips", Mode.DUMP, "cluster:slips", Mode.DUMP),
+    ("cluster:slips", Mode.IN_PLACE, "cluster:slips", Mode.DUMP),
     ("cluster:slips", Mode.STREAM, "cluster:slips", Mode.STREAM),
     ("chain:slips", Mode.DELETE, "chain:slips/20261122T020000Z-base-7f3a", Mode.READ),
     ("destination:/r/one", Mode.USE, "destination:/r/one", Mode.USE),
@@ -34,6 +36,7 @@ RIVALS = [
 NEIGHBOURS = [
     ("cluster:slips", Mode.BASE_BACKUP, "cluster:other", Mode.BASE_BACKUP),
     ("cluster:slips", Mode.STREAM, "cluster:slips", Mode.BASE_BACKUP),
+    ("cluster:slips", Mode.DUMP, "cluster:slips", Mode.BASE_BACKUP),
     ("chain:slips/a", Mode.READ, "chain:slips/a", Mode.READ),
     ("destination:/r/one", Mode.USE, "destination:/r/one2", Mode.USE),
     ("port:555", Mode.USE, "port:5555", Mode.USE),
@@ -86,7 +89,7 @@ def _needed(job: Job, *, request: str | None = None, **args: Any) -> tuple[Lock,
 @pytest.mark.parametrize("job", list(Job))
 def test_every_job_names_what_it_needs_in_kinds_the_table_knows(job: Job) -> None:
     """No job runs without a lock, and no lock is of a kind without a row."""
-    wanted = _needed(job, request="r1", port=5555)
+    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1")
     assert wanted
     assert {lock.kind for lock in wanted} <= set(CONFLICTS)
     assert len({lock.name for lock in wanted}) == len(wanted)
@@ -95,7 +98,7 @@ def test_every_job_names_what_it_needs_in_kinds_the_table_knows(job: Job) -> Non
 @pytest.mark.parametrize("job", list(Job))
 def test_no_job_runs_twice_at_once_for_the_same_thing(job: Job) -> None:
     """The same job for the same request or cluster waits for the first one to end."""
-    wanted = _needed(job, request="r1", port=5555)
+    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1")
     held = [Held(lock, RunId("first"), RequestId("r1")) for lock in wanted]
     assert blocking(wanted, held, RequestId("r1")) is not None
 
