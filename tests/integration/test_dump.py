@@ -9,13 +9,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from bot.errors import Usage
+from bot import desk
+from bot.errors import Conflict, Usage
 from bot.model.ids import BackupId
 from bot.model.runs import Job
 from bot.postgres.binaries import find_client
 from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
-from tests.jobs import Installation, install
+from jobs.context import utc_now
+from jobs.plan import measured_window
+from tests.commands import Typed
+from tests.jobs import CLUSTER, Installation, install
 from tests.roles import observed
 from tests.servers import PlainServerFactory, execute
 
@@ -309,3 +313,65 @@ def test_foreign_tables_are_not_read(plain_server: PlainServerFactory, tmp_path:
 def left_behind(here: Installation) -> list[Path]:
     """Return the objects of backups in the repository."""
     return [path for path in (here.home / "repository").glob("*/*/backups/**/*") if path.is_file()]
+
+
+def test_on_the_command_line(plain_server: PlainServerFactory, tmp_path: Path, typed: Typed) -> None:
+    """`pitstop backup dump` waits and answers; `list` and `status` show the dump; wrong words are refused and change nothing."""
+    server = plain_server(18)
+    fill(server)
+    here = install(tmp_path / "pitstop", server)
+    made = typed("backup", "dump", "slips", "--table", "Transactions", "--json", config=here.config_path)
+    assert made.code == 0, made.err
+    assert made.json["databases"] == [{"name": "postgres", "tables": 1, "rows": 3000}]
+    assert made.json["kind"] == "dump"
+    listed = typed("list", "slips", "--json", config=here.config_path).json
+    assert [(one["id"], one["kind"]) for one in listed["backups"]] == [(made.json["id"], "dump")]
+    assert listed["recovery_window"] == []
+    status = typed("status", "--json", config=here.config_path).json["clusters"]["slips"]
+    assert status["last_dump"]["id"] == made.json["id"]
+    assert status["last_backup"] is None
+    said = typed("status", config=here.config_path).out
+    assert f"last dump    {made.json['id']}" in said
+    assert "last backup  none yet: `pitstop backup base slips`" in said
+    for words, code in (
+        (("--schema-only", "--data-only"), "usage"),
+        (("--table", "transaction"), "unknown-table"),
+        (("--database", "postgrse"), "unknown-database"),
+        (("--table", "Transactions", "--exclude-table", "Transactions"), "nothing-chosen"),
+    ):
+        refused = typed("backup", "dump", "slips", *words, "--json", config=here.config_path)
+        assert (refused.code, refused.json["error"]["code"]) == (2, code)
+        assert refused.json["error"]["hint"]
+    assert [one.id for one in here.repository().backups()] == [made.json["id"]]
+
+
+def test_what_the_configuration_leaves_out(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """`dump.exclude_tables` holds for dumps on schedule; a table that is gone since is told, and stops nothing."""
+    server = plain_server(18)
+    fill(server)
+    here = install(tmp_path / "pitstop", server, {"dump": '{ exclude_tables = ["public.parts", "public.gone"] }'})
+    result = here.run(Job.DUMP)
+    assert not [name for name in counts(here, result) if "parts" in name]
+    assert "public.gone, left out by dump.exclude_tables, is in no database." in result["warnings"]
+
+
+def test_a_dump_and_a_base_backup_at_once(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """Both go on side by side into one repository, and a recovery begins from the base backup, whichever is newer."""
+    server = plain_server(18)
+    fill(server)
+    here = install(tmp_path / "pitstop", server)
+    _, base = here.spawn(Job.BASE_BACKUP)
+    result = here.run(Job.DUMP)
+    assert base.wait(120) == 0
+    newer = here.run(Job.DUMP)
+    backups = here.repository().backups()
+    assert sorted(backup.kind for backup in backups) == ["base", "dump", "dump"]
+    assert {result["id"], newer["id"]} < {backup.id for backup in backups}
+    with pytest.raises(Conflict, match="a dump run"):
+        twice = here.queue(Job.DUMP)
+        try:
+            here.queue(Job.DUMP)
+        finally:
+            desk.cancel_run(here.ledger, twice.id, utc_now())
+    window = measured_window(here.config, here.ledger, CLUSTER)
+    assert len(window) == 1
