@@ -29,6 +29,7 @@ from bot.errors import Usage
 from bot.model.ids import ClusterName
 from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.plans import SqlCheck, canonical_json
+from bot.model.policy import joined
 from bot.model.schedule import OFF, Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
@@ -79,11 +80,19 @@ class SlackConfig(_Model):
     """The `[slack]` table. Secrets come from SLACK_BOT_TOKEN, SLACK_APP_TOKEN and SLACK_SIGNING_SECRET, or from files."""
 
     channels: Channels
+    oncall: str | None = None
     bot_token_file: FilePath | None = None
     app_token_file: FilePath | None = None
     signing_secret_file: FilePath | None = None
     http_listen: str = "127.0.0.1:8088"
     api_url: str = "https://slack.com/api/"
+
+    @field_validator("oncall")
+    @classmethod
+    def _an_id(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[UWS][A-Z0-9]{2,}", value):
+            raise ValueError(f"{value!r} is not an id; write a user group (S…) or a user (U…, W…)")
+        return value
 
     @field_validator("api_url")
     @classmethod
@@ -295,6 +304,23 @@ class Objectives(_Model):
     rto: Objective = Objective(target=timedelta(hours=4), maximum=timedelta(hours=8))
 
 
+class Thresholds(_Model):
+    """When a cluster's conditions become alerts; docs/alerts.md explains each.
+
+    `size_change` is a share (0.5: half to double); `min_backup_bytes` counts what is stored.
+    """
+
+    backup_age: Duration = Field(default=timedelta(hours=24), gt=timedelta())
+    size_change: float = Field(default=0.5, gt=0, lt=1)
+    min_backup_bytes: int | None = Field(default=None, ge=0)
+    missed_after: Duration = timedelta(minutes=15)
+    receiver_down: Duration = timedelta(minutes=1)
+    slot_safe_bytes: int = Field(default=1 << 30, ge=0)
+    slot_retained_bytes: int = Field(default=16 << 30, gt=0)
+    drill_age: Duration = Field(default=timedelta(days=8), gt=timedelta())
+    drill_success: float = Field(default=0.8, ge=0, le=1)
+
+
 class Check(_Model):
     """An SQL check run on every restored server."""
 
@@ -359,6 +385,7 @@ class ClusterConfig(_Model):
     dump: DumpConfig = DumpConfig()
     drill: DrillConfig = DrillConfig()
     objectives: Objectives = Objectives()
+    alerts: Thresholds = Thresholds()
     checks: tuple[Check, ...] = ()
 
     @field_validator("timezone")
@@ -435,6 +462,61 @@ class PostgresConfig(_Model):
     bin_directories: tuple[FilePath, ...] = ()
 
 
+class MonitorConfig(_Model):
+    """What is watched beside the clusters: `disk_free` is a share of each disk, `disk_full_within` how soon it may be full.
+
+    `heartbeat_url` is fetched every minute while the bot leads and is well, so that an outside checker notices its death.
+    """
+
+    disk_free: float = Field(default=0.1, ge=0, lt=1)
+    disk_full_within: Duration = timedelta(days=3)
+    heartbeat_url: str | None = None
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in {"http", "https"}:
+            raise ValueError("write an address that begins with https:// or http://")
+        return value
+
+
+class NotifyConfig(_Model):
+    """The fallback: what reaches people when Slack does not. Addresses are Apprise's, one a line, and secret.
+
+    They come from PITSTOP_NOTIFY_URLS or from `urls_file`. Pages are always sent, others from `severity` on, all with Slack away.
+    """
+
+    urls_file: FilePath | None = None
+    severity: Literal["info", "warn", "page"] = "page"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses; none when nothing is configured."""
+        text = _secret("PITSTOP_NOTIFY_URLS", self.urls_file) or ""
+        return tuple(line for part in text.splitlines() if (line := part.strip()) and not line.startswith("#"))
+
+
+class MetricsConfig(_Model):
+    """Where Prometheus may fetch metrics, `host:port`; nothing is served without it."""
+
+    listen: str | None = None
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^:\s]+)?:\d{1,5}", value):
+            raise ValueError("write host:port, like 127.0.0.1:9187; :9187 is this machine alone")
+        return value
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The host (this machine alone unless named) and the port; None when nothing is served."""
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]") or "127.0.0.1", int(port)
+
+
 class Config(_Model):
     """The whole configuration file."""
 
@@ -447,6 +529,9 @@ class Config(_Model):
     people: dict[str, str] = {}
     restore: RestoreConfig = RestoreConfig()
     postgres: PostgresConfig = PostgresConfig()
+    monitor: MonitorConfig = MonitorConfig()
+    notify: NotifyConfig = NotifyConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
     @field_validator("clusters", "repositories")
     @classmethod
@@ -492,6 +577,12 @@ class Config(_Model):
         """Return the repositories of a cluster in order of preference; all of them when none is named."""
         names = self.cluster(name).repositories or tuple(self.repositories)
         return {repository: self.repositories[repository] for repository in names}
+
+    def alert_policy(self, cluster: str) -> Policy:
+        """Return who may do something about an alert; one of the whole host (`cluster` empty) is everybody's affair."""
+        if cluster in self.clusters:
+            return self.clusters[cluster].policy
+        return joined(known.policy for known in self.clusters.values())
 
     def slack_identity(self, person: Person) -> str | None:
         """Return the Slack user id of a person: their own, or the one `[people]` gives their login; None without one."""

@@ -14,9 +14,11 @@ from slack_bolt import App
 
 from bot import __version__
 from bot import log as logs
+from bot.attention import Attention, note_repositories
 from bot.config import Config, SlackConfig
 from bot.errors import PitstopError, Unavailable, Usage
 from bot.ledger import Ledger, people
+from bot.metrics import serve_metrics
 from bot.model.ids import ClusterName
 from bot.model.requests import Request
 from bot.process.crew import Crew
@@ -28,7 +30,7 @@ from bot.process.supervisor import Supervisor, no_refresh
 from jobs.catalogue import renew_catalogue
 
 SLACK_AGAIN_S, SLACK_AGAIN_AT_MOST_S = 1.0, 30.0
-CATALOGUE_EVERY_S = 600.0
+CATALOGUE_EVERY_S, CATALOGUE_AGAIN_S = 600.0, 60.0
 log = structlog.get_logger("pitstop.run")
 
 
@@ -76,6 +78,11 @@ def _lead(place: Place, crew: Crew, tokens: Tokens | None) -> None:
     crew.start("schedule", lambda stop: keep_schedule(place, stop))
     crew.start("supervisor", Supervisor(place, refresh).run)
     crew.start("catalogue", lambda stop: _keep_catalogue(place, stop))
+    attention = Attention(place)
+    crew.start("monitor", attention.watch)
+    crew.start("fallback", attention.tell)
+    crew.start("heartbeat", attention.beat)
+    crew.start("metrics", lambda stop: serve_metrics(place, lambda: attention.monitor.sight, stop))
     crew.join()
 
 
@@ -100,14 +107,21 @@ def _tokens(slack: SlackConfig) -> Tokens:
 
 
 def _keep_catalogue(place: Place, stop: threading.Event) -> None:
-    """Renew the ledger's copy of what the repositories hold, now and every ten minutes; lists in Slack are made from it."""
+    """Renew the ledger's copy of what the repositories hold, now and every ten minutes; lists in Slack are made from it.
+
+    A repository that cannot be used becomes an alert, and is asked again after a minute.
+    """
     while not stop.is_set():
+        pause_s = CATALOGUE_EVERY_S
         for name in place.config.clusters:
             try:
                 renew_catalogue(place.config, place.ledger, ClusterName(name))
+                note_repositories(place, name, None)
             except PitstopError as error:
                 log.warning("catalogue not renewed", cluster=name, error=error.message, hint=error.hint)
-        stop.wait(CATALOGUE_EVERY_S)
+                note_repositories(place, name, error)
+                pause_s = CATALOGUE_AGAIN_S
+        stop.wait(pause_s)
 
 
 class SlackSide:

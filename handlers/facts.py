@@ -92,7 +92,7 @@ def told_of(wiring: Wiring, doer: Doer, policy: Policy) -> Told:
     return Told(facts=facts.person, groups=facts.groups, policy=policy, name=name, people=wiring.config.people)
 
 
-def card_shows(wiring: Wiring, doer: Doer, subject: str) -> None:
+def card_shows(wiring: Wiring, doer: Doer, subject: str, *, kinds: tuple[str, ...] = ("request", "server")) -> None:
     """Make sure that what was pressed is on the very message the ledger has for this subject.
 
     Raises:
@@ -100,9 +100,9 @@ def card_shows(wiring: Wiring, doer: Doer, subject: str) -> None:
     """
     with wiring.ledger.read() as tx:
         card = cards.shown_at(tx, doer.channel, doer.ts)
-    if card is None or card.subject_kind not in {"request", "server"} or card.subject != subject:
+    if card is None or card.subject_kind not in kinds or card.subject != subject:
         error = Refused(
-            "This button is not on a card of that request.", hint="Look for its current card.", code="foreign-card"
+            f"This button is not on a card of that {kinds[0]}.", hint="Look for its current card.", code="foreign-card"
         )
         note(wiring, doer, "click", subject, error)
         raise error

@@ -86,7 +86,8 @@ def build_sender(wiring: Wiring) -> Sender:
                 code="shared-channel",
             )
     channels = {place: channel.id for place, channel in found.items()}
-    return Sender(wiring.ledger, wiring.client, channels, wiring.policy, wiring.now)
+    oncall = wiring.config.slack.oncall or ""
+    return Sender(wiring.ledger, wiring.client, channels, wiring.policy, wiring.now, oncall=oncall)
 
 
 def _zone(name: str) -> ZoneInfo | None:

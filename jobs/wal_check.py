@@ -34,7 +34,7 @@ def run(context: JobContext) -> dict[str, Any]:
     the oldest base backup. Works on primaries, standbys and idle servers alike.
 
     Returns {"ok", "system_id", "timeline", "server_lsn", "findings": [{"level", "code", "sentence", "fix"}],
-    "repositories": {name: {"durable_lsn", "ok"}}}.
+    "repositories": {name: {"durable_lsn", "ok", "holes": [[from, to], …]}}}; without "holes" nothing can be said of them.
 
     Raises:
         Unavailable: the server did not answer, so nothing was checked.
@@ -47,8 +47,10 @@ def run(context: JobContext) -> dict[str, Any]:
     repositories: dict[str, dict[str, Any]] = {}
     context.phase("compare")
     for name in context.config.cluster_repositories(context.run.cluster):
-        durable, found = _repository(context, name, SystemId(system_id), timeline, lsn)
+        durable, found, holes = _repository(context, name, SystemId(system_id), timeline, lsn)
         repositories[name] = {"durable_lsn": str(durable), "ok": all(f.level != "fail" for f in found)}
+        if holes is not None:
+            repositories[name]["holes"] = [[str(start), str(end)] for start, end in holes]
         findings += found
     return {
         "ok": all(finding.level != "fail" for finding in findings),
@@ -125,8 +127,8 @@ def slot_finding(name: str, state: SlotState | None) -> Finding:
 
 def _repository(
     context: JobContext, name: str, system_id: SystemId, timeline: int, lsn: Lsn
-) -> tuple[Lsn, list[Finding]]:
-    """Return how far one repository is durable, and its findings."""
+) -> tuple[Lsn, list[Finding], list[tuple[Lsn, Lsn]] | None]:
+    """Return how far one repository is durable, its findings, and its holes where they could be looked for."""
     try:
         repository = open_for_reading(context.config, name, context.run.cluster, system_id)
         backups = [b for b in repository.backups() if is_usable(b)]
@@ -140,8 +142,9 @@ def _repository(
             context.check_cancelled()
             context.wait_cancelled(_LOOK_EVERY_S)
     except PitstopError as error:
-        return Lsn(0), [Finding("fail", error.reason_code, f"{name}: {error.message}", error.hint)]
-    return durable, [durable_finding(name, durable, lsn), continuity_finding(name, backups, stretches, durable)]
+        return Lsn(0), [Finding("fail", error.reason_code, f"{name}: {error.message}", error.hint)], None
+    findings = [durable_finding(name, durable, lsn), continuity_finding(name, backups, stretches, durable)]
+    return durable, findings, holes_since(backups, stretches, durable)
 
 
 def _line(repository: ClusterRepository, timeline: int) -> Lineage:
@@ -172,8 +175,8 @@ def continuity_finding(name: str, backups: list[BackupSummary], stretches: list[
     """Judge whether WAL is complete from the oldest base backup on; name the holes. Pure."""
     if not backups:
         return Finding("warn", "no-backup", f"{name} holds no base backup yet.", "pitstop backup base CLUSTER")
-    oldest = min(backups, key=lambda backup: backup.start_lsn)
-    holes = holes_after(oldest.start_lsn, stretches, durable, oldest.segment_bytes)
+    oldest = _oldest(backups)
+    holes = holes_since(backups, stretches, durable)
     if not holes:
         return Finding("ok", "wal-continuous", f"{name} holds all WAL since the backup {oldest.id}.")
     told = ", ".join(f"{start} to {end}" for start, end in holes[:3])
@@ -183,6 +186,18 @@ def continuity_finding(name: str, backups: list[BackupSummary], stretches: list[
         f"{name} lacks WAL since the backup {oldest.id}: {told}; recovery cannot pass a hole.",
         "Take a new base backup: pitstop backup base CLUSTER",
     )
+
+
+def holes_since(backups: list[BackupSummary], stretches: list[Stretch], durable: Lsn) -> list[tuple[Lsn, Lsn]]:
+    """Return what is missing since the oldest base backup. Pure."""
+    if not backups:
+        return []
+    oldest = _oldest(backups)
+    return holes_after(oldest.start_lsn, stretches, durable, oldest.segment_bytes)
+
+
+def _oldest(backups: list[BackupSummary]) -> BackupSummary:
+    return min(backups, key=lambda backup: backup.start_lsn)
 
 
 def holes_after(start: Lsn, stretches: list[Stretch], end: Lsn, segment_bytes: int) -> list[tuple[Lsn, Lsn]]:

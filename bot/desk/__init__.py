@@ -5,6 +5,7 @@ marks the cards out of date. A verb that takes a `key` may be called twice with 
 and changes nothing. A refused attempt is audited and raises.
 """
 
+from bot.desk.alerting import acknowledge_alert, noticed, observe, resolve_alert, sampled, snooze_alert
 from bot.desk.asking import ask, confirm, propose, refuse
 from bot.desk.attempts import note_attempt
 from bot.desk.backing_up import back_up
@@ -62,4 +63,10 @@ __all__ = [
     "server_removed",
     "sweep_servers",
     "note_attempt",
+    "observe",
+    "acknowledge_alert",
+    "snooze_alert",
+    "resolve_alert",
+    "noticed",
+    "sampled",
 ]

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.desk.alerting import observe_in
 from bot.desk.change import PITSTOP, change
 from bot.desk.queueing import enqueue
 from bot.ledger import audit, cards, locks, requests, runs
 from bot.ledger.database import Ledger, Tx
 from bot.model import run_transitions, transitions
+from bot.model.failures import concern_of, judged_by
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.requests import Request, State
 from bot.model.runs import Job, Phase, Run, RunState
@@ -122,10 +124,10 @@ def _end(tx: Tx, run: Run, at: datetime) -> Run:
     audit.append(tx, at, PITSTOP, _VERBS[run.state], run.id, {"job": run.job.value, "error": run.error})
     if run.request is not None and run.job.of_request:
         _follow(tx, requests.get(tx, run.request), run, at)
-    elif run.state in {RunState.FAILED, RunState.INTERRUPTED} and _first_of_its_kind(tx, run):
-        cards.want(tx, "run", run.id, "alerts", urgent=True)
     elif run.job is Job.DRILL and run.state is RunState.SUCCEEDED:
-        _tell_drill(tx, run)
+        cards.want(tx, "run", run.id, f"thread:run:{run.id}")  # the checklist
+    concern = concern_of(run)
+    observe_in(tx, [concern] if concern else [], judged_by(run), at)
     cards.bump(tx, "run", run.id, urgent=True)
     return run
 
@@ -142,19 +144,3 @@ def _follow(tx: Tx, request: Request, run: Run, at: datetime) -> None:
     else:
         after, verb = transitions.fail(request, error, at), "fail"
     change(tx, request, after, verb=verb, actor=PITSTOP, at=at, detail={"run": run.id, "error": error})
-
-
-def _tell_drill(tx: Tx, run: Run) -> None:
-    """Put the checklist into the thread, and what was not proved among the alerts."""
-    cards.want(tx, "run", run.id, f"thread:run:{run.id}")
-    if not (run.result or {}).get("ok"):
-        cards.want(tx, "run", run.id, "alerts", urgent=True)
-
-
-def _first_of_its_kind(tx: Tx, run: Run) -> bool:
-    """Say whether this failure is news: a receiver restarts by itself, and only the first of a row of failures is told."""
-    if run.job is not Job.WAL_STREAM:
-        return True
-    last = runs.recent(tx, cluster=run.cluster, jobs=(Job.WAL_STREAM,), limit=2)
-    before = next((other for other in last if other.id != run.id), None)
-    return before is None or before.state not in {RunState.FAILED, RunState.INTERRUPTED}

@@ -108,6 +108,12 @@ def retry(tx: Tx) -> int:
     return int(tx.execute("UPDATE cards SET failed = NULL, attempts = 0 WHERE failed IS NOT NULL").rowcount)
 
 
+def refused(tx: Tx) -> list[Card]:
+    """Return the cards that Slack will never take, but for those that only lack the thread of another such card."""
+    sql = "SELECT * FROM cards WHERE failed IS NOT NULL AND failed <> 'thread_not_found' ORDER BY id"
+    return [_card(row) for row in tx.query(sql)]
+
+
 def get(tx: Tx, card_id: int) -> Card | None:
     """Return one card, or None."""
     row = next(tx.query("SELECT * FROM cards WHERE id = ?", [card_id]), None)

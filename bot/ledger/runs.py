@@ -75,6 +75,12 @@ def recent(
     return [_run(row) for row in tx.query(sql, {"cluster": cluster, "request": request, "limit": limit})]
 
 
+def counts(tx: Tx) -> list[tuple[str, str, str, int]]:
+    """Return how many runs there are, as (cluster, job, state, number)."""
+    rows = tx.query("SELECT cluster, job, state, count(*) AS number FROM runs GROUP BY cluster, job, state")
+    return [(row["cluster"], row["job"], row["state"], row["number"]) for row in rows]
+
+
 def unfinished(tx: Tx) -> list[Run]:
     """Return every run that is queued or running, oldest first: what a supervisor looks after."""
     sql = f"SELECT * FROM runs WHERE state IN {_words(_UNFINISHED)} ORDER BY queued_at, id"  # noqa: S608

@@ -14,14 +14,20 @@ def counted_since(tx: Tx, job: Job, cluster: ClusterName, now: datetime) -> date
 
     So a bot that starts for the first time owes nothing, and one that comes back owes what it missed.
     """
-    name = f"schedule-since:{cluster}:{job.value}"
-    row = next(iter(tx.query("SELECT value FROM settings WHERE name = ?", [name])), None)
-    if row is None:
-        tx.execute("INSERT INTO settings (name, value) VALUES (?, ?)", [name, iso(now)])
-        return now
-    since = parse_iso(str(row["value"]))
-    assert since is not None
-    return since
+    known = since(tx, job, cluster)
+    if known is None:
+        tx.execute("INSERT INTO settings (name, value) VALUES (?, ?)", [_since(job, cluster), iso(now)])
+    return known or now
+
+
+def since(tx: Tx, job: Job, cluster: ClusterName) -> datetime | None:
+    """Return when this job of this cluster was first seen in a schedule, or None before it was."""
+    row = next(iter(tx.query("SELECT value FROM settings WHERE name = ?", [_since(job, cluster)])), None)
+    return parse_iso(str(row["value"])) if row else None
+
+
+def _since(job: Job, cluster: ClusterName) -> str:
+    return f"schedule-since:{cluster}:{job.value}"
 
 
 def last_slot(tx: Tx, job: Job, cluster: ClusterName) -> str | None:

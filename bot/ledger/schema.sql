@@ -172,6 +172,7 @@ CREATE TABLE wal_status (                      -- what the receiver last said, p
     server_lsn   TEXT NOT NULL,
     window       TEXT NOT NULL,                -- JSON list of {"from", "to"} ISO times, the recovery window
     at           TEXT NOT NULL,
+    covered_until TEXT,                        -- all that the server had written by then is durable
     PRIMARY KEY (cluster, repository)
 ) STRICT;
 
@@ -187,6 +188,41 @@ CREATE TABLE servers (                         -- servers started beside
     started_at TEXT NOT NULL,
     expires_at TEXT NOT NULL,
     detail     TEXT NOT NULL                   -- JSON: postmaster identity, socket, port, forwarder run
+) STRICT;
+
+CREATE TABLE alerts (                          -- conditions that need, or needed, somebody: one row each, for good
+    id            TEXT PRIMARY KEY,
+    condition     TEXT NOT NULL,               -- a word of model/alerts.py
+    cluster       TEXT NOT NULL,               -- empty: the whole host
+    subject       TEXT NOT NULL,               -- tells siblings apart: a job, a repository, a slot
+    severity      TEXT NOT NULL,
+    sentence      TEXT NOT NULL,
+    fix           TEXT NOT NULL,
+    occurrence    TEXT NOT NULL,
+    state         TEXT NOT NULL,
+    version       INTEGER NOT NULL,
+    opened_at     TEXT NOT NULL,
+    changed_at    TEXT NOT NULL,
+    episode       INTEGER NOT NULL,
+    calls         INTEGER NOT NULL,
+    worst         TEXT NOT NULL,
+    by_name       TEXT NOT NULL,
+    snoozed_until TEXT,
+    resolved_at   TEXT,
+    UNIQUE (condition, cluster, subject)
+) STRICT;
+CREATE INDEX alerts_by_state ON alerts (state);
+
+CREATE TABLE notices (                         -- what the fallback took, so that nothing is told twice
+    key     TEXT PRIMARY KEY,
+    sent_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE samples (                         -- how full disks were, for the forecast
+    name  TEXT NOT NULL,
+    at    TEXT NOT NULL,
+    value INTEGER NOT NULL,                    -- bytes used
+    PRIMARY KEY (name, at)
 ) STRICT;
 
 CREATE TABLE settings (                        -- single values: schema version, audit anchor, instance id

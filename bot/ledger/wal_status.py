@@ -18,6 +18,7 @@ class WalStatus:
     """How far WAL is received, durable in the repository, and written by the server, as of `at` (aware UTC).
 
     `window` is the recovery window as JSON: `{"from", "to"}` ISO times, oldest first, with holes between them.
+    `covered_until`: all that the server had written by then is durable; None while nobody knows.
     """
 
     cluster: ClusterName
@@ -29,14 +30,16 @@ class WalStatus:
     server_lsn: Lsn
     window: tuple[dict[str, str], ...]
     at: datetime
+    covered_until: datetime | None = None
 
 
 def put(tx: Tx, status: WalStatus) -> None:
-    """Write the newest word over the one before."""
+    """Write the newest word over the one before; what was covered stays covered while the newest word does not know."""
     tx.execute(
         "INSERT OR REPLACE INTO wal_status"
-        " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at, covered_until)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?,"
+        " (SELECT covered_until FROM wal_status WHERE cluster = ? AND repository = ?)))",
         [
             status.cluster,
             status.repository,
@@ -47,6 +50,9 @@ def put(tx: Tx, status: WalStatus) -> None:
             str(status.server_lsn),
             json.dumps(status.window),
             iso(status.at),
+            iso(status.covered_until) if status.covered_until else None,
+            status.cluster,
+            status.repository,
         ],
     )
 
@@ -77,4 +83,5 @@ def _status(row: dict[str, Any]) -> WalStatus:
         Lsn.parse(row["server_lsn"]),
         tuple(json.loads(row["window"])),
         at,
+        parse_iso(row["covered_until"]),
     )

@@ -10,6 +10,7 @@ ClusterName = NewType("ClusterName", str)
 BackupId = NewType("BackupId", str)
 RequestId = NewType("RequestId", str)
 RunId = NewType("RunId", str)
+AlertId = NewType("AlertId", str)
 SystemId = NewType("SystemId", str)
 """PostgreSQL's system identifier, decimal digits of an unsigned 64-bit number."""
 
@@ -43,6 +44,11 @@ def backup_kind(backup: BackupId) -> str:
 def request_id(entropy: bytes) -> RequestId:
     """Make a request's id: `r` and ten characters a person can read out; needs 7 bytes of entropy."""
     return RequestId("r" + _base32(entropy, 10))
+
+
+def alert_id(entropy: bytes) -> AlertId:
+    """Make an alert's id: `a` and eight characters a person can read out; needs 5 bytes of entropy."""
+    return AlertId("a" + _base32(entropy, 8))
 
 
 def run_id(job: str, *, at: datetime, entropy: bytes) -> RunId:

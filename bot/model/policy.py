@@ -25,7 +25,8 @@ MAX_AGE = timedelta(seconds=60)
 class Action(StrEnum):
     """What somebody wants to do. `SERVER` is extending, stopping or removing a server that a request started.
 
-    Whoever may ask for a recovery may also `BACK_UP`.
+    Whoever may ask for a recovery may also `BACK_UP`; `ALERT` is acknowledging, snoozing or resolving an alert, which takes
+    somebody who may ask or approve.
     """
 
     ASK = "ask"
@@ -35,6 +36,7 @@ class Action(StrEnum):
     CANCEL = "cancel"
     SERVER = "server"
     BACK_UP = "back-up"
+    ALERT = "alert"
 
     @property
     def decides(self) -> bool:
@@ -129,6 +131,14 @@ def group_ids(policy: Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(e for e in (*policy.requesters, *policy.approvers) if e.startswith("S")))
 
 
+def joined(policies: Iterable[Policy]) -> Policy:
+    """Return the policy of what concerns every cluster, such as a full disk: whoever is named for one of them counts. Pure."""
+    found = list(policies)
+    requesters = tuple(dict.fromkeys(entry for policy in found for entry in policy.requesters))
+    approvers = tuple(dict.fromkeys(entry for policy in found for entry in policy.approvers))
+    return Policy(requesters, approvers, 1, 0, 0, "+".join(policy.version for policy in found))
+
+
 def approver_people(policy: Policy, groups: Mapping[str, GroupFacts], team: str) -> tuple[Person, ...]:
     """Return the people who can be asked to approve: those named by id and the known members of groups; never `everyone`."""
     named = {Person(team, entry) for entry in policy.approvers if entry[:1] in {"U", "W"}}
@@ -219,7 +229,7 @@ def _listed(
             hint="Name approvers in the cluster's [approval] table; `pitstop check` shows who may do what.",
             code="no-approvers",
         )
-    entries = policy.requesters if action in _ASKING else policy.approvers
+    entries = _entries(policy, action)
     human, account = identities.human(person), identities.account(person)
     if _named(entries, person, account):
         return None
@@ -233,6 +243,12 @@ def _listed(
         return None
     unsure = [e for e in entries if e.startswith("S") and (e not in groups or not _fresh(groups[e].fetched_at, at))]
     return _stale() if unsure else _unlisted(action, entries)
+
+
+def _entries(policy: Policy, action: Action) -> tuple[str, ...]:
+    if action is Action.ALERT:
+        return (*policy.requesters, *policy.approvers)
+    return policy.requesters if action in _ASKING else policy.approvers
 
 
 def _named(entries: Iterable[str], person: Person, account: str | None) -> bool:
@@ -257,6 +273,9 @@ def _nobody_but_named(person: Person, account: str | None) -> Refused:
 
 
 def _unlisted(action: Action, entries: tuple[str, ...]) -> Refused:
+    if action is Action.ALERT:
+        who = f"Who may: {', '.join(entries)}." if entries else "The configuration names nobody."
+        return Refused("You may not do this with alerts.", hint=who, code="not-listed")
     if action in _ASKING:
         who = f"Who may: {', '.join(entries)}." if entries else "The configuration names no requesters."
         return Refused("You may not ask for this.", hint=who, code="not-requester-listed")

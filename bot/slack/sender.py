@@ -42,7 +42,8 @@ class Slot:
 class Sender:
     """Keeps every card equal to the rendering of its ledger row, as fast as Slack allows.
 
-    `channels` maps `results`, `alerts` and `approvals` to channel ids; `policies` gives each cluster's policy.
+    `channels` maps `results`, `alerts` and `approvals` to channel ids; `policies` gives each cluster's policy; `oncall` is the id
+    of whom alerts that page mention.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Sender:
         now: Callable[[], datetime],
         *,
         clock: Callable[[], float] = time.monotonic,
+        oncall: str = "",
     ) -> None:
         self._ledger, self._client, self._now, self._clock = ledger, client, now, clock
-        self._channels, self._policies = dict(channels), policies
+        self._channels, self._policies, self._oncall = dict(channels), policies, oncall
         self._pace = Pace()
         self._not_before: dict[int, float] = {}
         self._edited_at: dict[int, float] = {}
@@ -173,7 +175,7 @@ class Sender:
         link = self._link(card)
         with self._ledger.read() as tx:
             fresh = cards.get(tx, card.id)
-            message = render(tx, fresh, self._policies, link=link) if fresh else None
+            message = render(tx, fresh, self._policies, link=link, oncall=self._oncall) if fresh else None
         if fresh is None or message is None:
             self._give_up(card, f"nothing knows how to show a {card.subject_kind}")
         elif fresh.ts is None:
@@ -261,12 +263,7 @@ class Sender:
             log.error("slack refuses the bot", error=refusal.message, hint=refusal.hint)
 
     def _give_up(self, card: cards.Card, why: str) -> None:
-        """Mark a card as one Slack will never take, and say so in the alerts channel, unless that is what failed.
-
-        What belongs in the thread of a card that failed needs no word of its own.
-        """
+        """Mark a card as one Slack will never take; the monitor makes an alert of it."""
         log.error("a card cannot be delivered", card=card.id, subject=card.subject, place=card.place, why=why)
         with self._ledger.transaction() as tx:
             cards.failed(tx, card.id, why)
-            if card.subject_kind != "undelivered" and card.place != "alerts" and why != "thread_not_found":
-                cards.want(tx, "undelivered", str(card.id), "alerts", urgent=True)

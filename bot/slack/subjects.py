@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.ledger import Tx, cards, people, requests, runs, servers
-from bot.model.ids import ClusterName, RequestId, RunId
+from bot.ledger import Tx, alerts, cards, people, requests, runs, servers
+from bot.model.ids import AlertId, ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
-from bot.slack.blocks import Card, Message
+from bot.slack.blocks import Message
 from bot.slack.cards import (
     RequestView,
+    alert_card,
+    call_card,
     drill_checklist,
     request_card,
-    run_alert,
     run_card,
     run_progress,
     server_card,
     wake_card,
 )
-from bot.slack.text import escape
 
 Policies = Callable[[ClusterName], Policy | None]
 """The policy of a cluster, or None when it is not configured any more."""
 
 
-def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "") -> Message | None:
-    """Return what a card shows now, or None when nothing knows how to show its subject. Reads the ledger only."""
+def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "", oncall: str = "") -> Message | None:
+    """Return what a card shows now, or None when nothing knows how to show its subject. Reads the ledger only.
+
+    `link` leads a DM to its card; `oncall` is whom alerts that page mention.
+    """
     match card.subject_kind:
         case "request":
             return request_card(request_view(tx, RequestId(card.subject), policies), place=card.place)
@@ -37,8 +40,11 @@ def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "") -> M
         case "wake":
             request = requests.get(tx, RequestId(card.subject))
             return wake_card(request, place=card.place, approvers=_approvers(request, policies), link=link)
-        case "undelivered":
-            return _undelivered(tx, card)
+        case "alert":
+            return alert_card(alerts.get(tx, AlertId(card.subject)), oncall=oncall)
+        case "call":
+            alert, _, number = card.subject.partition(":")
+            return call_card(alerts.get(tx, AlertId(alert)), number, oncall=oncall)
     return None
 
 
@@ -55,14 +61,17 @@ def request_view(tx: Tx, request_id: RequestId, policies: Policies) -> RequestVi
 
 
 def parent_of(tx: Tx, place: str) -> cards.Card | None:
-    """Return the card whose thread a place is: of `thread:run:<id>` the card in the results channel, of
-    `thread:request:<id>` that in the approvals channel, else the requester's.
+    """Return the card whose thread a place is.
 
-    None when Slack would take neither.
+    `thread:alert:<id>` has the alert's, `thread:run:<id>` the run's in the results channel, `thread:request:<id>` the request's in
+    the approvals channel, else the requester's. None when Slack would take neither.
     """
     if place.startswith("thread:run:"):
         shown = cards.of_subject(tx, "run", place.removeprefix("thread:run:"))
         return next((card for card in shown if card.place == "results" and not card.failed), None)
+    if place.startswith("thread:alert:"):
+        alerted = cards.of_subject(tx, "alert", place.removeprefix("thread:alert:"))
+        return next((card for card in alerted if not card.failed), None)
     own = cards.of_subject(tx, "request", place.removeprefix("thread:request:"))
     in_channel = next((card for card in own if card.place == "approvals" and not card.failed), None)
     return in_channel or next((card for card in own if card.place.startswith("dm:") and not card.failed), None)
@@ -74,7 +83,7 @@ def _run(tx: Tx, card: cards.Card) -> Message:
         return drill_checklist(run)
     if card.place.startswith("thread:"):
         return run_progress(run)
-    return run_alert(run) if card.place == "alerts" else run_card(run)
+    return run_card(run)
 
 
 def _approvers(request: Request, policies: Policies) -> tuple[str, ...]:
@@ -89,15 +98,3 @@ def _asked(tx: Tx, request: Request, policies: Policies) -> int:
     for group in people.groups(tx, [entry for entry in entries if entry.startswith("S")]).values():
         users.update(member.user for member in group.members)
     return len(users - {request.requester.user})
-
-
-def _undelivered(tx: Tx, card: cards.Card) -> Message | None:
-    missed = cards.get(tx, int(card.subject))
-    if missed is None:
-        return None
-    shown = Card("❌ Pitstop could not deliver a message", key=f"undelivered.{card.id}.{card.wanted}")
-    what = f"The card of {escape(missed.subject_kind, 40)} {escape(missed.subject, 80)} for {escape(missed.place, 80)}"
-    return shown.lines(
-        f"{what} was refused: {escape(missed.failed or 'it has been delivered since', 300)}.",
-        "→ Is the channel right, open, and Pitstop invited to it? Run `pitstop check`, then restart the bot to send it again.",
-    ).message()

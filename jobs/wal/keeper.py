@@ -164,6 +164,7 @@ class Keeper:
                         server_lsn=max(now.server, now.received),
                         window=now.windows.get(name, ()),
                         at=at,
+                        covered_until=durable.at,
                     )
                     wal_status.put(tx, status)
         except Unavailable as error:

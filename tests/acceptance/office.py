@@ -27,7 +27,8 @@ from bot import desk
 from bot.config import Config, load
 from bot.demo.ending import end_bot, end_runs
 from bot.host.accounts import server_account
-from bot.ledger import Ledger, audit, cards, requests, runs, servers
+from bot.ledger import Ledger, alerts, audit, cards, requests, runs, servers
+from bot.model.alerts import Alert
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request, State
@@ -276,6 +277,20 @@ class Office:
             return found
 
         return self.see(look, f"the {kind} card of {subject} at {place} {button}{text}")
+
+    def alert(
+        self, condition: str, subject: str = "", *, cluster: str = "slips", button: str = "", text: str = ""
+    ) -> Message:
+        """Wait for an alert's card, with a button that can be pressed or with some text."""
+
+        def raised() -> Alert | None:
+            with self.ledger.read() as tx:
+                return alerts.find(tx, condition, cluster, subject)
+
+        self.until(lambda: raised() is not None, f"an alert about {condition} {subject}")
+        found = raised()
+        assert found is not None
+        return self.card(found.id, "alerts", button, text=text, kind="alert")
 
     # -- what the ledger says ------------------------------------------------------------------------------------------
 

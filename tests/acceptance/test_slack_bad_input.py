@@ -269,7 +269,7 @@ def test_with_postgresql_down_recovery_can_be_planned_and_a_backup_says_why_not(
     [failed] = office.runs(Job.BASE_BACKUP, RunState.FAILED)
     assert failed.error is not None
     shown = office.card(failed.id, "results", text="❌", kind="run")
-    alert = office.card(failed.id, "alerts", text="❌", kind="run")
+    alert = office.alert("run-failed", "base-backup", text="base-backup of slips failed")
     for card in (shown, alert):
         assert "slips" in card.text
         assert "→" in card.text, card.text

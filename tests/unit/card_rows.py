@@ -8,10 +8,11 @@ from random import Random
 from typing import Any, TypeVar
 
 from bot.ledger.wal_status import WalStatus
+from bot.model.alerts import CONDITIONS, Alert, AlertState, Concern, Severity
 from bot.model.backups import BackupSummary
 from bot.model.destinations import Beside, Destination, NewDatabase, NewSchema
 from bot.model.dumps import Part
-from bot.model.ids import BackupId, ClusterName, RequestId, RunId, SystemId
+from bot.model.ids import AlertId, BackupId, ClusterName, RequestId, RunId, SystemId
 from bot.model.people import Person
 from bot.model.plans import ChainLink, Facts, Plan, Recovery, SqlCheck, Steps
 from bot.model.requests import Decision, Request, State
@@ -213,6 +214,30 @@ class Rows:
             note=self.text(),
             result=self.maybe(self.outcome),
             error=self.maybe(lambda: {"code": self.text(), "message": self.text(), "hint": self.text()}),
+        )
+
+    def alert(self, state: AlertState, severity: Severity) -> Alert:
+        """Return an alert of any condition."""
+        concern = Concern(
+            self._random.choice([*CONDITIONS, "unheard-of"]),
+            self._random.choice(["slips", "", "a" * 63]),
+            self.text(),
+            severity,
+            self.text(),
+            self.text(),
+            self.text(),
+        )
+        return Alert(
+            AlertId("a0123456"),
+            concern,
+            state,
+            self.number(),
+            self.time(),
+            self.time(),
+            episode=1 + self._random.randrange(120),
+            by=self.text(),
+            snoozed_until=self.maybe(self.time),
+            resolved_at=self.maybe(self.time),
         )
 
     def server(self) -> Server:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import Refused, Usage
+from bot.model.alerts import AlertState, Severity
 from bot.model.ids import ClusterName
 from bot.model.people import Person
 from bot.model.requests import State
@@ -25,7 +26,7 @@ from bot.sandbox.posting import content_of
 from bot.sandbox.view_rules import require_view
 from bot.slack import forms
 from bot.slack.blocks import Message
-from bot.slack.cards import request_card, run_alert, run_card, run_progress, wake_card
+from bot.slack.cards import alert_card, call_card, request_card, run_card, run_progress, wake_card
 from bot.slack.cards.help import error_message, help_card
 from bot.slack.cards.result import psql_line
 from bot.slack.cards.server import server_card
@@ -111,11 +112,28 @@ def test_calls_for_a_decision_fit(made: Rows, state: State) -> None:
 @_FEW
 @given(made=rows, state=st.sampled_from(RunState), kept=st.sampled_from(ServerState))
 def test_runs_and_servers_fit(made: Rows, state: RunState, kept: ServerState) -> None:
-    """A run's card, its progress and its alert, and a server's card are fit in every state."""
+    """A run's card and its progress, and a server's card are fit in every state."""
     run = replace(made.run(), state=state)
-    for render in (run_card, run_progress, run_alert):
+    for render in (run_card, run_progress):
         assert_fit(render(run))
     assert_fit(server_card(replace(made.server(), state=kept)))
+
+
+@_FEW
+@given(made=rows, state=st.sampled_from(AlertState), severity=st.sampled_from(Severity))
+def test_alerts_and_calls_fit(made: Rows, state: AlertState, severity: Severity) -> None:
+    """An alert's card and its calls are fit in every state; an ended one has nothing to press, an open page alone mentions."""
+    alert = made.alert(state, severity)
+    card, call = alert_card(alert, oncall="SDBAS"), call_card(replace(alert, episode=1, calls=2), "1:2", oncall="SDBAS")
+    assert_fit(card)
+    assert_fit(call)
+    assert card.live == (state is not AlertState.RESOLVED)
+    assert not call.live
+    answered = call_card(replace(alert, calls=3), "1:2", oncall="SDBAS")
+    assert_fit(answered)
+    assert "answered" in answered.text
+    wanted = state is AlertState.OPEN and severity is Severity.PAGE
+    assert ("<!subteam^SDBAS>" in card.text, "<!subteam^SDBAS>" in call.text) == (wanted, wanted)
 
 
 @_FEW

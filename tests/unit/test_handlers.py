@@ -10,9 +10,11 @@ from dataclasses import replace
 import pytest
 from slack_bolt import BoltRequest
 
+from bot import desk
 from bot.errors import Usage
-from bot.ledger import audit, inbox, requests, runs
-from bot.model.ids import RequestId
+from bot.ledger import alerts, audit, cards, inbox, requests, runs
+from bot.model.alerts import AlertState, Concern, Judged, Severity
+from bot.model.ids import AlertId, RequestId
 from bot.model.people import Person
 from bot.model.requests import State
 from bot.model.runs import Job, RunState
@@ -24,6 +26,7 @@ from handlers.payloads import is_ours
 from handlers.replies import _may_respond
 from tests.unit.desk_world import ALICE, BOB, CAROL, DAN, GUEST, STRANGER, TEAM
 from tests.unit.handler_world import APP, Office, new_office, signed
+from tests.unit.slack_world import Posted
 
 BODY = "command=%2Fpitr&text=help&team_id=T1&api_app_id=A1&user_id=UALICE&trigger_id=9"
 
@@ -281,6 +284,56 @@ def test_half_a_surrogate_spoils_nothing(office: Office) -> None:
         denied = requests.get(tx, request)
     assert (denied.state, denied.decisions[0].reason) == (State.DENIED, "no ?  way")
     assert office.refusals() == [("UCAROL", "foreign-card"), ("U?", "deactivated")]
+
+
+def alerted(office: Office, concern: Concern) -> tuple[AlertId, Posted]:
+    """Raise an alert and return it with its card."""
+    (alert,) = desk.observe(office.world.ledger, [concern], Judged(), office.world.now)
+    office.settle()
+    with office.world.ledger.read() as tx:
+        card = cards.find(tx, "alert", alert.id, "alerts")
+    assert card is not None
+    assert card.channel is not None
+    assert card.ts is not None
+    return alert.id, office.slack.messages[card.channel, card.ts]
+
+
+def standing(office: Office, alert: AlertId) -> tuple[AlertState, str]:
+    """Return an alert's state and who brought it there."""
+    with office.world.ledger.read() as tx:
+        found = alerts.get(tx, alert)
+    return found.state, found.by
+
+
+@pytest.mark.parametrize("cluster", ["slips", ""])
+def test_an_alert_is_taken_snoozed_and_settled_from_its_card(office: Office, cluster: str) -> None:
+    """Anybody who may ask may press; each click is audited once, and the card loses what can no longer be pressed."""
+    failed = Concern("run-failed", cluster, "dump", Severity.WARN, "It failed.", "Look.", occurrence="run-1")
+    alert, card = alerted(office, failed)
+    for action, state in (
+        (actions.ACKNOWLEDGE, AlertState.ACKNOWLEDGED),
+        (actions.SNOOZE_1H, AlertState.SNOOZED),
+        (actions.SNOOZE_24H, AlertState.SNOOZED),
+        (actions.RESOLVE, AlertState.RESOLVED),
+    ):
+        office.press(card, action, BOB, trigger_id=f"t-{action}")
+        office.press(card, action, BOB, trigger_id=f"t-{action}")
+        office.settle()
+        assert standing(office, alert) == (state, "Bob")
+    assert not card.buttons
+    told = [action for action in office.world.audited() if action.startswith("alert.")]
+    assert told == ["alert.open", "alert.acknowledge", "alert.snooze", "alert.snooze", "alert.resolve"]
+
+
+def test_guests_and_foreign_cards_do_nothing_to_alerts(office: Office) -> None:
+    """A guest, a stranger and a press on another message are refused and audited."""
+    alert, card = alerted(office, Concern("disk", "", "spool", Severity.PAGE, "Full.", "Free space."))
+    for by in (GUEST, STRANGER):
+        office.press(card, actions.ACKNOWLEDGE, by)
+    office.press_at("CAPPROVE", "99.9", actions.ACKNOWLEDGE, alert, BOB)
+    office.settle()
+    assert standing(office, alert) == (AlertState.OPEN, "")
+    assert office.refusals() == [("UGUEST", "guest"), ("UOTHER", "stranger"), ("UBOB", "foreign-card")]
 
 
 PASTE = "<!channel> <@UCAROL> *x* `y` <https://evil.test|click> \u202e\x00\ud800 🙂" * 200

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot import desk
-from bot.ledger import cards, people, requests
+from bot.ledger import alerts, cards, people, requests
 from bot.ledger.cards import Card
+from bot.model.alerts import Alert, AlertState, Concern, Judged, Severity
+from bot.model.conditions.messages import undelivered
 from bot.model.ids import RequestId
 from bot.model.requests import State
 from bot.model.runs import Phase
@@ -202,15 +205,41 @@ def test_a_deleted_message_is_posted_anew_with_its_buttons(at: Desk) -> None:
     assert at.message(after).buttons[0] == ("request.approve", request.id)
 
 
+def look(at: Desk, *concerns: Concern, known: bool = True) -> None:
+    """Have the monitor look and see `concerns`; with `known` also what Slack refused."""
+    with at.world.ledger.read() as tx:
+        refused = [(card.id, card.place, card.failed or "") for card in cards.refused(tx)] if known else []
+    judged = Judged(frozenset({("undelivered", ""), ("disk", ""), ("wal-lag", "slips")}))
+    desk.observe(at.world.ledger, [*concerns, *undelivered(refused)], judged, at.world.now)
+
+
+def alert_of(at: Desk, condition: str, subject: str, cluster: str = "") -> Alert:
+    """Return an alert's row."""
+    with at.world.ledger.read() as tx:
+        found = alerts.find(tx, condition, cluster, subject)
+    assert found is not None
+    return found
+
+
 def test_what_slack_will_never_take_is_said_among_the_alerts(at: Desk) -> None:
-    """A card that cannot be delivered stops being tried, and one alert says which and why."""
+    """A card that cannot be delivered stops being tried, one alert says where and why, and it ends once it is delivered."""
     at.slack.refuse["conversations.open"] = "user_disabled"
     at.world.ask()
     at.until_quiet()
-    (alert,) = at.slack.messages.values()
-    assert alert.channel == "CALERTS"
-    assert "user_disabled" in alert.shown["text"].replace("\u200b", "")
+    look(at)
+    at.until_quiet()
+    (shown,) = at.slack.messages.values()
+    assert shown.channel == "CALERTS"
+    assert "user_disabled" in shown.shown["text"].replace("\u200b", "")
     assert len(at.slack.called("conversations.open")) == 1
+    at.slack.refuse.clear()
+    with at.world.ledger.transaction() as tx:
+        cards.retry(tx)
+    at.until_quiet()
+    look(at)
+    at.until_quiet()
+    assert alert_of(at, "undelivered", "dm:UALICE").state is AlertState.RESOLVED
+    at.assert_caught_up()
 
 
 def test_a_card_that_slack_chokes_on_does_not_stand_in_the_way(at: Desk) -> None:
@@ -249,6 +278,61 @@ def test_an_hour_without_slack(at: Desk) -> None:
     at.slack.away = False
     assert at.until_quiet() <= 15
     at.assert_caught_up()
+
+
+LAG = Concern("wal-lag", "slips", "local", Severity.WARN, "local lacks the last hour.", "Does the receiver run?")
+FULL = Concern("disk", "", "spool", Severity.PAGE, "The disk of spool has 1 GB left.", "Free space.")
+
+
+def test_an_hour_of_alerts_without_slack(at: Desk) -> None:
+    """While Slack is away an alert opens, worsens, ends and opens again: back again its one card shows the end of it.
+
+    One opened meanwhile is posted inert and armed after; the calls of the worsening and the return stand in its thread.
+    """
+    look(at, LAG)
+    at.until_quiet()
+    at.slack.away = True
+    for minute in range(60):
+        at.run(60, every=30)
+        worse = replace(LAG, severity=Severity.PAGE) if 20 < minute < 40 else LAG
+        seen = [] if 40 <= minute < 50 else [worse]
+        look(at, *seen, *([FULL] if minute >= 30 else []))
+    at.slack.away = False
+    assert at.until_quiet() <= 20
+    at.assert_caught_up()
+    alerted = [card for card in at.rows() if card.subject_kind == "alert"]
+    assert len(alerted) == 2
+    for card in alerted:
+        assert at.message(card).history[-1]["blocks"][-1]["type"] == "actions"
+    again = alert_of(at, "wal-lag", "local", "slips")
+    assert (again.episode, again.state, again.concern.severity) == (2, AlertState.OPEN, Severity.WARN)
+    calls = [at.message(card) for card in at.rows() if card.subject_kind == "call"]
+    assert len(calls) == 2
+    assert not any(call.buttons for call in calls)
+
+
+def test_the_card_of_an_alert_goes_forward_only(at: Desk) -> None:
+    """However an alert moves while answers are lost and Slack is away, its card shows states in order, and no twin is live."""
+    chance = random.Random(7)
+    told: list[AlertState] = []
+    for _ in range(40):
+        look(at, *([LAG] if chance.random() < 0.6 else []))
+        with at.world.ledger.read() as tx:
+            found = alerts.find(tx, "wal-lag", "slips", "local")
+        told += [found.state] if found and (not told or told[-1] is not found.state) else []
+        at.slack.away, at.slack.lost = chance.random() < 0.3, chance.randrange(2)
+        at.run(chance.choice([1, 20]), every=0.5)
+    at.slack.away, at.slack.lost = False, 0
+    at.until_quiet(600)
+    at.assert_caught_up()
+    (card,) = [card for card in at.rows() if card.subject_kind == "alert"]
+    shown = [_alert_state(content["text"]) for content in at.message(card).history]
+    rest = iter(told)
+    assert all(state in rest for state in [state for state, _ in itertools.groupby(shown)])
+
+
+def _alert_state(text: str) -> AlertState:
+    return AlertState.RESOLVED if text.startswith("✅") else AlertState.OPEN
 
 
 def test_each_card_goes_forward_only(at: Desk) -> None:
@@ -339,7 +423,11 @@ def test_a_thread_that_can_never_begin_does_not_wait_for_ever(at: Desk) -> None:
     at.until_quiet()
     failed = {card.place: card.failed for card in at.rows() if card.failed}
     assert failed[f"thread:request:{request.id}"] == "thread_not_found"
-    assert len([card for card in at.rows() if card.subject_kind == "undelivered"]) == 2
+    look(at)
+    refused = {place: alert_of(at, "undelivered", place).state for place in ("approvals", "dm:UALICE")}
+    assert refused == dict.fromkeys(("approvals", "dm:UALICE"), AlertState.OPEN)
+    with pytest.raises(AssertionError):
+        alert_of(at, "undelivered", f"thread:request:{request.id}")
 
 
 @pytest.mark.parametrize("header", ["retry-after", "Retry-After"])

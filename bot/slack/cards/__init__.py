@@ -1,16 +1,18 @@
 """Cards: values of the ledger in, messages out. Pure; the sender gathers, the cards render."""
 
+from bot.slack.cards.alert import alert_card, call_card
 from bot.slack.cards.drill import drill_checklist
 from bot.slack.cards.request import RequestView, request_card
-from bot.slack.cards.run import run_alert, run_card, run_progress
+from bot.slack.cards.run import run_card, run_progress
 from bot.slack.cards.server import server_card
 from bot.slack.cards.wake import wake_card
 
 __all__ = [
     "RequestView",
+    "alert_card",
+    "call_card",
     "drill_checklist",
     "request_card",
-    "run_alert",
     "run_card",
     "run_progress",
     "server_card",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.model.ids import RequestId
+from bot.model.ids import AlertId, RequestId
 from bot.slack.blocks import Button
 
 CONFIRM = "request.confirm"
@@ -14,8 +14,12 @@ ASK_AGAIN = "request.again"
 EXTEND = "server.extend"
 STOP = "server.stop"
 REMOVE = "server.remove"
+ACKNOWLEDGE = "alert.acknowledge"
+SNOOZE_1H = "alert.snooze.1h"
+SNOOZE_24H = "alert.snooze.24h"
+RESOLVE = "alert.resolve"
 
-DECISIONS = (CONFIRM, CANCEL, APPROVE, EXTEND, STOP, REMOVE)
+DECISIONS = (CONFIRM, CANCEL, APPROVE, EXTEND, STOP, REMOVE, ACKNOWLEDGE, SNOOZE_1H, SNOOZE_24H, RESOLVE)
 """Clicks that are recorded as they are; the others open a form first."""
 
 PITR_FORM = "pitr.form"
@@ -75,3 +79,18 @@ def remove(request: RequestId) -> Button:
         "danger",
         ("Remove this server?", "It is stopped and its copy of the data is deleted."),
     )
+
+
+def acknowledge_alert(alert: AlertId) -> Button:
+    """Say that one has it."""
+    return Button("Acknowledge", ACKNOWLEDGE, alert, "primary")
+
+
+def snooze_alert(alert: AlertId) -> tuple[Button, Button]:
+    """Let it rest for an hour or a day."""
+    return Button("Snooze 1 h", SNOOZE_1H, alert), Button("Snooze 24 h", SNOOZE_24H, alert)
+
+
+def resolve_alert(alert: AlertId) -> Button:
+    """Say that something of the past is settled."""
+    return Button("Settled", RESOLVE, alert)

@@ -1,4 +1,4 @@
-"""Cards of runs: a backup in the results channel, the executor's progress in a request's thread, a failure among the alerts."""
+"""Cards of runs: a backup in the results channel, the executor's progress in a request's thread."""
 
 from __future__ import annotations
 
@@ -53,23 +53,6 @@ def run_progress(run: Run) -> Message:
     _add_progress(card, run)
     card.lines(*(_phase_line(phase, current=not run.state.ended) for phase in run.phases[-_MAX_PHASES:]))
     card.lines(*_error_lines(run))
-    return card.note(_small_print(run)).message()
-
-
-def run_alert(run: Run) -> Message:
-    """Render what somebody has to look at: a run that failed or was interrupted, what happened, and what to do. Pure."""
-    card = _begin(run)
-    if run.job is Job.DRILL and drill_failed(run):
-        card.lines("Not everything that was tried could be proved:", *drill_result(run.result or {}))
-    elif not run.state.ended or run.state is RunState.SUCCEEDED:
-        card.lines("It is under way again." if not run.state.ended else "It has succeeded since.")
-    card.lines(*_error_lines(run))
-    if run.state is RunState.INTERRUPTED:
-        card.lines(
-            "Its process ended before it was done. Nothing half made is visible; it runs again when it is due or asked for."
-        )
-    if run.phase:
-        card.lines(f"*Last step* {escape(run.phase, 120)}")
     return card.note(_small_print(run)).message()
 
 

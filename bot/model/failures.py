@@ -1,0 +1,67 @@
+"""A run's end as a condition: what failed needs somebody until the job succeeds again. Pure."""
+
+from __future__ import annotations
+
+from bot.model.alerts import Concern, Judged, Severity
+from bot.model.runs import Job, Run, RunState
+
+BAD = (RunState.FAILED, RunState.INTERRUPTED)
+_TOLD_ELSEWHERE = {Job.FORWARD}
+"""Jobs whose end somebody sees at once where they asked for them."""
+
+
+def concern_of(run: Run) -> Concern | None:
+    """Return what a run that ended badly means; None for any other, and for one that its request tells of.
+
+    A drill that came to its end and could not prove a backup ended badly too, and pages.
+    """
+    if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not _proved(run):
+        return _unproved(run)
+    if run.state not in BAD or run.job.of_request or run.job in _TOLD_ELSEWHERE:
+        return None
+    error = run.error or {}
+    message = str(error.get("message") or "It ended without a word.")
+    hint = str(error.get("hint") or f"Its log says more: run {run.id}.")
+    if run.job is Job.WAL_STREAM:
+        return Concern("receiver-down", run.cluster, "", Severity.WARN, f"The WAL receiver ended: {message}", hint)
+    step = f" while at “{run.phase}”" if run.phase else ""
+    return Concern(
+        condition="run-failed",
+        cluster=run.cluster,
+        subject=run.job.value,
+        severity=Severity.WARN,
+        sentence=f"The {run.job.value} of {run.cluster} {_WORDS[run.state]}{step}: {message}",
+        fix=hint,
+        occurrence=run.id,
+    )
+
+
+def judged_by(run: Run) -> Judged:
+    """Return what the end of a run says about its job: a success ends the alert of the failures before it."""
+    if run.state is not RunState.SUCCEEDED or (run.job is Job.DRILL and not _proved(run)):
+        return Judged()
+    return Judged(keys=frozenset({("run-failed", run.cluster, run.job.value)}))
+
+
+def _proved(run: Run) -> bool:
+    return bool((run.result or {}).get("ok"))
+
+
+def _unproved(run: Run) -> Concern:
+    """Name the backups that were not proved, and the first points that were answered with no."""
+    proofs = [proof for proof in (run.result or {}).get("proofs", []) if isinstance(proof, dict)]
+    bad = [proof for proof in proofs if not proof.get("verified")]
+    points = [
+        f"{point.get('name', '')}: {point.get('detail', '')}"
+        for proof in bad
+        for point in proof.get("points", [])
+        if isinstance(point, dict) and point.get("ok") is False
+    ]
+    named = ", ".join(str(proof.get("backup", "?")) for proof in bad) or "a backup"
+    sentence = f"The drill of {run.cluster} could not prove {named}. {' '.join(points[:_POINTS])}".strip()
+    fix = "Its checklist is in the thread of the drill's card. Take a new backup, and keep the old ones until one is verified."
+    return Concern("run-failed", run.cluster, run.job.value, Severity.PAGE, sentence, fix, occurrence=run.id)
+
+
+_POINTS = 3
+_WORDS = {RunState.FAILED: "failed", RunState.INTERRUPTED: "was interrupted"}

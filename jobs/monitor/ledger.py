@@ -1,0 +1,131 @@
+"""What the ledger tells the monitor about one cluster: backups, schedules, WAL, drills."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.config import ClusterConfig, Config
+from bot.ledger import Tx, cards, catalogue, runs, wal_status
+from bot.ledger import schedule as memory
+from bot.ledger.wal_status import WalStatus
+from bot.model.alerts import Concern
+from bot.model.backups import BackupSummary
+from bot.model.conditions.backups import Kind, Missed, backup_age, backup_damaged, backup_size, schedule_missed
+from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, rto
+from bot.model.conditions.messages import undelivered
+from bot.model.conditions.wal import Hole, wal_gaps
+from bot.model.failures import BAD
+from bot.model.ids import ClusterName
+from bot.model.runs import Job, Run, RunState
+from bot.model.schedule import Cron, next_slot
+from bot.model.wal import Lsn
+from bot.process.schedule import schedules
+
+KINDS = {"base-backup": "base", "dump": "dump"}
+"""Which scheduled jobs make a backup, and of which kind."""
+JUDGED = ("backup-age", "backup-damaged", "backup-size", "schedule-missed", "drill-age", "drill-rate", "rto")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the ledger says about one cluster, read in one transaction."""
+
+    cluster: ClusterName
+    backups: list[BackupSummary]
+    wal: list[WalStatus]
+    unfinished: list[Run]
+    streams: list[Run]
+    checked: Run | None
+    drills: list[Run]
+    executed: list[Run]
+    scheduled: list[tuple[Job, Cron, datetime, Run | None]]
+
+
+def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
+    """Read what is known about one cluster; each scheduled job comes with since when it counts, and its last run on schedule."""
+    scheduled = [
+        (job, cron, since, _last_scheduled(tx, name, job))
+        for job, cron in schedules(name, config)
+        if (since := memory.since(tx, job, name)) is not None
+    ]
+    drill = tuple(job for job in Job if job.value == "drill")
+    ended = (RunState.SUCCEEDED, *BAD)
+    checked = runs.recent(tx, cluster=name, jobs=(Job.WAL_CHECK,), states=(RunState.SUCCEEDED,), limit=1)
+    return Told(
+        cluster=name,
+        backups=catalogue.list(tx, name),
+        wal=wal_status.list(tx, name),
+        unfinished=[run for run in runs.unfinished(tx) if run.cluster == name],
+        streams=runs.recent(tx, cluster=name, jobs=(Job.WAL_STREAM,), limit=1),
+        checked=checked[0] if checked else None,
+        drills=runs.recent(tx, cluster=name, jobs=drill, states=ended, limit=COUNTED) if drill else [],
+        executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
+        scheduled=scheduled,
+    )
+
+
+def _last_scheduled(tx: Tx, name: ClusterName, job: Job) -> Run | None:
+    return next((run for run in runs.recent(tx, cluster=name, jobs=(job,)) if run.scheduled_for), None)
+
+
+def concerns(told: Told, config: ClusterConfig, now: datetime) -> list[Concern]:
+    """Judge what the ledger told. Pure."""
+    zone, limits = ZoneInfo(config.timezone), config.alerts
+    found: list[Concern] = []
+    for job, cron, since, _ in told.scheduled:
+        every = interval(cron, zone, now)
+        if job.value in KINDS:
+            running = any(run.job is job for run in told.unfinished)
+            scheduled = Kind(told.cluster, KINDS[job.value], job.value, since, every, running)
+            found += backup_age(scheduled, told.backups, most=limits.backup_age, now=now)
+        if job.value == "drill":
+            drills = Drills(told.cluster, told.drills, since, every)
+            found += drill_age(drills, most=limits.drill_age, now=now)
+            found += drill_rate(drills, least=limits.drill_success)
+    for kind in dict.fromkeys(KINDS.values()):
+        found += backup_damaged(told.cluster, kind, told.backups)
+        found += backup_size(
+            told.cluster, kind, told.backups, change=limits.size_change, floor_bytes=limits.min_backup_bytes
+        )
+    found += schedule_missed(missed(told, zone, now), after=limits.missed_after, now=now)
+    restores = sorted([*told.drills, *told.executed], key=lambda run: run.queued_at, reverse=True)
+    objective = config.objectives.rto
+    found += rto(told.cluster, restores, target=objective.target, maximum=objective.maximum)
+    return found
+
+
+def interval(cron: Cron, zone: ZoneInfo, now: datetime) -> timedelta:
+    """Return how far apart two slots of a schedule are around now. Pure."""
+    first = next_slot(cron, zone, after=now)
+    return next_slot(cron, zone, after=first.at).at - first.at
+
+
+def missed(told: Told, zone: ZoneInfo, now: datetime) -> list[Missed]:
+    """Return the scheduled occurrences that should have begun: never queued, or queued and waiting. Pure."""
+    found = []
+    for job, cron, since, last in told.scheduled:
+        under_way = [run for run in told.unfinished if run.job is job]
+        first = next_slot(cron, zone, after=max(since, last.queued_at) if last else since)
+        if first.at <= now and not under_way:
+            found.append(Missed(told.cluster, job.value, first.at))
+        waiting = [run for run in under_way if run.state is RunState.QUEUED and run.scheduled_for]
+        found += [Missed(told.cluster, job.value, run.queued_at, waits=True) for run in waiting]
+    return found
+
+
+def gaps(told: Told, config: Config) -> list[Concern] | None:
+    """Return the holes the last WAL check found; None when it could not look into every repository. Pure."""
+    known: dict[str, Any] = (told.checked.result or {}).get("repositories", {}) if told.checked else {}
+    wanted = list(config.cluster_repositories(told.cluster))
+    if not all("holes" in known.get(name, {}) for name in wanted):
+        return None
+    holes = [Hole(name, Lsn.parse(start), Lsn.parse(end)) for name in wanted for start, end in known[name]["holes"]]
+    return wal_gaps(told.cluster, holes)
+
+
+def refused(tx: Tx) -> list[Concern]:
+    """Return what Slack would not take."""
+    return undelivered((card.id, card.place, card.failed or "") for card in cards.refused(tx))
