@@ -62,6 +62,20 @@ def test_backup_now_has_a_card_in_the_results_channel(office: Office) -> None:
     assert "Recovery window" in listed
 
 
+def test_a_dump_now_says_what_it_holds(office: Office) -> None:
+    """`/backup now slips dump` ends as a card with the dump's id, each database, its tables and rows; the list shows it."""
+    told = office.answer_to("somchai", "/backup now slips dump")
+    run = re.search(r"Dump of `slips` queued as run `([^`]+)`", told)
+    assert run, told
+    done = office.card(run[1], "results", text="✅", kind="run")
+    assert "Dump of slips: done" in done.text
+    assert re.search(r"• `\w+`: \d+ tables?, [\d,]+ rows", done.text), done.text
+    backup = re.search(r"`(\d{8}T\d{6}Z-dump-[0-9a-f]+)`", done.text)
+    assert backup, done.text
+    assert backup[1] in office.answer_to("nok", "/backup list slips")
+    assert "Last dump" in office.answer_to("nok", "/backup status slips")
+
+
 def test_help_shows_lines_that_can_be_typed(office: Office) -> None:
     """`/backup help` and `/pitr help` list what can be typed, with the name of a cluster that exists."""
     assert "`/backup now orphan` make a base backup now" in office.answer_to("nok", "/backup help")
