@@ -13,6 +13,7 @@ from bot.model.ids import BackupId
 TABLES_KEPT = 1000
 _NAMED = 3
 _FAR = 2.0
+_SMALL_BYTES = 1024 * 1024
 
 
 class Question(StrEnum):
@@ -23,8 +24,10 @@ class Question(StrEnum):
     WHOLE = "not corrupted"
     WAL = "WAL without a hole"
     TARGET = "stopped exactly at the target"
+    RESTORED = "restored without an error"
     TABLES = "critical tables present"
     ROWS = "row counts"
+    EXPECTED = "row counts against history"
     LATEST = "latest records included"
     CANARY = "canaries"
     KEYS = "foreign keys intact"
@@ -158,20 +161,27 @@ def counts_from_json(tables: Iterable[Sequence[Any]]) -> Counts:
 
 
 def judge_size(size: int, earlier: Sequence[int]) -> Point:
-    """Compare a backup's size with the median of those of its kind before it: less than half or more than twice is odd."""
+    """Compare a backup's size with the median of those of its kind before it: less than half or more than twice is odd.
+
+    A difference of less than 1 MiB never is.
+    """
     if not earlier:
         return Point(Question.SIZE, None, f"{size:,} bytes; there is no earlier backup to compare with")
     usual = median(earlier)
     said = f"{size:,} bytes; the {len(earlier)} before it {int(usual):,} in the middle"
-    return Point(Question.SIZE, usual / _FAR <= size <= usual * _FAR, said)
+    return Point(Question.SIZE, abs(size - usual) < _SMALL_BYTES or usual / _FAR <= size <= usual * _FAR, said)
 
 
-def judge_tables(present: Counts, wanted: Iterable[str], earlier: Baseline | None) -> Point:
-    """Say whether every critical table is there: those named, or without any, all that the baseline knew."""
+def judge_tables(
+    present: Counts, wanted: Iterable[str], earlier: Baseline | None, dumped: Counts | None = None
+) -> Point:
+    """Say whether every critical table is there: those named, else all that the baseline knew, else all that were dumped."""
     words = list(wanted)
     if words:
         missing = [word for word in words if not any(table.is_meant(word) for table in present)]
         return _all_there(missing, f"all {len(words):,} named ones")
+    if earlier is None and dumped:
+        earlier = Baseline("the dump", dumped)
     if earlier is None:
         return Point(
             Question.TABLES, None, f"{len(present):,} tables; none is named, and there is nothing to compare with"
@@ -217,13 +227,13 @@ def judge_expected(counts: Counts, baselines: Sequence[Baseline], bounds: Bounds
             and not _may(table, bounds)
         ]
     if wrong:
-        return Point(Question.ROWS, False, _some(wrong))
+        return Point(Question.EXPECTED, False, _some(wrong))
     uncounted = [table.shown for table, rows in sorted(counts.items()) if rows is None]
     if uncounted:
-        return Point(Question.ROWS, None, f"{len(uncounted):,} tables were not counted: {_some(uncounted)}")
+        return Point(Question.EXPECTED, None, f"{len(uncounted):,} tables were not counted: {_some(uncounted)}")
     if not baselines:
-        return Point(Question.ROWS, None, f"{_total(counts)}; there is nothing to compare with yet")
-    return Point(Question.ROWS, True, f"{_total(counts)}; none far below {baselines[0].what}")
+        return Point(Question.EXPECTED, None, f"{_total(counts)}; there is nothing to compare with yet")
+    return Point(Question.EXPECTED, True, f"{_total(counts)}; none far below {baselines[0].what}")
 
 
 def judge_time(seconds: float, target_s: float, maximum_s: float) -> Point:

@@ -50,7 +50,9 @@ def aim(drill: Drill, backup: BackupSummary, answers: Answers) -> Aim | None:
     with tempfile.TemporaryDirectory(prefix="pitstop-drill-") as home:
         reader = WalReader(binaries, drill.holdings.source, line, Path(home), ranges=coverage.ranges)
         own = next((s for s in reader.stretches if s.covers(backup.start_lsn, backup.end_lsn)), None)
-        answers.add(_judge_wal(backup, reader.stretches, own, line))
+        whole = _judge_wal(backup, reader.stretches, own, line)
+        answers.add(whole)
+        answers.damaged |= whole.ok is False
         if own is None:
             return None
         between = canaries.between if canaries and own.start < canaries.between < own.end else None

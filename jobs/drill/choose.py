@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.errors import Usage
+from bot.errors import PitstopError, Usage
 from bot.ledger import Ledger, runs
 from bot.model.backups import BackupSummary
 from bot.model.drills import Point, Question
@@ -25,8 +26,8 @@ class Chosen:
     skipped: tuple[BackupId, ...] = ()
 
 
-def choose(holdings: Holdings, wanted: str | None) -> list[Chosen]:
-    """Return what to prove: the newest base backup, or the one named.
+def choose(holdings: Holdings, databases: Collection[str], wanted: str | None) -> list[Chosen]:
+    """Return what to prove: the newest base backup and the newest whole dump (of `databases` at least), or the one named.
 
     Damaged ones are not passed over: the newest backup being damaged is what a drill has to say.
 
@@ -36,10 +37,11 @@ def choose(holdings: Holdings, wanted: str | None) -> list[Chosen]:
     if wanted not in {None, "latest"}:
         return [Chosen(_named(holdings, str(wanted)))]
     newest = sorted(holdings.backups, key=_age, reverse=True)
-    found = [Chosen(backup) for backup in newest if backup.kind == "base"][:1]
+    bases = [Chosen(backup) for backup in newest if backup.kind == "base"][:1]
+    found = bases + _newest_whole_dump(holdings, databases, [backup for backup in newest if backup.kind == "dump"])
     if not found:
         raise Usage(
-            f"There is no base backup of {holdings.cluster} yet.",
+            f"There is no backup of {holdings.cluster} yet.",
             hint=f"Take one: `pitstop backup base {holdings.cluster}`.",
             code="no-backup",
         )
@@ -71,13 +73,35 @@ def _age(backup: BackupSummary) -> tuple[datetime, str]:
     return backup.started_at, backup.id
 
 
+def _newest_whole_dump(holdings: Holdings, databases: Collection[str], newest: list[BackupSummary]) -> list[Chosen]:
+    skipped = list[BackupId]()
+    for backup in newest:
+        if is_whole(holdings, databases, backup):
+            return [Chosen(backup, tuple(skipped))]
+        skipped.append(backup.id)
+    return []
+
+
+def is_whole(holdings: Holdings, databases: Collection[str], backup: BackupSummary) -> bool:
+    """Say whether a backup holds its databases whole; one that cannot be read is taken for whole, and the drill says so."""
+    if backup.kind != "dump":
+        return True
+    try:
+        body = holdings.places[backup.id].manifest(backup.id).body
+    except PitstopError:
+        return True
+    held = {str(database["name"]) for database in body.get("databases", ())}
+    chosen = body.get("selection", {}).get("tables")
+    return body.get("mode", "full") == "full" and not chosen and held.issuperset(databases)
+
+
 def _named(holdings: Holdings, wanted: str) -> BackupSummary:
     for backup in holdings.backups:
-        if backup.id == wanted and backup.kind == "base":
+        if backup.id == wanted:
             return backup
-    near = nearest(wanted, [backup.id for backup in holdings.backups if backup.kind == "base"])
+    near = nearest(wanted, [backup.id for backup in holdings.backups])
     raise Usage(
-        f"There is no base backup {wanted[:80]!r} of {holdings.cluster}.",
+        f"There is no backup {wanted[:80]!r} of {holdings.cluster}.",
         hint=f"Did you mean {near}?" if near else f"`pitstop list {holdings.cluster}` shows what there is.",
         code="unknown-backup",
     )

@@ -55,9 +55,9 @@ class Examination:
         self._answers.counts = counts
         return counts
 
-    def tables(self, counts: Counts, earlier: Baseline | None) -> None:
-        """Answer whether the critical tables are there."""
-        self._answers.add(judge_tables(counts, self._drill.wishes.critical_tables, earlier))
+    def tables(self, counts: Counts, earlier: Baseline | None, dumped: Counts | None = None) -> None:
+        """Answer whether the critical tables are there; `dumped` are those a dump says it holds."""
+        self._answers.add(judge_tables(counts, self._drill.wishes.critical_tables, earlier, dumped))
 
     def keys(self) -> None:
         """Answer whether every row's parent is there."""

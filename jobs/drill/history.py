@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from bot.errors import PitstopError
 from bot.ledger import Ledger, runs
 from bot.model.backups import BackupSummary
-from bot.model.drills import Baseline, Counts, Point, TableName, counts_from_json, judge_size
+from bot.model.drills import Baseline, Counts, Point, Question, TableName, counts_from_json, judge_size
 from bot.model.runs import Job, RunState
 from bot.postgres.latest import Latest, read_latest
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
+from jobs.drill.choose import is_whole
 from jobs.drill.work import Drill
 from jobs.plan.holdings import Holdings
 
@@ -32,18 +33,27 @@ class History:
 
 
 def history_of(drill: Drill, backup: BackupSummary) -> History:
-    """Return what a backup's counts are held against: the last drill that passed of its kind, and the dump made before it."""
+    """Return what a backup's counts are held against: the last drill that passed of its kind, and the dump made before it.
+
+    One that holds a part only is held against nothing.
+    """
+    if not is_whole(drill.holdings, drill.cluster.databases, backup):
+        return History()
     found = [_last_drill(drill.context.ledger, drill.holdings, backup.kind), _last_dump(drill.holdings, backup)]
     return History(tuple(baseline for baseline in found if baseline is not None))
 
 
-def judge_size_of(holdings: Holdings, backup: BackupSummary) -> Point:
-    """Compare a backup's size with those of its kind before it."""
+def judge_size_of(drill: Drill, backup: BackupSummary) -> Point:
+    """Compare a backup's size with those of its kind before it, those that hold a part left out."""
+    holdings, databases = drill.holdings, drill.cluster.databases
+    if not is_whole(holdings, databases, backup):
+        return Point(Question.SIZE, None, f"{backup.bytes_stored:,} bytes; it holds a part only")
     earlier = sorted(
         (b for b in holdings.backups if b.kind == backup.kind and b.started_at < backup.started_at and not b.damaged),
         key=lambda b: b.started_at,
     )
-    return judge_size(backup.bytes_stored, [b.bytes_stored for b in earlier[-_SIZES_BACK:]])
+    sizes = [b.bytes_stored for b in earlier[-_SIZES_BACK:] if is_whole(holdings, databases, b)]
+    return judge_size(backup.bytes_stored, sizes)
 
 
 def recorded_counts(manifest: Manifest) -> Counts:

@@ -11,6 +11,7 @@ from bot.model.drills import Proof, Question, judge_time
 from jobs.context import JobContext
 from jobs.drill.base import prove_base
 from jobs.drill.choose import Chosen, choose, judge_newest
+from jobs.drill.dump import prove_dump
 from jobs.drill.history import history_of, judge_size_of
 from jobs.drill.objects import is_of
 from jobs.drill.report import record, result
@@ -20,7 +21,7 @@ from jobs.plan.holdings import open_holdings
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Prove the newest base backup with its WAL in a scratch server, or the run's `backup`.
+    """Prove the newest base backup with its WAL and the newest dump, each in a scratch server; or the run's `backup` alone.
 
     1. Clear away what a drill that was killed left.
     2. Choose: the exact newest, damaged or not.
@@ -42,23 +43,23 @@ def run(context: JobContext) -> dict[str, Any]:
     drill = Drill(context, holdings)
     wanted = context.run.args.get("backup")
     proofs, warnings = list[Proof](), list[str]()
-    for chosen in choose(holdings, wanted):
-        proof = _prove(drill, chosen, named=wanted not in {None, "latest"})
+    for chosen in choose(holdings, drill.cluster.databases, wanted):
+        proof = _prove(drill, chosen, proofs, named=wanted not in {None, "latest"})
         warnings += record(drill, chosen.backup, proof)
         proofs.append(proof)
     return result(proofs, warnings, time.monotonic() - began)
 
 
-def _prove(drill: Drill, chosen: Chosen, *, named: bool) -> Proof:
+def _prove(drill: Drill, chosen: Chosen, before: list[Proof], *, named: bool) -> Proof:
     """Answer the checklist for one backup; whatever goes wrong, a proof comes back, unless the run was asked to stop."""
     backup = chosen.backup
     answers = Answers(backup, drill.repository(backup).repository.name)
     since = len(drill.context.phases())
     newest = judge_newest(drill.context.ledger, drill.holdings, chosen, named=named)
     answers.newest = _is_newest(drill, chosen) if newest.ok is not None else None
-    answers.add(newest, judge_size_of(drill.holdings, backup))
+    answers.add(newest, judge_size_of(drill, backup))
     try:
-        _by_kind(drill, backup, answers)
+        _by_kind(drill, backup, before, answers)
     except Corruption as error:
         _damage(error, backup, answers)
     except PitstopError as error:
@@ -70,11 +71,15 @@ def _prove(drill: Drill, chosen: Chosen, *, named: bool) -> Proof:
     return answers.proof(_phases(drill, since))
 
 
-def _by_kind(drill: Drill, backup: BackupSummary, answers: Answers) -> None:
+def _by_kind(drill: Drill, backup: BackupSummary, before: list[Proof], answers: Answers) -> None:
     history = history_of(drill, backup)
     if backup.damaged:
         raise Corruption(f"It is known to be damaged: {backup.damaged}", code="known-damaged")
-    prove_base(drill, backup, history, answers)
+    if backup.kind == "dump":
+        base = next((proof for proof in before if proof.kind == "base" and proof.counts), None)
+        prove_dump(drill, backup, history, base, answers)
+    else:
+        prove_base(drill, backup, history, answers)
 
 
 def _damage(error: Corruption, backup: BackupSummary, answers: Answers) -> None:

@@ -1,0 +1,73 @@
+"""A new, empty isolated server that a dump can be restored into; the dumps' own programs fill it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from bot.host.accounts import Account
+from bot.host.feeding import feed
+from bot.postgres.binaries import Binaries
+from bot.postgres.connect import make_dsn
+from bot.postgres.isolated import IsolatedServer, prepare
+from bot.postgres.isolated_folder import ServerFolder
+from bot.postgres.own_session import session_options
+from bot.postgres.plain import initdb
+
+_PRESENT = ("postgres", "template1")
+_ERROR = re.compile(r"^pg_restore: (?:error|fatal): (?P<text>.*)$", re.MULTILINE)
+_TOTAL = re.compile(r"errors ignored on restore: (\d+)")
+
+
+def start_empty(
+    folder: ServerFolder, *, facts: Mapping[str, Any], binaries: Binaries, account: Account
+) -> IsolatedServer:
+    """Make a cluster with initdb in a claimed folder, with the recorded superuser, and start it in its room.
+
+    Raises:
+        Unavailable: this machine lacks a locale of the databases. Failed: initdb refused, or the server did not start.
+    """
+    initdb(binaries, folder.data, account, options=["-U", facts["bootstrap_superuser"]])
+    server = prepare(folder, facts=facts, binaries=binaries, account=account, recovery=None)
+    server.start(ready=True)
+    return server
+
+
+def restore_archive(
+    server: IsolatedServer,
+    database: str,
+    pieces: Iterable[bytes],
+    *,
+    programs: Binaries,
+    options: Sequence[str] = (),
+    check: Callable[[], None],
+) -> tuple[int, list[str]]:
+    """Restore a custom archive under its database's own name; return how many statements failed, and the first of them. Slow.
+
+    Raises:
+        Unavailable: pg_restore is missing. Whatever `pieces` and `check` raise.
+    """
+    if database in _PRESENT:
+        target, create = database, list[str]()
+    else:
+        target, create = "template1", ["--create"]
+    dsn = make_dsn(server.dsn(target), options=session_options(server.binaries.major, search_path=""))
+    argv = [
+        os.fspath(programs.tool("pg_restore")),
+        "--no-password",
+        "--no-tablespaces",
+        *create,
+        *options,
+        "--dbname",
+        dsn,
+    ]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    code, said = feed(argv, pieces, env={**env, "LC_ALL": "C"}, check=check)
+    errors = [found["text"][:300] for found in _ERROR.finditer(said)]
+    total = _TOTAL.search(said)
+    number = int(total[1]) if total else len(errors)
+    if code != 0 and not number:
+        errors, number = [f"pg_restore ended with {code}: {' '.join(said.split())[-200:]}"], 1
+    return number, errors[:5]

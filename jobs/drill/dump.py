@@ -1,0 +1,176 @@
+"""Prove a dump: restore it into an empty scratch server, never production, and hold it to what was counted under its locks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from bot.errors import Failed, PitstopError
+from bot.model.backups import BackupSummary
+from bot.model.drills import Counts, Point, Proof, Question, TableName, hidden_rows, judge_equal, judge_expected
+from bot.postgres.binaries import find, find_client
+from bot.postgres.globals_script import run_globals
+from bot.postgres.isolated import IsolatedServer
+from bot.postgres.look import looking
+from bot.postgres.new_scratch import restore_archive, start_empty
+from bot.postgres.recovery import supervise
+from bot.repository.manifest import Manifest
+from jobs.accounts import copy_account
+from jobs.drill.examine import Examination, bounds_of
+from jobs.drill.history import History, recorded_counts
+from jobs.drill.objects import read_manifest
+from jobs.drill.scratch import room_needed, scratch
+from jobs.drill.work import Answers, Drill
+
+_QUICK_S = 60.0
+_SECURED = (
+    b"SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    b" WHERE c.relrowsecurity AND c.relkind IN ('r', 'p')"
+)
+
+
+def prove_dump(drill: Drill, backup: BackupSummary, history: History, base: Proof | None, answers: Answers) -> None:
+    """Restore `backup` and answer the checklist. `base` is what the base backup of the same drill held. Slow.
+
+    Raises:
+        Cancelled: the run was asked to stop.
+        Corruption: an object is damaged or missing.
+        Refused: too little disk. Unavailable, Failed: it could not be done here.
+    """
+    manifest = read_manifest(drill, backup)
+    tables = sum(table.get("bytes", 0) for database in manifest.body["databases"] for table in database["tables"])
+    answers.target = {"snapshots": [database.get("snapshot_at") for database in manifest.body["databases"]]}
+    with scratch(drill.context, "dump", room_needed(2 * max(tables, manifest.bytes_read), 0)) as folder:
+        facts = _facts(manifest)
+        began = time.monotonic()
+        drill.context.phase("dump: start")
+        server = start_empty(
+            folder,
+            facts=facts,
+            binaries=find(manifest.server_version // 10000, extra=drill.config.postgres.bin_directories),
+            account=copy_account(drill.config, facts),
+        )
+        _restore(drill, server, manifest, answers)
+        answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
+        answers.seconds, answers.bytes = time.monotonic() - began, manifest.bytes_read
+        _examine(drill, server, manifest, history, base, answers)
+        server.stop()
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    """Return what is recorded of the server; of a dump that was imported next to nothing is known."""
+    recorded = manifest.body.get("server_facts") or {}
+    return {"settings": {}, "databases": [], "bootstrap_superuser": "postgres", **recorded}
+
+
+def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: Answers) -> None:
+    """Run the globals, then one archive after another, each verified while it is read."""
+    context, repository = drill.context, drill.holdings.places[manifest.id]
+    context.phase("dump: globals")
+    failed, told = 0, list[str]()
+    if manifest.archive("globals") is not None:
+        script = b"".join(repository.read_archive(manifest, "globals"))
+        with supervise(server) as connection:
+            refused = run_globals(connection, script)
+        failed, told = len(refused), refused
+    programs = find_client(["pg_restore"], at_least=_tool_major(manifest), extra=drill.config.postgres.bin_directories)
+    for database in manifest.body["databases"]:
+        context.phase(f"dump: restore {database['name']}")
+        number, errors = restore_archive(
+            server,
+            database["name"],
+            _told(drill, manifest, database["archive"]),
+            programs=programs,
+            options=database.get("restore_options", ()),
+            check=context.check_cancelled,
+        )
+        failed += number
+        told += [f"{database['name']}: {text}" for text in errors]
+    if failed:
+        more = f" and {failed - 3:,} more" if failed > 3 else ""
+        answers.say(Question.RESTORED, False, "; ".join(told[:3]) + more)
+    else:
+        answers.say(Question.RESTORED, True, f"{len(manifest.body['databases'])} databases")
+
+
+def _told(drill: Drill, manifest: Manifest, name: str) -> Iterator[bytes]:
+    """Yield an archive, and say how far it is."""
+    archive = manifest.archive(name)
+    total, done = archive.bytes_read if archive else 0, 0
+    for piece in drill.holdings.places[manifest.id].read_archive(manifest, name):
+        done += len(piece)
+        drill.context.progress(done, total)
+        yield piece
+
+
+def _examine(
+    drill: Drill,
+    server: IsolatedServer,
+    manifest: Manifest,
+    history: History,
+    base: Proof | None,
+    answers: Answers,
+) -> None:
+    look = Examination(drill, server, answers, "dump")
+    look.latest({})
+    counts = look.count()
+    recorded = recorded_counts(manifest)
+    look.tables(counts, history.tables, recorded)
+    answers.add(judge_equal(_of(manifest, counts), recorded))
+    answers.add(judge_expected(_of(manifest, counts), history.baselines, bounds_of(drill)))
+    answers.add(*_hidden(drill, server, manifest, counts, base))
+    answers.add(*_large_objects(drill, server, manifest))
+    look.keys()
+    look.indexes(deep=False)
+    look.checks()
+    if not server.running:
+        raise Failed("The scratch server died while it was looked at.", code="server-gone")
+
+
+def _of(manifest: Manifest, counts: Counts) -> Counts:
+    """Keep the counts of the databases that are in the dump."""
+    names = {database["name"] for database in manifest.body["databases"]}
+    return {table: rows for table, rows in counts.items() if table.database in names}
+
+
+def _hidden(
+    drill: Drill, server: IsolatedServer, manifest: Manifest, counts: Counts, base: Proof | None
+) -> list[Point]:
+    """Hold tables with row-level security to the cluster's own files, which hide nothing."""
+    if base is None:
+        return []
+    secured = {
+        TableName(database["name"], str(schema), str(name))
+        for database in manifest.body["databases"]
+        for schema, name in _asked(drill, server, database["name"], _SECURED)
+    }
+    hidden = hidden_rows(counts, base.counts, secured)
+    return [Point(Question.ROWS, False, text) for text in hidden[:5]]
+
+
+def _large_objects(drill: Drill, server: IsolatedServer, manifest: Manifest) -> list[Point]:
+    wrong = []
+    for database in manifest.body["databases"]:
+        recorded = database.get("large_objects")
+        if recorded is not None:
+            rows = _asked(drill, server, database["name"], b"SELECT count(*) FROM pg_largeobject_metadata")
+            found = rows[0][0] if rows else None
+            if found != recorded:
+                wrong.append(f"{database['name']} has {found} large objects instead of {recorded:,}")
+    return [Point(Question.ROWS, False, text) for text in wrong]
+
+
+def _asked(drill: Drill, server: IsolatedServer, database: str, sql: bytes) -> list[tuple[Any, ...]]:
+    try:
+        with looking(server, database, timeout_s=_QUICK_S, cancelled=drill.context.cancelled) as connection:
+            return connection.execute(sql).fetchall()
+    except (psycopg.Error, PitstopError):
+        return []  # a database that was not restored is an answer of its own
+
+
+def _tool_major(manifest: Manifest) -> int:
+    tool = manifest.body.get("tools", {}).get("version_num")
+    return max(int(tool or 0) // 10000, manifest.server_version // 10000)
