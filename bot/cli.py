@@ -20,6 +20,7 @@ from bot.commands import (
     bot,
     check,
     demo,
+    expire,
     keys,
     mark,
     pitr,
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (demo, bot, check, status, backups, verify, pitr, requests, servers, mark, wal, keys, storage, audit):
+for group in (demo, bot, check, status, backups, verify, expire, pitr, requests, servers, mark, wal, keys, storage, audit):
     group.add_to(app)
 
 

@@ -30,6 +30,7 @@ from bot.model.ids import ClusterName
 from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.plans import SqlCheck, canonical_json
 from bot.model.policy import joined
+from bot.model.retention import Keeping
 from bot.model.schedule import OFF, Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
@@ -281,6 +282,7 @@ class Schedule(_Model):
     dump: str = "30 2 * * *"
     wal_check: str = "0 * * * *"
     drill: str = "0 3 * * 0"
+    retention: str = "0 4 * * *"
 
     @field_validator("base_backup", "dump", "wal_check", "drill")
     @classmethod
@@ -342,6 +344,36 @@ class DumpConfig(_Model):
     max_block: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
 
 
+class RetentionConfig(_Model):
+    """How long backups and WAL are kept, and how many sound ones at least; see docs/retention.md.
+
+    `most_at_once` is the share of all backups that one run may remove without `--force`. What is left of a backup whose
+    manifest somebody else removed is kept for `leftovers` more.
+    """
+
+    base: Duration = Field(default=timedelta(days=30), ge=timedelta(hours=1))
+    incremental: Duration = Field(default=timedelta(days=7), ge=timedelta(hours=1))
+    dump: Duration = Field(default=timedelta(days=30), ge=timedelta(hours=1))
+    wal: Duration = Field(default=timedelta(days=7), ge=timedelta(0))
+    minimum_base: int = Field(default=2, ge=1)
+    minimum_dump: int = Field(default=2, ge=1)
+    most_at_once: float = Field(default=0.5, gt=0, le=1)
+    leftovers: Duration = Field(default=timedelta(days=7), ge=timedelta(0))
+
+    @property
+    def keeping(self) -> Keeping:
+        """The rules as retention decides by them."""
+        return Keeping(
+            base=self.base,
+            incremental=self.incremental,
+            dump=self.dump,
+            wal=self.wal,
+            minimum_base=self.minimum_base,
+            minimum_dump=self.minimum_dump,
+            most_at_once=self.most_at_once,
+        )
+
+
 class DrillConfig(_Model):
     """What a drill expects of the copies it makes; tables are named `Name`, `schema.Name` or `database.schema.Name`.
 
@@ -384,6 +416,7 @@ class ClusterConfig(_Model):
     schedule: Schedule = Schedule()
     dump: DumpConfig = DumpConfig()
     drill: DrillConfig = DrillConfig()
+    retention: RetentionConfig = RetentionConfig()
     objectives: Objectives = Objectives()
     alerts: Thresholds = Thresholds()
     checks: tuple[Check, ...] = ()

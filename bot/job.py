@@ -39,6 +39,7 @@ JOBS: dict[Job, str] = {
     Job.EXECUTE: "jobs.pitr",
     Job.DRILL: "jobs.drill",
     Job.DRILL_CLEAN: "jobs.drill:clean",
+    Job.RETENTION: "jobs.retention",
     Job.SERVER_STOP: "jobs.servers:stop",
     Job.SERVER_REMOVE: "jobs.servers:remove",
     Job.FORWARD: "jobs.servers:forward",

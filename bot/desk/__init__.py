@@ -13,6 +13,7 @@ from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
 from bot.desk.drilling import verify
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
+from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
     clear_away,
@@ -54,6 +55,9 @@ __all__ = [
     "fail_run",
     "interrupt_run",
     "cancel_run",
+    "hold",
+    "release",
+    "claim_deletion",
     "register_server",
     "clear_away",
     "extend_server",

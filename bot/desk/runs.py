@@ -126,6 +126,8 @@ def _end(tx: Tx, run: Run, at: datetime) -> Run:
         _follow(tx, requests.get(tx, run.request), run, at)
     elif run.job is Job.DRILL and run.state is RunState.SUCCEEDED:
         cards.want(tx, "run", run.id, f"thread:run:{run.id}")  # the checklist
+    elif run.job is Job.RETENTION and run.state is RunState.SUCCEEDED and (run.result or {}).get("news"):
+        cards.want(tx, "run", run.id, "results")
     concern = concern_of(run)
     observe_in(tx, [concern] if concern else [], judged_by(run), at)
     cards.bump(tx, "run", run.id, urgent=True)

@@ -22,6 +22,11 @@ def take(tx: Tx, run: RunId, locks: Iterable[Lock]) -> None:
         tx.execute("INSERT INTO locks (run, name, mode) VALUES (?, ?, ?)", [run, lock.name, lock.mode.value])
 
 
+def release(tx: Tx, run: RunId, lock: Lock) -> None:
+    """Drop one lock a run holds. Idempotent."""
+    tx.execute("DELETE FROM locks WHERE run = ? AND name = ?", [run, lock.name])
+
+
 def drop(tx: Tx, run: RunId) -> None:
     """Drop whatever a run holds. Idempotent."""
     tx.execute("DELETE FROM locks WHERE run = ?", [run])

@@ -28,7 +28,9 @@ class Mode(StrEnum):
     CHECK = "check"
     DRILL = "drill"
     IN_PLACE = "in-place"
+    RETENTION = "retention"
     READ = "read"
+    WRITE = "write"
     DELETE = "delete"
     USE = "use"
     ANSWER = "answer"
@@ -47,14 +49,17 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
             SELF({Mode.STREAM}),
             SELF({Mode.CHECK}),
             SELF({Mode.DRILL}),
+            SELF({Mode.RETENTION}),
             SELF({Mode.IN_PLACE}),
             frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
             frozenset({Mode.IN_PLACE, Mode.DUMP}),
             frozenset({Mode.IN_PLACE, Mode.CHECK}),
         }
     ),
-    # retention deletes no backup that a restore or a drill is reading
-    "chain": frozenset({SELF({Mode.DELETE}), frozenset({Mode.DELETE, Mode.READ})}),
+    # retention deletes no backup that a restore or a drill is reading, nor one that is being written
+    "chain": frozenset(
+        {SELF({Mode.DELETE}), frozenset({Mode.DELETE, Mode.READ}), frozenset({Mode.DELETE, Mode.WRITE})}
+    ),
     # two restores never share a folder or a port
     "destination": frozenset({SELF({Mode.USE})}),
     "port": frozenset({SELF({Mode.USE})}),
@@ -137,6 +142,9 @@ def needed(
             return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
         case Job.DRILL_CLEAN:
             return (Lock(f"cluster:{cluster}", Mode.DRILL),)
+        case Job.RETENTION:
+            # each backup is locked just before it goes, so that a restore never waits for the whole run
+            return (Lock(f"cluster:{cluster}", Mode.RETENTION),)
         case Job.PLAN:
             return (Lock(f"request:{request}", Mode.USE),)
         case Job.EXECUTE:

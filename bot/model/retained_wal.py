@@ -74,7 +74,7 @@ class StoredWal:
 
 @dataclass(frozen=True, slots=True)
 class WalLease:
-    """WAL from `start` on, on the line of descent to `timeline`, that somebody (`who`) needs until they are done."""
+    """WAL from `start` on, on the line of descent to `timeline` (0: on all), that somebody (`who`) needs until they are done."""
 
     who: str
     timeline: int
@@ -168,7 +168,8 @@ def needs(
         why = f"the recovery window begins with {first.id}" if first else "no base backup here leads to it"
         found += _along(line, first.start_lsn if first else Lsn(0), None, size, why)
     for lease in leases:
-        found += _along(lineage(lease.timeline, stored.histories), lease.start, None, size, f"{lease.who} needs it")
+        for timeline in [lease.timeline] if lease.timeline else sorted(stored.timelines):
+            found += _along(lineage(timeline, stored.histories), lease.start, None, size, f"{lease.who} needs it")
     for timeline in stored.timelines:
         last = max((s.number for s in stored.segments if s.timeline == timeline), default=None)
         if last is not None:

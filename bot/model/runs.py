@@ -37,6 +37,7 @@ class Job(StrEnum):
     EXECUTE = "execute"
     DRILL = "drill"
     DRILL_CLEAN = "drill-clean"
+    RETENTION = "retention"
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"

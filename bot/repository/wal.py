@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bot.errors import Conflict, Corruption
@@ -31,11 +32,14 @@ class WalInventory:
     """What a listing shows, without reading.
 
     `segments` are the whole ones of each timeline, ordered numbers. `partial_ends` says how far the pieces of the others reach
-    without a hole: bytes from the segment's start, keyed by (timeline, number).
+    without a hole: bytes from the segment's start, keyed by (timeline, number). `sizes` are the bytes that each takes as stored,
+    pieces included, and `stored_at` is when the newest WAL of a timeline was stored.
     """
 
     segments: dict[int, list[int]]
     partial_ends: dict[tuple[int, int], int]
+    sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    stored_at: dict[int, datetime] = field(default_factory=dict)
 
 
 class WalArchive:
@@ -122,8 +126,15 @@ class WalArchive:
             self._repository.store.delete(f"{folder}/{name}")
         return len(names)
 
-    def histories(self) -> dict[int, bytes]:
-        """Return every history file, by the timeline it tells of.
+    def remove_segment(self, timeline: int, number: int) -> None:
+        """Delete what is stored of a segment, pieces and all. Idempotent."""
+        path = self._segment(timeline, number)
+        for name in self._repository.store.children(f"{path}{layout.PARTIAL}"):
+            self._repository.store.delete(f"{path}{layout.PARTIAL}/{name}")
+        self._repository.store.delete(path)
+
+    def histories(self, *, readable: bool = False) -> dict[int, bytes]:
+        """Return every history file, by the timeline it tells of; with `readable` those that are damaged are left out.
 
         Raises:
             ObjectDamaged: one cannot be trusted.
@@ -134,20 +145,29 @@ class WalArchive:
                 found[timeline] = self._repository.read_body(self._history(timeline))
             except ObjectMissing:
                 continue  # the first timeline of a cluster has none
+            except ObjectDamaged:
+                if not readable:
+                    raise
         return found
 
     def inventory(self) -> WalInventory:
         """List what is here: one listing, nothing is read."""
         whole: dict[int, set[int]] = {}
         pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        sizes: dict[tuple[int, int], int] = {}
+        stored_at: dict[int, datetime] = {}
         for info in self._repository.store.list(self._folder):
-            self._note(info.path[len(self._folder) + 1 :].split("/"), whole, pieces)
+            which = self._note(info.path[len(self._folder) + 1 :].split("/"), whole, pieces)
+            if which is not None:
+                sizes[which] = sizes.get(which, 0) + info.size
+                stored_at[which[0]] = max(stored_at.get(which[0], info.modified), info.modified)
         ends = {}
         for (timeline, number), ranges in pieces.items():
             reach = chain(ranges)
             if reach and number not in whole.get(timeline, ()):
                 ends[timeline, number] = reach[-1][1]
-        return WalInventory({timeline: sorted(numbers) for timeline, numbers in whole.items()}, ends)
+        segments = {timeline: sorted(numbers) for timeline, numbers in whole.items()}
+        return WalInventory(segments, ends, sizes, stored_at)
 
     def ranges(self, segment_bytes: int | None = None) -> list[WalRange]:
         """Return the WAL that is here without holes, as the fewest ranges.
@@ -161,17 +181,23 @@ class WalArchive:
 
     def _note(
         self, parts: list[str], whole: dict[int, set[int]], pieces: dict[tuple[int, int], list[tuple[int, int]]]
-    ) -> None:
-        """Sort one listed path, relative to the folder, into segments and pieces; others (history files) are passed over."""
+    ) -> tuple[int, int] | None:
+        """Sort one listed path, relative to the folder, into segments and pieces; others (history files) are passed over.
+
+        Return the segment it belongs to, if any.
+        """
         name, partial, _ = parts[1].partition(layout.PARTIAL) if len(parts) > 1 else ("", "", "")
         try:
             timeline, number = parse_segment_name(name, self.segment_bytes)
         except ValueError:
-            return
+            return None
         if len(parts) == 2 and not partial:
             whole.setdefault(timeline, set()).add(number)
         elif len(parts) == 3 and partial and (piece := layout.parse_piece(parts[2])):
             pieces.setdefault((timeline, number), []).append(piece)
+        else:
+            return None
+        return timeline, number
 
     def _put(self, path: str, data: Buffer) -> int:
         try:

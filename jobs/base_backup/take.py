@@ -22,6 +22,7 @@ from jobs.base_backup.own_wal import OwnWal
 from jobs.base_backup.wal_durable import wait_until_durable
 from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
+from jobs.live import announce, being_written
 from jobs.repositories import open_for_writing, repository_name
 from jobs.wal.spool import spool_of
 
@@ -79,7 +80,9 @@ class _Backup:
         system_id, _, _ = self._conn.identify()
         facts = _facts(self._cluster)
         repository = self._open(system_id, facts.segment_bytes)
-        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER)
+        announce(self._context, self._id)
+        live = being_written(self._context.ledger, self._context.run.cluster)
+        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER, live=live)
         if not self._receiver_runs():
             self._own_wal = OwnWal(self._cluster.stream, repository.wal, on_wait=self._context.check_cancelled)
         with repository.begin(self._id) as writer:

@@ -31,6 +31,7 @@ from jobs.dump.databases import (
     vanished,
     wanted_databases,
 )
+from jobs.live import announce, being_written
 from jobs.repositories import open_for_writing, repository_name
 
 _UNFINISHED_AFTER = timedelta(hours=6)
@@ -81,7 +82,9 @@ class _Dump:
         dumps = self._plan(server, tools)
         facts = server_facts(maintenance_session(self._cluster, server.major).conninfo(), self._cluster.data_directory)
         repository = self._open(server, facts)
-        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER)
+        announce(context, self._id)
+        live = being_written(context.ledger, context.run.cluster)
+        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER, live=live)
         with repository.begin(self._id) as writer:
             context.phase("globals")
             self._globals(writer, server, tools)

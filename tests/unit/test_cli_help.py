@@ -15,7 +15,7 @@ WANTED = {
     "backup base",
     "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
-    "request stop", "verify",
+    "request stop", "verify", "expire",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",
     "keys init", "keys list", "storage setup", "audit verify", "audit export",

@@ -10,6 +10,7 @@ from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
 from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
+from bot.slack.cards.keeping import retention_result
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
 _WORDS = {
@@ -20,6 +21,7 @@ _WORDS = {
     Job.PLAN: "Planning",
     Job.EXECUTE: "Recovery",
     Job.DRILL: "Drill",
+    Job.RETENTION: "Retention",
     Job.DRILL_CLEAN: "Clearing away after a drill",
     Job.SERVER_STOP: "Stopping a server",
     Job.SERVER_REMOVE: "Removing a server",
@@ -134,6 +136,7 @@ _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
     Job.BASE_BACKUP: _backup_result,
     Job.DUMP: _dump_result,
     Job.WAL_CHECK: _check_result,
+    Job.RETENTION: retention_result,
     Job.DRILL: drill_result,
 }
 
