@@ -21,6 +21,7 @@ from bot.commands import (
     check,
     demo,
     expire,
+    kept,
     keys,
     mark,
     pitr,
@@ -43,7 +44,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (demo, bot, check, status, backups, verify, expire, pitr, requests, servers, mark, wal, keys, storage, audit):
+for group in (
+    demo,
+    bot,
+    check,
+    status,
+    backups,
+    verify,
+    expire,
+    pitr,
+    requests,
+    servers,
+    kept,
+    mark,
+    wal,
+    keys,
+    storage,
+    audit,
+):
     group.add_to(app)
 
 

@@ -392,6 +392,47 @@ class DrillConfig(_Model):
     check_limit: Duration = Field(default=timedelta(hours=2), ge=timedelta(seconds=1))
 
 
+class HooksConfig(_Model):
+    """What runs around a restore in place: programs with their whole path and their arguments; no shell reads them.
+
+    `before` stops the application, `after` starts it again; both may run twice. Each may take `limit`.
+    """
+
+    before: tuple[tuple[str, ...], ...] = ()
+    after: tuple[tuple[str, ...], ...] = ()
+    limit: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(hours=1))
+
+    @field_validator("before", "after")
+    @classmethod
+    def _whole_paths(cls, value: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+        for command in value:
+            if not command or not command[0].startswith("/"):
+                raise ValueError(
+                    'write each command as a list that begins with a whole path: ["/usr/bin/systemctl", "stop", "shop"]'
+                )
+            if any("\0" in word for word in command):
+                raise ValueError("a command holds a NUL character")
+        return value
+
+
+class HealthConfig(_Model):
+    """The page that says whether the application is well after a restore in place: GET must answer 2xx `within` this time.
+
+    With `undo`, a page that is not well takes the restore back at once; else undo is offered.
+    """
+
+    url: str | None = None
+    within: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1), le=timedelta(hours=1))
+    undo: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _a_page(cls, value: str | None) -> str | None:
+        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("write a page like http://127.0.0.1:5000/health")
+        return value
+
+
 class ClusterConfig(_Model):
     """One PostgreSQL server.
 
@@ -420,6 +461,10 @@ class ClusterConfig(_Model):
     objectives: Objectives = Objectives()
     alerts: Thresholds = Thresholds()
     checks: tuple[Check, ...] = ()
+    hooks: HooksConfig = HooksConfig()
+    health: HealthConfig = HealthConfig()
+    server_log: FilePath | None = None
+    app_log: FilePath | None = None
 
     @field_validator("timezone")
     @classmethod
@@ -445,6 +490,11 @@ class ClusterConfig(_Model):
     def observe(self) -> str:
         """The libpq string of the role that reads settings and marks restore points."""
         return self.observe_dsn or self.dsn or ""
+
+    @property
+    def restoring(self) -> str:
+        """The libpq string of the role that makes databases and restores into them; only the executor connects with it."""
+        return self.restore_dsn or self.dsn or ""
 
     @property
     def dumping(self) -> str:
@@ -481,10 +531,13 @@ class ClusterConfig(_Model):
 
 
 class RestoreConfig(_Model):
-    """Where restores beside go and how long they live. `user` runs the servers when Pitstop is started as root."""
+    """Where restores beside go and how long they live. A database that a restore in place replaced is kept for `keep_before`.
+
+    `user` runs the servers when Pitstop is started as root."""
 
     directory: FilePath = Path("/var/lib/pitstop/restores")
     lifetime: Duration = timedelta(hours=24)
+    keep_before: Duration = Field(default=timedelta(days=7), ge=timedelta(hours=1))
     user: str | None = None
     workers: int = Field(default=0, ge=0, le=64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from bot.model.kept import Kept
 from bot.model.requests import Request
 from bot.model.runs import Run
 from bot.model.servers import Server
@@ -74,6 +75,22 @@ def server_row(server: Server) -> dict[str, Any]:
         "bytes": server.size_bytes,
         "started_at": _iso(server.started_at),
         "expires_at": _iso(server.expires_at),
+    }
+
+
+def kept_row(kept: Kept) -> dict[str, Any]:
+    """Return a kept database as JSON."""
+    return {
+        "request": kept.id,
+        "cluster": kept.cluster,
+        "state": kept.state.value,
+        "database": kept.database,
+        "name": kept.name,
+        "oid": kept.oid,
+        "owner": kept.owner.key,
+        "bytes": kept.size_bytes,
+        "kept_at": _iso(kept.kept_at),
+        "remove_at": _iso(kept.remove_at),
     }
 
 

@@ -13,6 +13,15 @@ from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
 from bot.desk.drilling import verify
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
+from bot.desk.keeping import (
+    extend_kept,
+    journal_swap,
+    keep_database,
+    kept_back,
+    kept_removed,
+    remove_kept,
+    sweep_kept,
+)
 from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
@@ -66,6 +75,13 @@ __all__ = [
     "server_stopped",
     "server_removed",
     "sweep_servers",
+    "journal_swap",
+    "keep_database",
+    "kept_back",
+    "kept_removed",
+    "extend_kept",
+    "remove_kept",
+    "sweep_kept",
     "note_attempt",
     "observe",
     "acknowledge_alert",

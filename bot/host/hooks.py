@@ -45,8 +45,9 @@ def run_hook(
 ) -> HookRun:
     """Run `command`, whose program is named with its whole path, and say how it ended.
 
-    Its cwd is `/`, its stdin empty, its output appended to `log` (0600). One that is still there after `limit_s` seconds, or when `cancelled`, is killed with everything it started. It does not
-    outlive us either; what a finished program left running does.
+    Its cwd is `/`, its stdin empty, its output appended to `log` (0600). One that is still there after `limit_s` seconds, or
+    when `cancelled`, is killed with everything it started. It does not outlive us either; what a finished program left running
+    does.
     """
     began = time.monotonic()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

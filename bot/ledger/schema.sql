@@ -225,6 +225,29 @@ CREATE TABLE samples (                         -- how full disks were, for the f
     PRIMARY KEY (name, at)
 ) STRICT;
 
+CREATE TABLE swaps (                           -- the journal of a restore in place: the step that was begun last
+    request TEXT PRIMARY KEY REFERENCES requests (id),
+    step    TEXT NOT NULL,                     -- model.swaps.SwapStep
+    swap    TEXT,                              -- JSON of model.swaps.Swap, once both databases exist
+    at      TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE kept (                            -- databases that a swap replaced
+    id           TEXT PRIMARY KEY REFERENCES requests (id),
+    cluster      TEXT NOT NULL,
+    database     TEXT NOT NULL,                -- what it was called
+    name         TEXT NOT NULL,                -- what it is called
+    oid          INTEGER NOT NULL,
+    current_oid  INTEGER NOT NULL,             -- of the database that took the name
+    state        TEXT NOT NULL,                -- "kept", "back", "removed"
+    version      INTEGER NOT NULL,
+    owner        TEXT NOT NULL,                -- Person.key
+    bytes        INTEGER NOT NULL,
+    kept_at      TEXT NOT NULL,
+    remove_at    TEXT NOT NULL,
+    announced_at TEXT
+) STRICT;
+
 CREATE TABLE settings (                        -- single values: schema version, audit anchor, instance id
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL

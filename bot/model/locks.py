@@ -64,7 +64,8 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
     "destination": frozenset({SELF({Mode.USE})}),
     "port": frozenset({SELF({Mode.USE})}),
     # two restores never make the same database or schema
-    "database": frozenset({SELF({Mode.USE})}),
+    # and none is dropped under a restore or an undo that uses it
+    "database": frozenset({SELF({Mode.USE}), SELF({Mode.DELETE}), frozenset({Mode.USE, Mode.DELETE})}),
     # a request is planned or carried out by one process at a time
     "request": frozenset({SELF({Mode.USE})}),
     # one forwarder and one stop at a time; a stop does not wait for the forwarder it will end
@@ -129,14 +130,8 @@ def needed(
     """
     server = args.get("server") or request
     match job:
-        case Job.BASE_BACKUP:
-            return (Lock(f"cluster:{cluster}", Mode.BASE_BACKUP),)
-        case Job.DUMP:
-            return (Lock(f"cluster:{cluster}", Mode.DUMP),)
-        case Job.WAL_STREAM:
-            return (Lock(f"cluster:{cluster}", Mode.STREAM),)
-        case Job.WAL_CHECK:
-            return (Lock(f"cluster:{cluster}", Mode.CHECK),)
+        case Job.BASE_BACKUP | Job.DUMP | Job.WAL_STREAM | Job.WAL_CHECK:
+            return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
         case Job.DRILL:
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
             return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
@@ -154,6 +149,16 @@ def needed(
             return (Lock(f"server:{server}", Mode.ANSWER), *ports)
         case Job.SERVER_STOP | Job.SERVER_REMOVE:
             return (Lock(f"server:{server}", Mode.STOP),)
+        case Job.KEPT_REMOVE:
+            return (Lock(f"request:{request}", Mode.USE), Lock(_database(cluster, str(args["database"])), Mode.DELETE))
+
+
+_ON_CLUSTERS = {
+    Job.BASE_BACKUP: Mode.BASE_BACKUP,
+    Job.DUMP: Mode.DUMP,
+    Job.WAL_STREAM: Mode.STREAM,
+    Job.WAL_CHECK: Mode.CHECK,
+}
 
 
 def _of_plan(plan: Plan) -> tuple[Lock, ...]:

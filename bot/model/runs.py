@@ -41,6 +41,7 @@ class Job(StrEnum):
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"
+    KEPT_REMOVE = "kept-remove"
 
     @property
     def of_request(self) -> bool:

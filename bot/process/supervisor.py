@@ -10,6 +10,7 @@ from bot.errors import Unavailable
 from bot.model.ids import ClusterName
 from bot.model.requests import Request
 from bot.process.drills import clear_after_drills
+from bot.process.kept import keep_databases
 from bot.process.place import Place
 from bot.process.receivers import keep_receivers
 from bot.process.requests import Refresh, execute_approved, resume_interrupted
@@ -68,6 +69,7 @@ class Supervisor:
         clear_after_drills(place)
         retry_interrupted(place)
         keep_servers(place)
+        keep_databases(place)
         keep_receivers(place, self._watch)
         self._spawner.start()
 

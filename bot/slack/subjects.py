@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.ledger import Tx, alerts, cards, people, requests, runs, servers
+from bot.ledger import Tx, alerts, cards, kept, people, requests, runs, servers
 from bot.model.ids import AlertId, ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
@@ -14,6 +14,7 @@ from bot.slack.cards import (
     alert_card,
     call_card,
     drill_checklist,
+    kept_card,
     request_card,
     run_card,
     run_progress,
@@ -37,6 +38,8 @@ def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "", onca
             return _run(tx, card)
         case "server":
             return server_card(servers.get(tx, RequestId(card.subject)))
+        case "kept":
+            return kept_card(kept.get(tx, RequestId(card.subject)))
         case "wake":
             request = requests.get(tx, RequestId(card.subject))
             return wake_card(request, place=card.place, approvers=_approvers(request, policies), link=link)

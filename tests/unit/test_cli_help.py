@@ -16,6 +16,7 @@ WANTED = {
     "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
     "request stop", "verify", "expire",
+    "kept list", "kept keep", "kept remove",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",
     "keys init", "keys list", "storage setup", "audit verify", "audit export",

@@ -2,6 +2,7 @@
 
 from bot.slack.cards.alert import alert_card, call_card
 from bot.slack.cards.drill import drill_checklist
+from bot.slack.cards.kept import kept_card
 from bot.slack.cards.request import RequestView, request_card
 from bot.slack.cards.run import run_card, run_progress
 from bot.slack.cards.server import server_card
@@ -12,6 +13,7 @@ __all__ = [
     "alert_card",
     "call_card",
     "drill_checklist",
+    "kept_card",
     "request_card",
     "run_card",
     "run_progress",

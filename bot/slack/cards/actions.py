@@ -14,12 +14,27 @@ ASK_AGAIN = "request.again"
 EXTEND = "server.extend"
 STOP = "server.stop"
 REMOVE = "server.remove"
+KEPT_EXTEND = "kept.extend"
+KEPT_REMOVE = "kept.remove"
 ACKNOWLEDGE = "alert.acknowledge"
 SNOOZE_1H = "alert.snooze.1h"
 SNOOZE_24H = "alert.snooze.24h"
 RESOLVE = "alert.resolve"
 
-DECISIONS = (CONFIRM, CANCEL, APPROVE, EXTEND, STOP, REMOVE, ACKNOWLEDGE, SNOOZE_1H, SNOOZE_24H, RESOLVE)
+DECISIONS = (
+    CONFIRM,
+    CANCEL,
+    APPROVE,
+    EXTEND,
+    STOP,
+    REMOVE,
+    ACKNOWLEDGE,
+    SNOOZE_1H,
+    SNOOZE_24H,
+    RESOLVE,
+    KEPT_EXTEND,
+    KEPT_REMOVE,
+)
 """Clicks that are recorded as they are; the others open a form first."""
 
 PITR_FORM = "pitr.form"
@@ -94,3 +109,19 @@ def snooze_alert(alert: AlertId) -> tuple[Button, Button]:
 def resolve_alert(alert: AlertId) -> Button:
     """Say that something of the past is settled."""
     return Button("Settled", RESOLVE, alert)
+
+
+def keep_longer(request: RequestId) -> Button:
+    """Keep a replaced database longer."""
+    return Button("Keep 7 d longer", KEPT_EXTEND, request)
+
+
+def remove_kept(request: RequestId) -> Button:
+    """Drop a replaced database."""
+    return Button(
+        "Remove now",
+        KEPT_REMOVE,
+        request,
+        "danger",
+        ("Remove the kept database?", "It is dropped. Undo is not possible any more; only a backup leads back to it."),
+    )

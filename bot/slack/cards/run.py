@@ -26,6 +26,7 @@ _WORDS = {
     Job.SERVER_STOP: "Stopping a server",
     Job.SERVER_REMOVE: "Removing a server",
     Job.FORWARD: "Forwarder",
+    Job.KEPT_REMOVE: "Removing a kept database",
 }
 _STATES = {
     RunState.QUEUED: "⏳ {} of {}: queued",

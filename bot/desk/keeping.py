@@ -1,0 +1,209 @@
+"""Swaps and what they keep: journalled by the executor, kept longer or removed by people, announced and removed by time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.desk.asking import NO_GROUPS, NO_PEOPLE, fresh
+from bot.desk.change import PITSTOP, Call, Caller, once, permit
+from bot.desk.queueing import enqueue
+from bot.errors import Usage
+from bot.ledger import audit, cards, requests, runs
+from bot.ledger import kept as rows
+from bot.ledger.database import Ledger, Tx
+from bot.model import kept as changes
+from bot.model.ids import RequestId, RunId
+from bot.model.kept import ANNOUNCED_BEFORE, Kept, KeptState
+from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.policy import Action
+from bot.model.runs import Job, Run
+from bot.model.swaps import Swap, SwapStep
+
+LONGEST = timedelta(days=90)
+
+
+def journal_swap(ledger: Ledger, request_id: RequestId, step: SwapStep, swap: Swap | None, at: datetime) -> None:
+    """Write durably that a step of a swap begins, before it does; `swap` once both databases exist."""
+    with ledger.transaction() as tx:
+        rows.journal(tx, request_id, step, swap, at)
+        audit.append(tx, at, PITSTOP, f"swap.{step.value}", request_id, {"swap": _told(swap)})
+
+
+def keep_database(
+    ledger: Ledger, *, request_id: RequestId, swap: Swap, size_bytes: int, at: datetime, keep_for: timedelta
+) -> Kept:
+    """Record what a swap replaced. Idempotent. The database that came back by an undo is kept no longer."""
+    with ledger.transaction() as tx:
+        known = rows.find(tx, request_id)
+        if known is not None:
+            return known
+        request = requests.get(tx, request_id)
+        for other in rows.list(tx, cluster=request.cluster):
+            if other.oid == swap.incoming_oid:
+                _change(tx, changes.reach(other, KeptState.BACK), "back", PITSTOP, at)
+        kept = Kept(
+            id=request_id,
+            cluster=request.cluster,
+            database=swap.database,
+            name=swap.outgoing,
+            oid=swap.oid,
+            current_oid=swap.incoming_oid,
+            state=KeptState.KEPT,
+            version=1,
+            owner=request.requester,
+            size_bytes=size_bytes,
+            kept_at=at,
+            remove_at=at + keep_for,
+        )
+        rows.insert(tx, kept)
+        _tell(tx, kept, "keep", PITSTOP, at)
+        return kept
+
+
+def kept_back(ledger: Ledger, request_id: RequestId, at: datetime) -> Kept | None:
+    """Say that what a request kept has its name again: its own swap was taken back. Idempotent; None where it kept nothing."""
+    return _reach(ledger, request_id, KeptState.BACK, "back", at)
+
+
+def kept_removed(ledger: Ledger, request_id: RequestId, at: datetime) -> Kept | None:
+    """Say that a kept database is gone. Idempotent."""
+    return _reach(ledger, request_id, KeptState.REMOVED, "removed", at)
+
+
+def extend_kept(
+    ledger: Ledger,
+    *,
+    key: str,
+    request_id: RequestId,
+    by: Person,
+    facts: PersonFacts | None,
+    at: datetime,
+    policy: Policy,
+    extension: timedelta,
+    name: str = "",
+    groups: Mapping[str, GroupFacts] = NO_GROUPS,
+    people: Mapping[str, str] = NO_PEOPLE,
+    slack_away: bool = False,
+) -> Kept:
+    """Keep a database `extension` longer, from its present end.
+
+    Raises:
+        Refused: `by` neither asked for the swap nor may approve. Conflict: it is not kept any more.
+    """
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Kept]:
+        kept = rows.get(tx, request_id)
+        permit(tx, caller, Action.SERVER, kept.owner, at)
+        if not timedelta(0) < extension <= LONGEST:
+            raise Usage(
+                "A database is kept longer by up to 90 days at a time.", hint="For example 7d.", code="extension"
+            )
+        return request_id, _change(tx, changes.extend(kept, extension, at), "extend", by.key, at)
+
+    return once(ledger, Call("kept.extend", key, request_id, by.key, at), body, lambda tx, _: rows.get(tx, request_id))
+
+
+def remove_kept(
+    ledger: Ledger,
+    *,
+    key: str,
+    request_id: RequestId,
+    by: Person,
+    facts: PersonFacts | None,
+    at: datetime,
+    policy: Policy,
+    entropy: bytes,
+    name: str = "",
+    groups: Mapping[str, GroupFacts] = NO_GROUPS,
+    people: Mapping[str, str] = NO_PEOPLE,
+    slack_away: bool = False,
+) -> Run:
+    """Queue the run that drops a kept database; there is no way back to it then. Raises like `extend_kept`."""
+    caller = Caller(by, name, facts, groups, people, policy, slack_away)
+
+    def body(tx: Tx) -> tuple[str, Run]:
+        kept = rows.get(tx, request_id)
+        permit(tx, caller, Action.SERVER, kept.owner, at)
+        changes.require_kept(kept)
+        run = _queue(tx, kept, by.key, at, entropy)
+        return run.id, run
+
+    return once(
+        ledger, Call("kept.remove", key, request_id, by.key, at), body, lambda tx, run: runs.get(tx, RunId(run))
+    )
+
+
+def sweep_kept(ledger: Ledger, at: datetime, entropy: bytes) -> list[Run]:
+    """Announce what will be removed within a day, and queue the removal of what was announced a day ago. Idempotent.
+
+    A removal that failed is tried again a day later.
+    """
+    with ledger.read() as tx:
+        due = rows.due(tx, at + ANNOUNCED_BEFORE)
+    queued = [_sweep(ledger, kept.id, at, fresh(entropy, kept.id)) for kept in due]
+    return [run for run in queued if run is not None]
+
+
+def _sweep(ledger: Ledger, request_id: RequestId, at: datetime, entropy: bytes) -> Run | None:
+    with ledger.transaction() as tx:
+        kept = rows.get(tx, request_id)
+        if kept.state is not KeptState.KEPT or kept.remove_at > at + ANNOUNCED_BEFORE:
+            return None
+        if kept.announced_at is None:
+            _change(tx, changes.announce(kept, at), "announce", PITSTOP, at)
+            cards.want(tx, "kept", request_id, "results")
+            return None
+        last = runs.recent(tx, request=request_id, jobs=(Job.KEPT_REMOVE,), limit=1)
+        waits = last and (not last[0].state.ended or (last[0].finished_at or at) > at - ANNOUNCED_BEFORE)
+        if kept.remove_at > at or waits:
+            return None
+        return _queue(tx, kept, PITSTOP, at, entropy)
+
+
+def _queue(tx: Tx, kept: Kept, by: str, at: datetime, entropy: bytes) -> Run:
+    return enqueue(
+        tx,
+        job=Job.KEPT_REMOVE,
+        cluster=kept.cluster,
+        args={"database": kept.name, "oid": kept.oid},
+        by=by,
+        at=at,
+        entropy=entropy,
+        request=requests.get(tx, kept.id),
+    )
+
+
+def _reach(ledger: Ledger, request_id: RequestId, state: KeptState, word: str, at: datetime) -> Kept | None:
+    with ledger.transaction() as tx:
+        kept = rows.find(tx, request_id)
+        if kept is None or kept.state is state:
+            return kept
+        return _change(tx, changes.reach(kept, state), word, PITSTOP, at)
+
+
+def _change(tx: Tx, after: Kept, verb: str, actor: str, at: datetime) -> Kept:
+    rows.update(tx, after)
+    _tell(tx, after, verb, actor, at)
+    return after
+
+
+def _tell(tx: Tx, kept: Kept, verb: str, actor: str, at: datetime) -> None:
+    detail = {
+        "state": kept.state.value,
+        "database": kept.database,
+        "name": kept.name,
+        "oid": kept.oid,
+        "remove_at": kept.remove_at.isoformat(),
+    }
+    audit.append(tx, at, actor, f"kept.{verb}", kept.id, detail)
+    cards.bump(tx, "kept", kept.id, urgent=True)
+    cards.bump(tx, "request", kept.id, urgent=True)
+
+
+def _told(swap: Swap | None) -> dict[str, Any] | None:
+    if swap is None:
+        return None
+    return {"database": swap.database, "oid": swap.oid, "incoming_oid": swap.incoming_oid, "kept": swap.outgoing}
