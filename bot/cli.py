@@ -16,6 +16,7 @@ import typer
 from bot import __version__
 from bot.commands import (
     audit,
+    backup_show,
     backups,
     bot,
     check,
@@ -26,6 +27,7 @@ from bot.commands import (
     mark,
     pitr,
     requests,
+    schedule,
     servers,
     status,
     storage,
@@ -50,10 +52,12 @@ for group in (
     check,
     status,
     backups,
+    backup_show,
     verify,
     expire,
     pitr,
     requests,
+    schedule,
     servers,
     kept,
     mark,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,8 @@ from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.plans import SqlCheck, canonical_json
 from bot.model.policy import joined
 from bot.model.retention import Keeping
-from bot.model.schedule import OFF, Cron
+from bot.model.runs import Job
+from bot.model.schedule import OFF, Cron, schedule_of
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -284,12 +286,23 @@ class Schedule(_Model):
     drill: str = "0 3 * * 0"
     retention: str = "0 4 * * *"
 
-    @field_validator("base_backup", "dump", "wal_check", "drill")
+    @field_validator("*")
     @classmethod
     def _readable(cls, value: str) -> str:
         if value.strip().lower() != OFF:
             Cron.parse(value)
         return value
+
+    def crons(self, cluster: str) -> Iterator[tuple[Job, Cron]]:
+        """Yield the scheduled jobs with their expressions; a key is the job's word, and those set to `off` are left out.
+
+        Raises:
+            Usage: an expression cannot be understood; names its key.
+        """
+        for key in type(self).model_fields:
+            cron = schedule_of(getattr(self, key), key=f"clusters.{cluster}.schedule.{key}")
+            if cron is not None:
+                yield Job(key.replace("_", "-")), cron
 
 
 class Objective(_Model):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from bot.ledger import Tx, catalogue, requests, runs, servers, wal_status
-from bot.model.backup_commands import BackupCommand, ListBackups, ShowStatus
+from zoneinfo import ZoneInfo
+
+from bot.errors import Usage
+from bot.ledger import Tx, catalogue, contents, pauses, requests, runs, servers, wal_status
+from bot.model.backup_commands import BackupCommand, ListBackups, ShowBackup, ShowSchedule, ShowStatus
 from bot.model.commands import ShowHelp
-from bot.model.ids import ClusterName
+from bot.model.ids import BackupId, ClusterName
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState
+from bot.model.timetable import timetable
 from bot.slack.blocks import Message
+from bot.slack.cards.backup import BackupView, backup_card
 from bot.slack.cards.help import help_card
+from bot.slack.cards.schedule import ClusterSchedule, schedule_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card
 from handlers.wiring import Wiring
 
@@ -24,14 +30,48 @@ def answer(wiring: Wiring, command: BackupCommand) -> Message:
             return help_card(name, wiring.config.clusters)
         case ListBackups(cluster=cluster):
             return _list(wiring, cluster)
+        case ShowBackup(backup=backup):
+            return _show(wiring, backup)
+        case ShowSchedule(cluster=cluster):
+            return _schedule(wiring, _named(wiring, cluster))
         case ShowStatus(cluster=cluster):
-            return _status(wiring, [cluster] if cluster else [ClusterName(name) for name in wiring.config.clusters])
+            return _status(wiring, _named(wiring, cluster))
     raise AssertionError(f"{command} is not answered here")
 
 
 def _list(wiring: Wiring, cluster: ClusterName) -> Message:
     with wiring.ledger.read() as tx:
         return list_card(cluster, catalogue.list(tx, cluster), wal_status.list(tx, cluster), now=wiring.now())
+
+
+def _named(wiring: Wiring, cluster: ClusterName | None) -> list[ClusterName]:
+    return [cluster] if cluster else [ClusterName(name) for name in wiring.config.clusters]
+
+
+def _show(wiring: Wiring, backup: BackupId) -> Message:
+    with wiring.ledger.read() as tx:
+        found = catalogue.locate(tx, backup)
+        if found is None or found.cluster not in wiring.config.clusters:
+            raise Usage(
+                f"There is no backup {backup}.",
+                hint="`/backup list CLUSTER` shows those there are.",
+                code="unknown-backup",
+            )
+        where, inside = catalogue.repositories(tx, found.cluster, backup), contents.find(tx, found.cluster, backup)
+    return backup_card(BackupView(found, where, inside), now=wiring.now())
+
+
+def _schedule(wiring: Wiring, clusters: list[ClusterName]) -> Message:
+    with wiring.ledger.read() as tx:
+        return schedule_card([_timetable(wiring, tx, cluster) for cluster in clusters])
+
+
+def _timetable(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterSchedule:
+    config, now = wiring.config.cluster(cluster), wiring.now()
+    pause = pauses.current(tx, cluster, now)
+    crons, zone = config.schedule.crons(cluster), ZoneInfo(config.timezone)
+    lines = timetable(crons, zone, last=runs.newest(tx, cluster), pause=pause, now=now)
+    return ClusterSchedule(cluster, config.timezone, lines, pause)
 
 
 def _status(wiring: Wiring, clusters: list[ClusterName]) -> Message:
@@ -51,6 +91,7 @@ def _cluster(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatus:
         servers=servers.list(tx, cluster=cluster),
         requests=requests.recent(tx, cluster=cluster, states=_OPEN, limit=10),
         rpo=config.objectives.rpo.target,
+        pause=pauses.current(tx, cluster, wiring.now()),
         shared_disk=config.shared_disk,
     )
 

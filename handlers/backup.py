@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt import App
 
 from bot.errors import Usage
-from bot.model.backup_commands import BackupCommand, BackupNow, Verify, parse_backup
+from bot.model.backup_commands import BackupCommand, Changing, parse_backup
 from bot.model.commands import ShowHelp
 from handlers.answers import answer
 from handlers.backup_verbs import BACKUP_NOW
@@ -31,7 +31,7 @@ def register(app: App, wiring: Wiring) -> None:
             ack()
             errand(wiring, doer, lambda refused=error: _refuse(wiring, body, refused))  # type: ignore[misc]
             return
-        if not isinstance(asked, BackupNow | Verify):
+        if not isinstance(asked, Changing):
             ack()
             errand(wiring, doer, lambda: _answer(wiring, doer, asked))
             return

@@ -6,30 +6,42 @@ from collections.abc import Callable
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import inbox
-from bot.model.backup_commands import BackupNow, Verify, parse_backup
+from bot.ledger import inbox, pauses
+from bot.model.backup_commands import BackupNow, Pause, Resume, Verify, parse_backup
+from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.slack.blocks import Message
-from bot.slack.text import code
-from handlers.facts import note, policy_of, told_of
+from bot.slack.cards import actions
+from bot.slack.text import code, moment
+from handlers.facts import card_shows, note, policy_of, told_of
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
 BACKUP_NOW = "backup.now"
 
 
-def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
-    """`/backup now CLUSTER [dump]`, `/backup verify CLUSTER [ID]`: whoever may ask for a recovery may make a backup."""
+def _typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
+    """What was typed after `/backup` and changes something: whoever may ask for a recovery may do it."""
     text = str(item.payload["text"])
     try:
         asked = parse_backup(text, clusters=wiring.config.clusters)
     except Usage as error:
         note(wiring, doer, "backup", text, error)
         raise
-    if isinstance(asked, Verify):
-        return _verify(wiring, item, doer, asked)
-    if not isinstance(asked, BackupNow):
-        raise Usage("There is nothing to back up in that.", hint="See `/backup help`.", code="unknown-word")
+    match asked:
+        case BackupNow():
+            return _backup_now(wiring, item, doer, asked)
+        case Verify():
+            return _verify(wiring, item, doer, asked)
+        case Pause():
+            return _pause(wiring, item, doer, asked)
+        case Resume(cluster=cluster):
+            return _resume(wiring, item, doer, cluster)
+    raise Usage("That changes nothing.", hint="See `/backup help`.", code="unknown-word")
+
+
+def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer, asked: BackupNow) -> Message:
+    """`/backup now CLUSTER [dump]`."""
     run = desk.back_up(
         wiring.ledger,
         key=item.key,
@@ -44,8 +56,38 @@ def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     return Message(f"{what} of {cluster} queued as run `{run.id}`; its card is in the results channel.")
 
 
+def _pause(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pause) -> Message:
+    """`/backup pause CLUSTER 2h`."""
+    held = desk.pause(
+        wiring.ledger,
+        key=item.key,
+        cluster=asked.cluster,
+        span=asked.span,
+        by=doer.who,
+        at=wiring.now(),
+        entropy=wiring.entropy(16),
+        **told_of(wiring, doer, policy_of(wiring, asked.cluster)),
+    )
+    return Message(f"The schedule of {code(asked.cluster, 80)} is paused until {moment(held.until)}. WAL goes on.")
+
+
+def _resume(wiring: Wiring, item: inbox.Item, doer: Doer, cluster: ClusterName) -> Message:
+    """`/backup resume CLUSTER`, or the button on the card of the pause."""
+    told = told_of(wiring, doer, policy_of(wiring, cluster))
+    desk.resume_schedule(wiring.ledger, key=item.key, cluster=cluster, by=doer.who, at=wiring.now(), **told)
+    return Message(f"The schedule of {code(cluster, 80)} goes on; what was missed is caught up once.")
+
+
+def _resume_pressed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
+    pause = str(item.payload["request"])
+    card_shows(wiring, doer, pause, kinds=("pause",))
+    with wiring.ledger.read() as tx:
+        cluster = pauses.get(tx, pause).cluster
+    return _resume(wiring, item, doer, cluster)
+
+
 def _verify(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Verify) -> Message:
-    """`/backup verify CLUSTER [ID]`: whoever may ask for a recovery may have one tried."""
+    """`/backup verify CLUSTER [ID]`."""
     run = desk.verify(
         wiring.ledger,
         key=item.key,
@@ -62,4 +104,7 @@ def _verify(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Verify) -> Mess
     )
 
 
-VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {BACKUP_NOW: _backup_now}
+VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
+    BACKUP_NOW: _typed,
+    actions.RESUME: _resume_pressed,
+}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from bot.config import Config
-from bot.errors import Unavailable
-from bot.ledger import Ledger, catalogue
+from bot.errors import Corruption, Unavailable, Usage
+from bot.ledger import Ledger, catalogue, contents
 from bot.model.backups import BackupSummary
+from bot.model.contents import Contents
 from bot.model.ids import ClusterName
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
+from bot.repository.repository import Repository
 from jobs.context import JobContext
+
+MANIFESTS_AT_A_TIME = 40
+"""How many manifests one renewal reads at most; the next one goes on."""
 
 
 def renew_catalogue(config: Config, ledger: Ledger, cluster: ClusterName) -> list[tuple[BackupSummary, list[str]]]:
@@ -31,9 +36,28 @@ def renew_catalogue(config: Config, ledger: Ledger, cluster: ClusterName) -> lis
         ]
         with ledger.transaction() as tx:
             catalogue.replace(tx, cluster, name, summaries)
+        _learn_contents(ledger, cluster, name, repository, summaries)
         for summary in summaries:
             merged.setdefault(summary.id, (summary, []))[1].append(name)
+    with ledger.transaction() as tx:
+        contents.forget_gone(tx, cluster)
     return [merged[key] for key in sorted(merged)]
+
+
+def _learn_contents(
+    ledger: Ledger, cluster: ClusterName, name: str, repository: Repository, summaries: list[BackupSummary]
+) -> None:
+    """Read the manifests nobody has read yet, newest first, some at a time; one that is damaged says nothing."""
+    systems = {summary.id: summary.system_id for summary in summaries}
+    with ledger.read() as tx:
+        unread = contents.unknown(tx, cluster, name)
+    for backup in unread[:MANIFESTS_AT_A_TIME]:
+        try:
+            body = repository.cluster(cluster, systems[backup]).manifest(backup).body
+        except (Corruption, Usage):
+            continue  # the list shows it as damaged, or it has just gone
+        with ledger.transaction() as tx:
+            contents.put(tx, cluster, backup, Contents.of_body(body))
 
 
 def publish_catalogue(context: JobContext, repository: ClusterRepository, name: str) -> None:
@@ -42,5 +66,6 @@ def publish_catalogue(context: JobContext, repository: ClusterRepository, name: 
     try:
         with context.ledger.transaction() as tx:
             catalogue.replace(tx, context.run.cluster, name, summaries)
+        _learn_contents(context.ledger, context.run.cluster, name, repository.repository, summaries)
     except Unavailable as error:
         context.note(f"The list of backups is late: {error.message}")

@@ -69,10 +69,9 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
 
     from bot.commands.rows import run_row
     from bot.commands.wal import wal_row
-    from bot.ledger import catalogue, runs, wal_status
+    from bot.ledger import catalogue, pauses, runs, wal_status
     from bot.model.runs import Job
     from bot.model.schedule import next_slot
-    from bot.process.schedule import schedules
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
@@ -85,8 +84,10 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
         "backups": len(backups),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "next": {
-            job.value: next_slot(cron, zone, after=here.now()).at.isoformat() for job, cron in schedules(name, config)
+            job.value: next_slot(cron, zone, after=here.now()).at.isoformat()
+            for job, cron in config.schedule.crons(name)
         },
+        "paused_until": pause.until.isoformat() if (pause := pauses.current(tx, name, here.now())) else None,
         "shared_disk": config.shared_disk,
     }
 
@@ -129,6 +130,8 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
             say(f"  recoverable  {_time(part['from'])} to {_time(part['to'])}")
     if not cluster["wal"]:
         say("  WAL          none received yet")
+    if cluster["paused_until"]:
+        say(f"  paused       until {_time(cluster['paused_until'])}; WAL goes on")
     for job, at in cluster["next"].items():
         say(f"  next         {job} {_time(at)}")
     if cluster["shared_disk"]:

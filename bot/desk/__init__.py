@@ -23,6 +23,7 @@ from bot.desk.keeping import (
     sweep_kept,
 )
 from bot.desk.locking import claim_deletion, hold, release
+from bot.desk.pausing import pause, resume_schedule
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
     clear_away,
@@ -57,6 +58,8 @@ __all__ = [
     "wake_due",
     "back_up",
     "verify",
+    "pause",
+    "resume_schedule",
     "queue_run",
     "start_run",
     "progress",

@@ -44,6 +44,12 @@ def find(tx: Tx, cluster: ClusterName, backup: BackupId) -> BackupSummary | None
     return BackupSummary.from_json(json.loads(row[0])) if row else None
 
 
+def locate(tx: Tx, backup: BackupId) -> BackupSummary | None:
+    """Return one backup's summary, whichever cluster it is of, or None."""
+    row = tx.execute("SELECT summary FROM catalogue WHERE backup = ? LIMIT 1", [backup]).fetchone()
+    return BackupSummary.from_json(json.loads(row[0])) if row else None
+
+
 def repositories(tx: Tx, cluster: ClusterName, backup: BackupId) -> tuple[str, ...]:
     """Return the names of the repositories that hold a backup."""
     sql = "SELECT repository FROM catalogue WHERE cluster = ? AND backup = ? ORDER BY repository"

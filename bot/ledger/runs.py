@@ -81,6 +81,12 @@ def counts(tx: Tx) -> list[tuple[str, str, str, int]]:
     return [(row["cluster"], row["job"], row["state"], row["number"]) for row in rows]
 
 
+def newest(tx: Tx, cluster: ClusterName) -> dict[Job, Run]:
+    """Return the newest run of each job of a cluster that ever ran."""
+    found = (recent(tx, cluster=cluster, jobs=(job,), limit=1) for job in Job)
+    return {run.job: run for runs in found for run in runs}
+
+
 def unfinished(tx: Tx) -> list[Run]:
     """Return every run that is queued or running, oldest first: what a supervisor looks after."""
     sql = f"SELECT * FROM runs WHERE state IN {_words(_UNFINISHED)} ORDER BY queued_at, id"  # noqa: S608

@@ -162,6 +162,25 @@ CREATE TABLE catalogue (                       -- the ledger's copy of the repos
     PRIMARY KEY (cluster, repository, backup)
 ) STRICT;
 
+CREATE TABLE contents (                        -- what is in a backup: databases, tables, the server in short; from its manifest
+    cluster TEXT NOT NULL,
+    backup  TEXT NOT NULL,
+    body    TEXT NOT NULL,                     -- JSON of model.contents.Contents
+    PRIMARY KEY (cluster, backup)
+) STRICT;
+
+CREATE TABLE pauses (                          -- when a cluster's schedule waits
+    id       TEXT PRIMARY KEY,
+    cluster  TEXT NOT NULL,
+    by       TEXT NOT NULL,                    -- Person.key
+    by_name  TEXT NOT NULL,
+    at       TEXT NOT NULL,
+    until    TEXT NOT NULL,
+    ended_at TEXT,
+    ended_by TEXT
+) STRICT;
+CREATE INDEX pauses_open ON pauses (cluster, until) WHERE ended_at IS NULL;
+
 CREATE TABLE wal_status (                      -- what the receiver last said, per repository
     cluster      TEXT NOT NULL,
     repository   TEXT NOT NULL,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from bot.errors import Usage
 from bot.model.commands import ShowHelp, bounded, example_cluster, known_cluster, only_cluster
-from bot.model.ids import ClusterName, is_backup_id
+from bot.model.ids import BackupId, ClusterName, is_backup_id
+from bot.model.pauses import read_span
 from bot.model.typed import nearest, plain, quoted
 
-_BACKUP_WORDS = ("status", "now", "list", "verify", "help")
 _KINDS: dict[str, Literal["base", "dump"]] = {"base": "base", "dump": "dump"}
 
 
@@ -38,6 +39,13 @@ class ListBackups:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowBackup:
+    """`/backup show ID`: everything about one backup."""
+
+    backup: BackupId
+
+
+@dataclass(frozen=True, slots=True)
 class Verify:
     """`/backup verify CLUSTER [ID]`: a drill of the newest backups, or of the one named."""
 
@@ -45,7 +53,32 @@ class Verify:
     backup: str | None = None
 
 
-BackupCommand = ShowStatus | BackupNow | ListBackups | Verify | ShowHelp
+@dataclass(frozen=True, slots=True)
+class ShowSchedule:
+    """`/backup schedule [CLUSTER]`: what runs when; of all clusters when `cluster` is None."""
+
+    cluster: ClusterName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """`/backup pause CLUSTER 2h`: hold the schedule back for `span`."""
+
+    cluster: ClusterName
+    span: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """`/backup resume CLUSTER`: end the pause."""
+
+    cluster: ClusterName
+
+
+Changing = BackupNow | Verify | Pause | Resume
+"""What changes something, and is therefore recorded before it is acknowledged."""
+
+BackupCommand = ShowStatus | ListBackups | ShowBackup | ShowSchedule | Changing | ShowHelp
 
 
 def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
@@ -58,21 +91,27 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
     if not words:
         return ShowStatus()
     word, rest = words[0].lower(), words[1:]
-    if word == "help":
-        return ShowHelp("/backup")
-    if word not in _BACKUP_WORDS:
-        return _bare_status(word, rest, clusters)
-    if word == "verify":
-        return _verify(rest, clusters)
+    read = _WORDS.get(word)
+    return read(rest, clusters) if read else _bare_status(word, rest, clusters)
+
+
+def _status(rest: list[str], clusters: Collection[str]) -> ShowStatus:
+    return ShowStatus(_cluster("status", rest, clusters) if rest else None)
+
+
+def _now(rest: list[str], clusters: Collection[str]) -> BackupNow:
     kind: Literal["base", "dump"] = "base"
-    if word == "now" and rest and rest[-1].lower() in _KINDS and rest[-1] not in clusters:
-        kind = _KINDS[rest.pop().lower()]
-    if len(rest) > 1:
-        raise Usage(f"`/backup {word}` takes one cluster.", hint=f"Try `/backup {word} {example_cluster(clusters)}`.")
-    if word == "status":
-        return ShowStatus(known_cluster(rest[0], clusters) if rest else None)
-    cluster = known_cluster(rest[0], clusters) if rest else only_cluster(clusters, f"/backup {word}")
-    return BackupNow(cluster, kind) if word == "now" else ListBackups(cluster)
+    if rest and rest[-1].lower() in _KINDS and (len(rest) > 1 or rest[-1] not in clusters):
+        kind = _KINDS[rest[-1].lower()]
+        rest = rest[:-1]
+    return BackupNow(_cluster("now", rest, clusters), kind)
+
+
+def _show(rest: list[str], _clusters: Collection[str]) -> ShowBackup:
+    if len(rest) != 1 or not is_backup_id(rest[0]):
+        said = quoted(" ".join(rest)) if rest else "Nothing"
+        raise Usage(f"{said} is not a backup's id.", hint="`/backup list CLUSTER` shows them.", code="unknown-backup")
+    return ShowBackup(BackupId(rest[0]))
 
 
 def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
@@ -89,10 +128,44 @@ def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
     return Verify(cluster, ids[0] if ids else None)
 
 
+def _schedule(rest: list[str], clusters: Collection[str]) -> ShowSchedule:
+    return ShowSchedule(_cluster("schedule", rest, clusters) if rest else None)
+
+
+def _pause(rest: list[str], clusters: Collection[str]) -> Pause:
+    """Read a cluster, which may be left out where there is only one, and how long."""
+    named = [word for word in rest[:1] if word.lower() in clusters or (not word[0].isdigit() and word.lower() != "for")]
+    span = " ".join(rest[len(named) :])
+    cluster = _cluster("pause", named, clusters)
+    if not span:
+        raise Usage("For how long?", hint=f"Try `/backup pause {cluster} 2h`.", code="bad-duration")
+    return Pause(cluster, read_span(span.removeprefix("for ")))
+
+
+def _cluster(word: str, rest: list[str], clusters: Collection[str]) -> ClusterName:
+    if len(rest) > 1:
+        raise Usage(f"`/backup {word}` takes one cluster.", hint=f"Try `/backup {word} {example_cluster(clusters)}`.")
+    return known_cluster(rest[0], clusters) if rest else only_cluster(clusters, f"/backup {word}")
+
+
+_WORDS: dict[str, Callable[[list[str], Collection[str]], BackupCommand]] = {
+    "status": _status,
+    "now": _now,
+    "list": lambda rest, clusters: ListBackups(_cluster("list", rest, clusters)),
+    "show": _show,
+    "verify": _verify,
+    "schedule": _schedule,
+    "pause": _pause,
+    "resume": lambda rest, clusters: Resume(_cluster("resume", rest, clusters)),
+    "help": lambda _rest, _clusters: ShowHelp("/backup"),
+}
+_TAKE_A_CLUSTER = {"now", "list", "verify", "resume"}
+
+
 def _bare_status(word: str, rest: list[str], clusters: Collection[str]) -> ShowStatus:
     if word in clusters and not rest:
         return ShowStatus(ClusterName(word))
-    meant = nearest(word, _BACKUP_WORDS) or nearest(word, clusters)
-    tail = f" {rest[0]}" if len(rest) == 1 and meant in {"now", "list", "verify"} else ""
+    meant = nearest(word, _WORDS) or nearest(word, clusters)
+    tail = f" {rest[0]}" if len(rest) == 1 and meant in _TAKE_A_CLUSTER else ""
     hint = f"Did you mean `/backup {meant}{tail}`?" if meant else "See `/backup help`."
     raise Usage(f"`/backup` does not know the word {quoted(word)}.", hint=hint, code="unknown-word")

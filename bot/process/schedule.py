@@ -4,48 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from bot import desk
-from bot.config import ClusterConfig
 from bot.errors import Conflict
-from bot.ledger import runs
+from bot.ledger import Tx, pauses, runs
 from bot.ledger import schedule as memory
 from bot.model.ids import ClusterName
+from bot.model.pauses import PAUSED_JOBS
 from bot.model.runs import Job, Run, RunState
-from bot.model.schedule import Cron, Slot, due, schedule_of
+from bot.model.schedule import Cron, Slot, due
 from bot.process.place import Place
 
 log = structlog.get_logger("pitstop.schedule")
 BY = "pitstop"
 
 
-def schedules(name: str, cluster: ClusterConfig) -> Iterator[tuple[Job, Cron]]:
-    """Yield the scheduled jobs of a cluster; those set to `off` are left out."""
-    texts = {
-        Job.BASE_BACKUP: cluster.schedule.base_backup,
-        Job.DUMP: cluster.schedule.dump,
-        Job.WAL_CHECK: cluster.schedule.wal_check,
-        Job.DRILL: cluster.schedule.drill,
-    }
-    for job, text in texts.items():
-        cron = schedule_of(text, key=f"clusters.{name}.schedule.{job.value.replace('-', '_')}")
-        if cron is not None:
-            yield job, cron
-
-
 def queue_due(place: Place) -> list[Run]:
     """Queue every job that is due, once, however often it was missed; return the new runs. Idempotent.
 
-    A job whose locks are held (a backup somebody started by hand) stays due, and comes when they are free.
+    A job whose locks are held (a backup somebody started by hand) stays due, and comes when they are free; one that a pause
+    holds back comes when the pause is over.
     """
     queued = []
     for name, cluster in place.config.clusters.items():
-        for job, cron in schedules(name, cluster):
+        for job, cron in cluster.schedule.crons(name):
             slot = _due(place, ClusterName(name), job, cron, ZoneInfo(cluster.timezone))
             if slot is not None:
                 with contextlib.suppress(Conflict):
@@ -57,8 +44,10 @@ def retry_interrupted(place: Place) -> list[Run]:
     """Queue once more each scheduled job whose newest run was interrupted; a run that is such a retry is left alone."""
     queued = []
     for name, cluster in place.config.clusters.items():
-        for job, _cron in schedules(name, cluster):
+        for job, _cron in cluster.schedule.crons(name):
             with place.ledger.read() as tx:
+                if _held_back(tx, job, ClusterName(name), place.now()):
+                    continue
                 newest = runs.recent(tx, cluster=ClusterName(name), jobs=(job,), limit=1)
             if newest and newest[0].state is RunState.INTERRUPTED and newest[0].scheduled_for:
                 with contextlib.suppress(Conflict):
@@ -83,9 +72,15 @@ def _retry(place: Place, run: Run) -> Run:
 def _due(place: Place, cluster: ClusterName, job: Job, cron: Cron, zone: ZoneInfo) -> Slot | None:
     now = place.now()
     with place.ledger.transaction() as tx:
+        if _held_back(tx, job, cluster, now):
+            return None
         since = memory.counted_since(tx, job, cluster, now)
         last = memory.last_slot(tx, job, cluster)
     return due(cron, zone, last=last, since=since, now=now)
+
+
+def _held_back(tx: Tx, job: Job, cluster: ClusterName, now: datetime) -> bool:
+    return job in PAUSED_JOBS and pauses.current(tx, cluster, now) is not None
 
 
 def _queue(place: Place, cluster: ClusterName, job: Job, slot: Slot) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.ledger import Tx, alerts, cards, kept, people, requests, runs, servers
+from bot.ledger import Tx, alerts, cards, kept, pauses, people, requests, runs, servers
 from bot.model.ids import AlertId, ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
@@ -15,6 +15,7 @@ from bot.slack.cards import (
     call_card,
     drill_checklist,
     kept_card,
+    pause_card,
     request_card,
     run_card,
     run_progress,
@@ -48,6 +49,8 @@ def render(tx: Tx, card: cards.Card, policies: Policies, *, link: str = "", onca
         case "call":
             alert, _, number = card.subject.partition(":")
             return call_card(alerts.get(tx, AlertId(alert)), number, oncall=oncall)
+        case "pause":
+            return pause_card(pauses.get(tx, card.subject))
     return None
 
 

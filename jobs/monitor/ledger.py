@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.config import ClusterConfig, Config
-from bot.ledger import Tx, cards, catalogue, runs, wal_status
+from bot.ledger import Tx, cards, catalogue, pauses, runs, wal_status
 from bot.ledger import schedule as memory
 from bot.ledger.wal_status import WalStatus
 from bot.model.alerts import Concern
@@ -19,10 +19,10 @@ from bot.model.conditions.messages import undelivered
 from bot.model.conditions.wal import Hole, wal_gaps
 from bot.model.failures import BAD
 from bot.model.ids import ClusterName
+from bot.model.pauses import Pause
 from bot.model.runs import Job, Run, RunState
 from bot.model.schedule import Cron, next_slot
 from bot.model.wal import Lsn
-from bot.process.schedule import schedules
 
 KINDS = {"base-backup": "base", "dump": "dump"}
 """Which scheduled jobs make a backup, and of which kind."""
@@ -42,13 +42,14 @@ class Told:
     drills: list[Run]
     executed: list[Run]
     scheduled: list[tuple[Job, Cron, datetime, Run | None]]
+    pause: Pause | None = None
 
 
 def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
     """Read what is known about one cluster; each scheduled job comes with since when it counts, and its last run on schedule."""
     scheduled = [
         (job, cron, since, _last_scheduled(tx, name, job))
-        for job, cron in schedules(name, config)
+        for job, cron in config.schedule.crons(name)
         if (since := memory.since(tx, job, name)) is not None
     ]
     drill = tuple(job for job in Job if job.value == "drill")
@@ -64,6 +65,7 @@ def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
         drills=runs.recent(tx, cluster=name, jobs=drill, states=ended, limit=COUNTED) if drill else [],
         executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
         scheduled=scheduled,
+        pause=pauses.newest(tx, name),
     )
 
 
@@ -104,13 +106,17 @@ def interval(cron: Cron, zone: ZoneInfo, now: datetime) -> timedelta:
 
 
 def missed(told: Told, zone: ZoneInfo, now: datetime) -> list[Missed]:
-    """Return the scheduled occurrences that should have begun: never queued, or queued and waiting. Pure."""
+    """Return the scheduled occurrences that should have begun: never queued, or queued and waiting. Pure.
+
+    What a pause held back is due when the pause is over.
+    """
     found = []
     for job, cron, since, last in told.scheduled:
         under_way = [run for run in told.unfinished if run.job is job]
         first = next_slot(cron, zone, after=max(since, last.queued_at) if last else since)
-        if first.at <= now and not under_way:
-            found.append(Missed(told.cluster, job.value, first.at))
+        due_at = max(first.at, told.pause.over_at) if told.pause and told.pause.holds(job, first.at) else first.at
+        if due_at <= now and not under_way:
+            found.append(Missed(told.cluster, job.value, due_at))
         waiting = [run for run in under_way if run.state is RunState.QUEUED and run.scheduled_for]
         found += [Missed(told.cluster, job.value, run.queued_at, waits=True) for run in waiting]
     return found

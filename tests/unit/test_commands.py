@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Usage
-from bot.model.backup_commands import BackupNow, ListBackups, ShowStatus, parse_backup
+from bot.model.backup_commands import (
+    BackupNow,
+    ListBackups,
+    Pause,
+    Resume,
+    ShowBackup,
+    ShowSchedule,
+    ShowStatus,
+    parse_backup,
+)
 from bot.model.commands import (
     AskPitr,
     OpenForm,
@@ -20,7 +29,7 @@ from bot.model.commands import (
     parse_target,
     wants_form,
 )
-from bot.model.ids import ClusterName
+from bot.model.ids import BackupId, ClusterName
 from bot.model.targets import Target, TargetKind
 from bot.model.wal import Lsn
 
@@ -53,6 +62,13 @@ def test_backup_reads_each_form() -> None:
     assert parse_backup("list slips", clusters=CLUSTERS) == ListBackups(SLIPS)
     assert parse_backup("help", clusters=CLUSTERS) == ShowHelp("/backup")
     assert parse_backup("list", clusters=["slips"]) == ListBackups(SLIPS)
+    assert parse_backup("schedule", clusters=CLUSTERS) == ShowSchedule()
+    assert parse_backup("schedule slips", clusters=CLUSTERS) == ShowSchedule(SLIPS)
+    assert parse_backup("pause slips for 1d 12h", clusters=CLUSTERS) == Pause(SLIPS, timedelta(hours=36))
+    assert parse_backup("pause 90m", clusters=["slips"]) == Pause(SLIPS, timedelta(minutes=90))
+    assert parse_backup("resume slips", clusters=CLUSTERS) == Resume(SLIPS)
+    shown = parse_backup("show 20261122T020000Z-base-7f3a", clusters=CLUSTERS)
+    assert shown == ShowBackup(BackupId("20261122T020000Z-base-7f3a"))
 
 
 @pytest.mark.parametrize(
@@ -64,6 +80,14 @@ def test_backup_reads_each_form() -> None:
         ("now", "`orders`, `slips`"),
         ("now slips orders", "/backup now"),
         ("🦀" * 1000, "help"),
+        ("pause slips", "`/backup pause slips 2h`"),
+        ("pause slips soon", "`2h`"),
+        ("pause slips 30d", "`off`"),
+        ("pause slips 2", "`2h`"),
+        ("pause slps 2h", "`slips`"),
+        ("show", "/backup list"),
+        ("show yesterday", "/backup list"),
+        ("resum slips", "`/backup resume slips`"),
     ],
 )
 def test_backup_refusals_say_what_was_probably_meant(line: str, hint: str) -> None:

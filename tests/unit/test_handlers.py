@@ -12,7 +12,7 @@ from slack_bolt import BoltRequest
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import alerts, audit, cards, inbox, requests, runs
+from bot.ledger import alerts, audit, cards, catalogue, inbox, pauses, requests, runs
 from bot.model.alerts import AlertState, Concern, Judged, Severity
 from bot.model.ids import AlertId, RequestId
 from bot.model.people import Person
@@ -24,7 +24,8 @@ from bot.slack.replays import VALID_S, SeenSignatures
 from handlers import build_app
 from handlers.payloads import is_ours
 from handlers.replies import _may_respond
-from tests.unit.desk_world import ALICE, BOB, CAROL, DAN, GUEST, STRANGER, TEAM
+from tests.unit.card_rows import Rows
+from tests.unit.desk_world import ALICE, BACKUP, BOB, CAROL, DAN, GUEST, SLIPS, STRANGER, TEAM
 from tests.unit.handler_world import APP, Office, new_office, signed
 from tests.unit.slack_world import Posted
 
@@ -49,6 +50,12 @@ def recorded(office: Office) -> int:
     """Count what was ever recorded in the inbox."""
     with office.world.ledger.read() as tx:
         return int(tx.execute("SELECT count(*) FROM inbox").fetchone()[0])
+
+
+def in_results(office: Office) -> Posted:
+    """Return the one message in the results channel."""
+    (posted,) = [message for (channel, _), message in office.slack.messages.items() if channel == "CRESULTS"]
+    return posted
 
 
 def test_only_slack_is_listened_to_and_only_once(office: Office) -> None:
@@ -374,3 +381,48 @@ def test_answers_go_to_slack_alone(url: str, allowed: bool) -> None:
     """A response URL is used only on Slack's own hosts, or on the server configured to stand in for it."""
     assert _may_respond(url, api_url="http://127.0.0.1:4000/api/") is allowed
     assert not _may_respond("http:///x", api_url="")
+
+
+def test_a_schedule_is_paused_in_slack_and_resumed_by_its_button(office: Office) -> None:
+    """Whoever may back up may pause; the results channel shows it with a button that ends it, and the card then says who did."""
+    office.command("pause slips 2h", ALICE, name="/backup")
+    office.settle()
+    assert "paused until" in office.told(ALICE)
+    shown = in_results(office)
+    assert "is paused" in shown.title
+    office.command("schedule", BOB, name="/backup")
+    office.settle()
+    assert "⏸️ paused by <@UALICE>" in office.told(BOB)
+    office.press(shown, actions.RESUME, BOB)
+    office.settle()
+    assert "goes on" in office.told(BOB)
+    shown = in_results(office)
+    assert "*Ended by* <@UBOB>" in shown.shown["text"]
+    assert actions.RESUME not in dict(shown.buttons)
+
+
+def test_a_guest_neither_pauses_nor_resumes(office: Office) -> None:
+    """Typed or pressed, a guest's word changes nothing and is audited."""
+    office.command("pause slips 2h", GUEST, name="/backup")
+    office.command("pause slips 2h", ALICE, name="/backup")
+    office.settle()
+    shown = in_results(office)
+    office.press(shown, actions.RESUME, GUEST)
+    office.settle()
+    assert [who for who, _ in office.refusals()] == ["UGUEST", "UGUEST"]
+    with office.world.ledger.read() as tx:
+        held = pauses.current(tx, SLIPS, office.world.now)
+    assert held is not None
+    assert held.by == ALICE
+
+
+def test_a_backup_is_shown_by_its_id(office: Office) -> None:
+    """From the ledger's copy of the catalogue alone; one that does not exist is refused with where to look."""
+    with office.world.ledger.transaction() as tx:
+        catalogue.add(tx, SLIPS, "local", replace(Rows(7).backup(), id=BACKUP, kind="base"))
+    office.command(f"show {BACKUP}", BOB, name="/backup")
+    office.settle()
+    assert "Base backup of slips" in office.told(BOB)
+    office.command("show 20991122T020000Z-base-7f3a", BOB, name="/backup")
+    office.settle()
+    assert "/backup list" in office.told(BOB)

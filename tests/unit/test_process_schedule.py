@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot import desk
 from bot.config import Config, Schedule
-from bot.ledger import runs
+from bot.errors import Conflict
+from bot.ledger import audit, runs
 from bot.model.ids import ClusterName, RunId
+from bot.model.pauses import Pause
 from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
 from bot.process.receivers import back_off
-from bot.process.schedule import queue_due, retry_interrupted, schedules
-from tests.unit.desk_world import ALICE, SLIPS, World, new_world
+from bot.process.schedule import queue_due, retry_interrupted
+from jobs.monitor.ledger import missed, read
+from tests.unit.desk_world import ALICE, SLIPS, World, facts, new_world
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -64,6 +69,18 @@ class Bot:
             policy=self.world.policy,
             entropy=self.world.entropy(),
         )
+
+    def pause(self, span: timedelta) -> Pause:
+        """Have Alice pause the schedule."""
+        return desk.pause(self.world.ledger, span=span, entropy=self.world.entropy(), **self._alice())
+
+    def resume(self) -> Pause:
+        """Have Alice resume it."""
+        return desk.resume_schedule(self.world.ledger, **self._alice())
+
+    def _alice(self) -> dict[str, Any]:
+        told = {"facts": replace(facts(ALICE), fetched_at=self.world.now), "policy": self.world.policy}
+        return {"key": self.world.key(), "cluster": SLIPS, "by": ALICE, "at": self.world.now, **told}
 
 
 @pytest.fixture
@@ -203,7 +220,68 @@ def test_every_job_of_the_schedule_has_its_time_unless_told_otherwise() -> None:
             "clusters": {SLIPS: {"dsn": "host=/nowhere"}},
         }
     )
-    times = {job: cron.text for job, cron in schedules(SLIPS, config.clusters[SLIPS])}
+    times = {job: cron.text for job, cron in config.clusters[SLIPS].schedule.crons(SLIPS)}
     assert times[Job.BASE_BACKUP] == "0 2 * * *"
     assert times[Job.DUMP] == "30 2 * * *"
     assert times[Job.WAL_CHECK] == "0 * * * *"
+
+
+def test_a_paused_schedule_waits_and_catches_up_once(world: World) -> None:
+    """While it is paused nothing heavy begins, WAL is checked all the same, and afterwards what was missed comes once."""
+    bot = Bot(world, wal_check="0 * * * *")
+    bot.look(SUNDAY + timedelta(hours=1))
+    world.now = SUNDAY + timedelta(hours=1, minutes=30)
+    held = bot.pause(timedelta(days=2))
+    assert bot.look(SUNDAY + timedelta(hours=2, minutes=1)) == ["2026-11-22T02:00Z"]
+    assert bot.look(SUNDAY + timedelta(days=1, hours=3)) == ["2026-11-23T03:00Z"]
+    assert bot.look(held.until) == ["2026-11-23", "2026-11-24T01:00Z"]
+    assert bot.look(held.until + timedelta(minutes=1)) == []
+
+
+def test_a_pause_ends_when_somebody_resumes(world: World) -> None:
+    """Resuming before its time lets what is due begin at once; resuming what is not paused is a conflict."""
+    bot = Bot(world)
+    bot.look(SUNDAY)
+    bot.pause(timedelta(days=1))
+    assert bot.look(SUNDAY + timedelta(hours=3)) == []
+    bot.resume()
+    assert bot.look(SUNDAY + timedelta(hours=3)) == ["2026-11-22"]
+    with pytest.raises(Conflict) as refused:
+        bot.resume()
+    assert refused.value.reason_code == "not-paused"
+    with world.ledger.read() as tx:
+        told = [entry.action for entry in audit.entries(tx) if entry.action.startswith("schedule.")]
+    assert told == ["schedule.pause", "schedule.resume", "schedule.resume.refused"]
+
+
+def test_an_interrupted_run_is_not_tried_again_while_paused(world: World) -> None:
+    """The second try of an interrupted backup waits for the end of the pause like the first."""
+    bot = Bot(world)
+    bot.look(SUNDAY)
+    world.now = SUNDAY + timedelta(hours=3)
+    (run,) = queue_due(bot.place)
+    desk.start_run(world.ledger, run.id, world.now)
+    desk.interrupt_run(world.ledger, run.id, world.now)
+    held = bot.pause(timedelta(hours=2))
+    assert retry_interrupted(bot.place) == []
+    world.now = held.until
+    assert [again.args["retry_of"] for again in retry_interrupted(bot.place)] == [run.id]
+
+
+def test_what_a_pause_holds_back_is_not_missed(world: World) -> None:
+    """A nightly backup is missed once its time is over; under a pause its time is the end of the pause, resumed or not."""
+    bot = Bot(world)
+    bot.look(SUNDAY)
+    world.now = SUNDAY + timedelta(hours=1)
+    held = bot.pause(timedelta(hours=3))
+
+    def missed_at(now: datetime) -> list[datetime]:
+        with world.ledger.read() as tx:
+            told = read(tx, SLIPS, bot.place.config.cluster(SLIPS))
+        return [one.due_at for one in missed(told, ZoneInfo("UTC"), now)]
+
+    assert missed_at(held.until - timedelta(minutes=1)) == []
+    assert missed_at(held.until) == [held.until]
+    world.now = SUNDAY + timedelta(hours=3)
+    bot.resume()
+    assert missed_at(world.now) == [world.now]

@@ -5,6 +5,7 @@ from bot.slack.cards.drill import drill_checklist
 from bot.slack.cards.kept import kept_card
 from bot.slack.cards.request import RequestView, request_card
 from bot.slack.cards.run import run_card, run_progress
+from bot.slack.cards.schedule import pause_card
 from bot.slack.cards.server import server_card
 from bot.slack.cards.wake import wake_card
 
@@ -14,6 +15,7 @@ __all__ = [
     "call_card",
     "drill_checklist",
     "kept_card",
+    "pause_card",
     "request_card",
     "run_card",
     "run_progress",

@@ -20,6 +20,7 @@ ACKNOWLEDGE = "alert.acknowledge"
 SNOOZE_1H = "alert.snooze.1h"
 SNOOZE_24H = "alert.snooze.24h"
 RESOLVE = "alert.resolve"
+RESUME = "schedule.resume"
 
 DECISIONS = (
     CONFIRM,
@@ -34,6 +35,7 @@ DECISIONS = (
     RESOLVE,
     KEPT_EXTEND,
     KEPT_REMOVE,
+    RESUME,
 )
 """Clicks that are recorded as they are; the others open a form first."""
 
@@ -125,3 +127,8 @@ def remove_kept(request: RequestId) -> Button:
         "danger",
         ("Remove the kept database?", "It is dropped. Undo is not possible any more; only a backup leads back to it."),
     )
+
+
+def resume(pause: str) -> Button:
+    """Let the schedule go on before the pause is over."""
+    return Button("Resume now", RESUME, pause)

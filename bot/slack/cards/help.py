@@ -14,7 +14,10 @@ _BACKUP = (
     "`/backup now {c}` make a base backup now",
     "`/backup now {c} dump` dump its databases now",
     "`/backup list {c}` its backups, and how far back it can go",
+    "`/backup show ID` one backup, and what is in it",
     "`/backup verify {c}` prove by restoring that its newest backups work",
+    "`/backup schedule` what runs when",
+    "`/backup pause {c} 2h` hold the schedule back for so long; `/backup resume {c}` ends that",
 )
 _PITR = (
     "`/pitr` the form",

@@ -59,6 +59,16 @@ def run_progress(run: Run) -> Message:
     return card.note(_small_print(run)).message()
 
 
+def job_name(job: Job) -> str:
+    """Return what people call a job."""
+    return _WORDS[job]
+
+
+def state_sign(state: RunState) -> str:
+    """Return the sign of a state."""
+    return _STATES[state].partition(" ")[0]
+
+
 def title(run: Run) -> str:
     """Return a run's headline."""
     state = RunState.FAILED if run.job is Job.DRILL and drill_failed(run) else run.state

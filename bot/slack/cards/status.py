@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.ledger.wal_status import WalStatus
 from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName
+from bot.model.pauses import Pause
 from bot.model.requests import Request
 from bot.model.runs import Run
 from bot.model.servers import Server
@@ -33,6 +34,7 @@ class ClusterStatus:
     servers: Sequence[Server] = ()
     requests: Sequence[Request] = ()
     rpo: timedelta = timedelta(hours=1)
+    pause: Pause | None = None
     shared_disk: bool = False
 
 
@@ -66,6 +68,7 @@ def verdict(status: ClusterStatus, now: datetime) -> str:
 
 def _facts(status: ClusterStatus, now: datetime) -> list[str]:
     return [
+        *([f"• ⏸️ The schedule is paused until {moment(status.pause.until)}"] if status.pause else []),
         *_backup_facts(status, now),
         *(_wal_fact(wal, now) for wal in status.wal[:4]),
         *window_lines(status.wal),

@@ -1,0 +1,53 @@
+"""The cards of backups, schedules and pauses with every kind of text in them: Slack takes them and nobody is mentioned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.model.contents import Contents, DatabaseContents, TableContents
+from bot.model.ids import ClusterName
+from bot.model.pauses import Pause
+from bot.model.runs import Job
+from bot.model.timetable import Line
+from bot.slack.cards.backup import BackupView, backup_card
+from bot.slack.cards.schedule import ClusterSchedule, pause_card, schedule_card
+from tests.unit.card_rows import Rows
+from tests.unit.desk_world import ALICE, CAROL, NOON
+from tests.unit.test_cards import _FEW, assert_fit, rows
+
+
+def contents(made: Rows) -> Contents:
+    """Return what is in a backup."""
+    tables = [TableContents(made.text(), made.text(), made.maybe(made.number), made.text()) for _ in range(40)]
+    databases = [
+        DatabaseContents(made.text(), made.text(), tuple(tables[:n]), made.maybe(made.number)) for n in (40, 3, 0)
+    ]
+    return Contents("full", made.text(), made.text(), made.maybe(bool), tuple(databases), (made.text(), made.text()))
+
+
+@_FEW
+@given(made=rows, only=st.booleans(), known=st.booleans())
+def test_backups_fit(made: Rows, only: bool, known: bool) -> None:
+    """One backup is fit to be shown, whatever its databases and tables are called."""
+    inside = contents(made)
+    inside = replace(inside, databases=inside.databases[:1]) if only else inside
+    assert_fit(backup_card(BackupView(made.backup(), (made.text(), "local"), inside if known else None), now=NOON))
+
+
+@_FEW
+@given(made=rows, ended=st.booleans())
+def test_schedules_and_pauses_fit(made: Rows, ended: bool) -> None:
+    """The timetable of many clusters, and the card of a pause before and after its end."""
+    held = Pause("p1", ClusterName(made.text()), ALICE, made.text(), NOON, NOON + timedelta(hours=2))
+    held = replace(held, ended_at=NOON, ended_by=CAROL) if ended else held
+    lines = [Line(job, made.text(), NOON, made.maybe(made.run), job is Job.DUMP) for job in Job]
+    one = ClusterSchedule(ClusterName(made.text()), made.text(), lines, made.maybe(lambda: held))
+    assert_fit(schedule_card([one] * 30))
+    assert_fit(schedule_card([one]))
+    shown = pause_card(held)
+    assert_fit(shown)
+    assert shown.live is not ended
