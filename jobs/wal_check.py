@@ -10,6 +10,7 @@ from bot.errors import PitstopError
 from bot.host.locks import is_locked
 from bot.model.backups import BackupSummary
 from bot.model.ids import SystemId
+from bot.model.retained_wal import anchor
 from bot.model.timelines import Lineage, Stretch, lineage
 from bot.model.wal import Fork, Lsn, parse_history, segment_number, segment_start
 from bot.model.window import is_usable
@@ -31,7 +32,8 @@ def run(context: JobContext) -> dict[str, Any]:
     """Check the run's cluster; what is wrong is a result, not an error.
 
     Samples how far the server's WAL goes, then waits (a minute at most) until each repository holds it, without a hole since
-    the oldest base backup. Works on primaries, standbys and idle servers alike.
+    the base backup that the WAL window begins with (older ones keep their own WAL alone). Works on primaries, standbys and idle
+    servers alike.
 
     Returns {"ok", "system_id", "timeline", "server_lsn", "findings": [{"level", "code", "sentence", "fix"}],
     "repositories": {name: {"durable_lsn", "ok", "holes": [[from, to], …]}}}; without "holes" nothing can be said of them.
@@ -132,9 +134,11 @@ def _repository(
     try:
         repository = open_for_reading(context.config, name, context.run.cluster, system_id)
         backups = [b for b in repository.backups() if is_usable(b)]
+        line = _line(repository, timeline)
         deadline = time.monotonic() + _WAIT_S
         while True:
-            stretches = _line(repository, timeline).stretches(repository.wal.ranges(), repository.segment_bytes)
+            ranges = repository.wal.ranges()
+            stretches = line.stretches(ranges, repository.segment_bytes)
             durable = _durable(stretches, lsn)
             if durable >= lsn or time.monotonic() > deadline:
                 break
@@ -143,8 +147,38 @@ def _repository(
             context.wait_cancelled(_LOOK_EVERY_S)
     except PitstopError as error:
         return Lsn(0), [Finding("fail", error.reason_code, f"{name}: {error.message}", error.hint)], None
-    findings = [durable_finding(name, durable, lsn), continuity_finding(name, backups, stretches, durable)]
-    return durable, findings, holes_since(backups, stretches, durable)
+    since = context.now() - context.config.cluster(context.run.cluster).retention.wal
+    window, older = in_window(backups, anchor(backups, line, ranges, since))
+    findings = [durable_finding(name, durable, lsn), continuity_finding(name, window, stretches, durable)]
+    findings += [own_wal_finding(name, backup) for backup in older if _own_holes(backup, stretches)]
+    holes = {hole for backup in older for hole in _own_holes(backup, stretches)}
+    return durable, findings, sorted({*holes, *holes_since(window, stretches, durable)})
+
+
+def in_window(
+    backups: list[BackupSummary], first: BackupSummary | None
+) -> tuple[list[BackupSummary], list[BackupSummary]]:
+    """Tell the backups of the window that begins with `first` from older ones, which keep their own WAL alone. Pure."""
+    if first is None:
+        return backups, []
+    window = [backup for backup in backups if backup.start_lsn >= first.start_lsn]
+    return window, [backup for backup in backups if backup.start_lsn < first.start_lsn]
+
+
+def own_wal_finding(name: str, backup: BackupSummary) -> Finding:
+    """Say that a backup from before the WAL window lacks WAL of its own. Pure."""
+    return Finding(
+        "fail",
+        "wal-hole",
+        f"{name} lacks WAL of the backup {backup.id} itself: it cannot be restored any more.",
+        "Does another repository hold it? Take a new base backup: pitstop backup base CLUSTER",
+    )
+
+
+def _own_holes(backup: BackupSummary, stretches: list[Stretch]) -> list[tuple[Lsn, Lsn]]:
+    if any(stretch.covers(backup.start_lsn, backup.end_lsn) for stretch in stretches):
+        return []
+    return [(backup.start_lsn, backup.end_lsn)]
 
 
 def _line(repository: ClusterRepository, timeline: int) -> Lineage:
@@ -172,7 +206,7 @@ def durable_finding(name: str, durable: Lsn, lsn: Lsn) -> Finding:
 
 
 def continuity_finding(name: str, backups: list[BackupSummary], stretches: list[Stretch], durable: Lsn) -> Finding:
-    """Judge whether WAL is complete from the oldest base backup on; name the holes. Pure."""
+    """Judge whether WAL is complete from the oldest of these base backups on; name the holes. Pure."""
     if not backups:
         return Finding("warn", "no-backup", f"{name} holds no base backup yet.", "pitstop backup base CLUSTER")
     oldest = _oldest(backups)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 Segments = Mapping[int, set[int]]
 
 
-def lacking(ours: Segments, theirs: Segments, *, at_most: int) -> list[tuple[int, int]]:
+def lacking(ours: Segments, theirs: Segments, *, at_most: int, since: int = 0) -> list[tuple[int, int]]:
     """Return up to `at_most` segments (timeline, number), oldest first, that another repository holds and ours lacks.
 
     Only from our own oldest one on: WAL from before this repository's first is of no use to its backups. A timeline of
-    which ours holds nothing is taken from the one after our newest timeline on.
+    which ours holds nothing is taken from the one after our newest timeline on. Segments before the number `since` are older
+    than retention keeps WAL: they were removed, and are not brought back.
     """
     if not any(ours.values()):
         return []
@@ -23,4 +24,4 @@ def lacking(ours: Segments, theirs: Segments, *, at_most: int) -> list[tuple[int
             found += [(timeline, number) for number in sorted(numbers - mine) if number > min(mine)]
         elif timeline > newest:
             found += [(timeline, number) for number in sorted(numbers)]
-    return found[:at_most]
+    return [(timeline, number) for timeline, number in found if number >= since][:at_most]

@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 from bot.errors import Corruption, PitstopError
 from bot.host.spool import Spool
-from bot.model.wal import Lsn, parse_history, segment_name, segment_start
+from bot.model.retained_wal import anchor
+from bot.model.timelines import lineage
+from bot.model.wal import Lsn, parse_history, segment_name, segment_number, segment_start
 from bot.model.wal_headers import check_header
 from bot.model.window import KnownTime, recovery_window
 from bot.repository.cluster import ClusterRepository
@@ -43,6 +46,7 @@ class Shipper:
         segment_bytes: int,
         every_s: float,
         trust_inherited: bool,
+        wal_kept_for: timedelta,
     ) -> None:
         self.name = name
         self._open_repository = open_repository
@@ -52,6 +56,8 @@ class Shipper:
         self._segment_bytes = segment_bytes
         self._every_s = every_s
         self._trust_inherited = trust_inherited
+        self._wal_kept_for = wal_kept_for
+        self._fill_since: int | None = None
         self._repository: ClusterRepository | None = None
         self._ready = threading.Event()
         self._stop = threading.Event()
@@ -194,7 +200,10 @@ class Shipper:
         self._window_at = time.monotonic()
         times = [KnownTime(durable.timeline, durable.lsn, durable.at)] if durable.at else []
         forks = {timeline: parse_history(data.decode()) for timeline, data in repository.wal.histories().items()}
-        window = recovery_window(repository.backups(), repository.wal.ranges(), forks, times, timeline=durable.timeline)
+        backups, ranges = repository.backups(), repository.wal.ranges()
+        window = recovery_window(backups, ranges, forks, times, timeline=durable.timeline)
+        first = anchor(backups, lineage(durable.timeline, forks), ranges, datetime.now(UTC) - self._wal_kept_for)
+        self._fill_since = segment_number(first.start_lsn, self._segment_bytes) if first else 0
         self._progress.window(self.name, tuple(part.as_json() for part in window))
 
     def _ship_histories(self, archive: WalArchive) -> None:
@@ -237,11 +246,15 @@ class Shipper:
     def _fill(self, archive: WalArchive, spooled: dict[int, set[int]]) -> None:
         """Copy what another repository holds and this one lacks: the spool was lost while this one was away.
 
-        What the spool has is shipped from there. A copy that cannot be had is told, and tried again.
+        What the spool has is shipped from there. A copy that cannot be had is told, and tried again. What is older than the
+        window, which has to be known for that, is not brought back after retention removed it here.
         """
+        since = self._fill_since
+        if since is None:
+            return
         for other in self._others:
             theirs = {timeline: numbers - spooled.get(timeline, set()) for timeline, numbers in other.held().items()}
-            for timeline, number in lacking(self.held(), theirs, at_most=_FILL_AT_ONCE):
+            for timeline, number in lacking(self.held(), theirs, at_most=_FILL_AT_ONCE, since=since):
                 try:
                     data = other.archive().read_segment(timeline, number)
                 except PitstopError as error:

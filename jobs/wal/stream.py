@@ -76,6 +76,7 @@ class _Stream:
                 segment_bytes=identity.segment_bytes,
                 every_s=every_s,
                 trust_inherited=trusted,
+                wal_kept_for=cluster.retention.wal,
             )
             for name in context.config.cluster_repositories(context.run.cluster)
         ]

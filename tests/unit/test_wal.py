@@ -276,6 +276,13 @@ def test_what_one_repository_lacks(ours: dict[int, set[int]], theirs: dict[int, 
         assert ours == before
 
 
+def test_what_retention_removed_is_not_brought_back() -> None:
+    """Between the own WAL of an old backup and the window, what another repository still holds is not copied."""
+    ours, theirs = {1: {0, 1, 8, 10}}, {1: set(range(11))}
+    assert lacking(ours, theirs, at_most=9, since=8) == [(1, 9)]
+    assert lacking(ours, theirs, at_most=9) == [(1, number) for number in (2, 3, 4, 5, 6, 7, 9)]
+
+
 def test_after_a_gap() -> None:
     """Where the server dropped what continuity needs, streaming starts where its slot still keeps WAL, on that timeline."""
     forks = (Fork(1, Lsn(500)), Fork(2, Lsn(900)))
