@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from bot.errors import Usage
 from bot.model.typed import quoted
@@ -41,6 +41,7 @@ class Table:
     parents: tuple[int, ...] = ()
     hidden: bool = False
     extension: str = ""
+    unlogged: bool = False
 
     @property
     def full_name(self) -> str:
@@ -84,7 +85,29 @@ class Selection:
         return self.part is not Part.SCHEMA_ONLY and not self.tables
 
 
-def matching(word: str, tables: Sequence[Table]) -> list[Table]:
+class Named(Protocol):
+    """Anything that has the names of a table."""
+
+    @property
+    def schema(self) -> str:
+        """Its schema."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        ...
+
+    @property
+    def full_name(self) -> str:
+        """Both, as people write it."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def matching(word: str, tables: Sequence[N]) -> list[N]:
     """Return the tables that `word` names: `Name`, `schema.Name` or quoted as in SQL; exactly, also in upper and lower case.
 
     Without a schema a name stands for the table of that name in every schema. Nothing in a name is a wildcard.
@@ -107,7 +130,7 @@ def with_heirs(tables: Sequence[Table], words: Iterable[str]) -> set[int]:
         wanted |= more
 
 
-def require_known(words: Iterable[str], tables: Sequence[Table], where: str) -> None:
+def require_known(words: Iterable[str], tables: Sequence[Named], where: str) -> None:
     """Make sure that each word names a table.
 
     Raises:
@@ -125,7 +148,7 @@ def require_known(words: Iterable[str], tables: Sequence[Table], where: str) -> 
             )
 
 
-def nearest_tables(word: str, tables: Sequence[Table]) -> list[str]:
+def nearest_tables(word: str, tables: Sequence[Named]) -> list[str]:
     """Return up to three tables that `word` may have meant."""
     names = {table.full_name.lower(): table.full_name for table in tables}
     short = {table.name.lower(): table.full_name for table in tables}

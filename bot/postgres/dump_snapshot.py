@@ -30,7 +30,8 @@ SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text, format(
        c.relrowsecurity AND row_security_active(c.oid),
        coalesce((SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
                  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-                   AND d.refclassid = 'pg_extension'::regclass LIMIT 1), '')
+                   AND d.refclassid = 'pg_extension'::regclass LIMIT 1), ''),
+       c.relpersistence = 'u'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND c.relpersistence <> 't'
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
@@ -211,10 +212,13 @@ def _table(
     parents: list[int],
     hidden: bool,
     extension: str | bytes,
+    unlogged: bool,
 ) -> Table:
     pattern = _pattern(raw_schema) + b"." + _pattern(raw_name)
     kind = _KINDS[_text(kind)]
-    return Table(oid, _text(schema), _text(name), kind, _bytes(sql), pattern, tuple(parents), hidden, _text(extension))
+    return Table(
+        oid, _text(schema), _text(name), kind, _bytes(sql), pattern, tuple(parents), hidden, _text(extension), unlogged
+    )
 
 
 def _pattern(name: bytes) -> bytes:

@@ -1,12 +1,14 @@
-"""Count the rows of every dumped table, in the dump's own snapshot, while pg_dump reads it."""
+"""Count the rows of the dumped tables, in the dump's own snapshot, while pg_dump reads it."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 
 import psycopg
 
+from bot.model.dumps import Table
 from bot.postgres.dump_session import DumpSession
 from bot.postgres.dump_snapshot import Snapshot, translated
 
@@ -14,9 +16,10 @@ from bot.postgres.dump_snapshot import Snapshot, translated
 class Counting:
     """Counts in a thread of its own while the block lasts; its end cancels what is not done."""
 
-    def __init__(self, snapshot: Snapshot, session: DumpSession) -> None:
+    def __init__(self, snapshot: Snapshot, session: DumpSession, tables: Sequence[Table]) -> None:
         self._snapshot = snapshot
         self._session = session
+        self._tables = tables
         self._rows: dict[int, int] = {}
         self._failure: BaseException | None = None
         self._stop = False
@@ -56,10 +59,9 @@ class Counting:
 
     def _run(self) -> None:
         try:
-            for table in self._snapshot.tables:
+            for table in self._tables:
                 if self._stop:
                     return
-                if table.kind == "table" and not table.extension:
-                    self._rows[table.oid] = self._snapshot.count(table)
+                self._rows[table.oid] = self._snapshot.count(table)
         except BaseException as error:  # noqa: BLE001 - the edge of a thread: `done` raises it again
             self._failure = error

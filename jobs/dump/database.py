@@ -25,6 +25,7 @@ _LOOK_EVERY_S = 0.5
 _REPORT_BYTES = 4 * 1024 * 1024
 _ATTEMPTS = 3
 _SCHEMA_ONLY = "not counted: the dump has no rows"
+_UNLOGGED = "unlogged: a standby has no rows of it"
 _NOTES = {"partitioned": "its rows are in its partitions", "foreign": "foreign: not read"}
 
 
@@ -82,7 +83,7 @@ class DatabaseDump:
             context.phase(f"dump {name}")
             options = self._options(snapshot, lock_wait_ms)
             with (
-                Counting(snapshot, self.session) as counting,
+                Counting(snapshot, self.session, self._countable(snapshot)) as counting,
                 _because_of(counting.check),
                 dumping(self.tools, self.session, snapshot.name, options) as child,
             ):
@@ -93,8 +94,9 @@ class DatabaseDump:
                 while not counting.done(_LOOK_EVERY_S):
                     context.check_cancelled()
                     watch.check()
-            into.close()
-            return self._dumped(snapshot, facts, counting.rows, warnings, options)
+        # The locks are gone by now: nobody waits for our storage.
+        into.close()
+        return self._dumped(snapshot, facts, counting.rows, warnings, options)
 
     def _require_visible(self, snapshot: Snapshot) -> None:
         """Refuse before anything is read what pg_dump would refuse in the middle, and what it would take for everything."""
@@ -109,6 +111,13 @@ class DatabaseDump:
             names = ", ".join(table.full_name for table in hidden[:3])
             more = f" and {len(hidden) - 3} more" if len(hidden) > 3 else ""
             raise row_security(f"it is enabled for {names}{more}", self.session)
+
+    def _countable(self, snapshot: Snapshot) -> list[Table]:
+        """Return the tables whose rows are in the dump. A standby has none of unlogged tables."""
+        if self.selection.part is Part.SCHEMA_ONLY:
+            return []
+        tables = [table for table in snapshot.tables if table.kind == "table" and not table.extension]
+        return [table for table in tables if not (table.unlogged and snapshot.in_recovery)]
 
     def _options(self, snapshot: Snapshot, lock_wait_ms: int) -> list[str | bytes]:
         """Return what pg_dump is told besides format, snapshot and connection."""
@@ -130,7 +139,7 @@ class DatabaseDump:
         warnings: Sequence[str],
         options: Sequence[str | bytes],
     ) -> Dumped:
-        schema_only = self.selection.part is Part.SCHEMA_ONLY
+        empty = self.selection.part is Part.SCHEMA_ONLY
         record = {
             "name": self.session.dbname,
             "archive": self.archive,
@@ -140,7 +149,7 @@ class DatabaseDump:
             "lsn": str(snapshot.lsn),
             "snapshot_at": snapshot.at.isoformat(),
             "tables": [
-                _table(table, None if schema_only else rows.get(table.oid), facts.sizes.get(table.oid, 0), schema_only)
+                _table(table, rows.get(table.oid), facts.sizes.get(table.oid, 0), _SCHEMA_ONLY if empty else _UNLOGGED)
                 for table in snapshot.tables
             ],
             "sequences": facts.sequences,
@@ -227,11 +236,11 @@ def _copy(child: Child, into: _Archive, context: JobContext, checks: Sequence[Ca
     context.progress(into.bytes_read, into.bytes_read)
 
 
-def _table(table: Table, rows: int | None, size: int, schema_only: bool) -> dict[str, Any]:
+def _table(table: Table, rows: int | None, size: int, otherwise: str) -> dict[str, Any]:
+    """Return a table's entry; `otherwise` is why an ordinary table was not counted."""
     note = _NOTES.get(table.kind, "")
     if table.kind == "table" and rows is None:
-        note = f"belongs to the extension {table.extension}" if table.extension else ""
-        note = _SCHEMA_ONLY if schema_only else note
+        note = f"belongs to the extension {table.extension}" if table.extension else otherwise
     return {
         "schema": table.schema, "name": table.name, "kind": table.kind, "rows": rows, "bytes": size, "note": note,
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bot import desk
 from bot.errors import Conflict, Usage
 from bot.model.ids import BackupId
 from bot.model.runs import Job
+from bot.model.wal import Lsn
 from bot.postgres.binaries import find_client
 from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
@@ -77,7 +79,7 @@ def load_in_parallel(here: Installation, server: PlainServer, result: dict[str, 
     repository = here.repository()
     file.write_bytes(b"".join(repository.read_archive(repository.manifest(BackupId(result["id"])), "db-0")))
     tool = find_client(("pg_restore",), at_least=server.binaries.major).tool("pg_restore")
-    argv = [tool, "--exit-on-error", "--jobs=2", "-d", server.dsn(dbname), str(file)]
+    argv = [str(tool), "--exit-on-error", "--jobs=2", "-d", server.dsn(dbname), str(file)]
     done = subprocess.run(argv, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
@@ -375,3 +377,29 @@ def test_a_dump_and_a_base_backup_at_once(plain_server: PlainServerFactory, tmp_
             desk.cancel_run(here.ledger, twice.id, utc_now())
     window = measured_window(here.config, here.ledger, CLUSTER)
     assert len(window) == 1
+
+
+def test_a_standby_can_be_dumped(plain_server: PlainServerFactory, server_home: Path, tmp_path: Path) -> None:
+    """A standby is dumped like its primary; unlogged tables, of which it has no rows, are said not to be counted."""
+    primary = plain_server(15)
+    fill(primary)
+    primary.stop()
+    home = server_home / "standby"
+    home.mkdir()
+    (home / "socket").mkdir(mode=0o700)
+    shutil.chown(home / "socket", primary.account.uid, primary.account.gid)
+    subprocess.run(["cp", "-a", str(primary.data_directory), str(home / "data")], check=True)
+    (home / "data" / "standby.signal").touch()
+    with PlainServer.start(
+        primary.binaries, home / "data", primary.account, socket_dir=home / "socket", log=home / "server.log"
+    ) as standby:
+        assert execute(standby, "SELECT pg_is_in_recovery()") == [(True,)]
+        here = install(tmp_path / "pitstop", standby)
+        result = here.run(Job.DUMP)
+    counted = counts(here, result)
+    assert counted["public.Transactions"] == 3000
+    assert counted["public.scratch"] is None
+    [note] = [one["note"] for one in body(here, result)["databases"][0]["tables"] if one["name"] == "scratch"]
+    assert note == "unlogged: a standby has no rows of it"
+    assert result["timeline"] == 1
+    assert Lsn.parse(result["start_lsn"]) > 0
