@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import Any
 
 from bot.commands.output import say, table, when
-from bot.model.destinations import Beside, Destination, destination_text
+from bot.model.destinations import Beside, Destination, InPlace, destination_text
 from bot.model.dumps import Part
-from bot.model.plans import Facts, Recovery
+from bot.model.plans import Facts, Recovery, Steps
 from bot.model.requests import Request
-from bot.model.restores import Restoration
+from bot.model.restores import Restoration, Undoing
 from bot.model.targets import ResolvedTarget
 from bot.model.typed import shell_word
 from bot.slack.text import size, span
@@ -27,22 +28,45 @@ def say_plan(request: Request) -> None:
         say(f"Request {request.id}: bring {request.cluster} back beside the live one.")
         say(f"  target       {facts.target_text or request.target_text}")
         _say_stop(steps.work.target)
+    elif isinstance(steps.work, Undoing):
+        say(f"Request {request.id}: give {request.cluster} the database back that request {steps.work.of} replaced.")
     else:
-        say(f"Request {request.id}: restore {request.cluster} from a dump; nothing that exists is touched.")
+        say(f"Request {request.id}: restore {request.cluster} from a dump; {_touched(steps)}.")
         say(f"  wanted       {request.target_text}")
         _say_restored(steps.work, facts)
     wal = f" and {size(facts.wal_bytes)} of WAL" if facts.wal_bytes else ""
     free = f"{size(facts.disk_free)} free" if facts.disk_free is not None else "what is free cannot be seen from here"
-    say(f"  backup       {', '.join(link.backup for link in steps.chain)} from {steps.repository}")
-    say(f"  to fetch     {size(facts.bytes_to_fetch)}{wal}")
+    if steps.chain:
+        say(f"  backup       {', '.join(link.backup for link in steps.chain)} from {steps.repository}")
+        say(f"  to fetch     {size(facts.bytes_to_fetch)}{wal}")
     say(f"  into         {destination_text(steps.destination)}{_port(steps.destination)}")
     say(f"  disk         {size(facts.disk_needed)} needed, {free}")
     say(f"  takes about  {span(facts.estimate_s) if facts.estimate_s is not None else 'not known yet'}  {facts.basis}")
     if isinstance(steps.work, Recovery):
         say(f"  lives        {span(steps.work.lifetime_s)}, then it is stopped; its data stays until removed")
+    _say_in_place(steps, facts)
     say(f"  overwrites   {', '.join(steps.overwrites) or 'nothing'}")
     for warning in facts.warnings:
         say(f"  note         {warning}")
+
+
+def _touched(steps: Steps) -> str:
+    return "in place" if isinstance(steps.destination, InPlace) else "nothing that exists is touched"
+
+
+def _say_in_place(steps: Steps, facts: Facts) -> None:
+    if not isinstance(steps.destination, InPlace) or isinstance(steps.work, Recovery):
+        return
+    say(f"  kept as      {steps.destination.kept}")
+    if facts.lost is not None:
+        say(f"  gives up     what was written since {when(datetime.fromisoformat(facts.lost.since))}")
+        say(f"  ends         {facts.lost.connections} sessions of now")
+    hooks = steps.work.hooks
+    for word, commands in (("before", hooks.before), ("after", hooks.after)):
+        for command in commands:
+            say(f"  {word:<12} {shlex.join(command)}")
+    if hooks.health_url:
+        say(f"  then asks    {hooks.health_url}")
 
 
 def _say_stop(target: ResolvedTarget) -> None:

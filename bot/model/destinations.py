@@ -1,4 +1,4 @@
-"""Where a restore goes: a server beside, a new database of the live server, or a new schema of one of its databases. Pure."""
+"""Where a restore goes: a server beside, a new database or schema of the live server, or the place of a database there. Pure."""
 
 from __future__ import annotations
 
@@ -35,9 +35,24 @@ class NewSchema:
     schema: str
 
 
-Destination = Beside | NewDatabase | NewSchema
+@dataclass(frozen=True, slots=True)
+class InPlace:
+    """The place of `database` of the live server, whose OID is `oid`: another one takes its name, and it is kept as `kept`.
 
-_KINDS: dict[str, type[Beside | NewDatabase | NewSchema]] = {one.kind: one for one in (Beside, NewDatabase, NewSchema)}
+    `incoming` is what the other one is called until then; `incoming_oid` None: it is made by this very restore.
+    """
+
+    kind: ClassVar[str] = "in-place"
+    database: str
+    oid: int
+    incoming: str
+    incoming_oid: int | None
+    kept: str
+
+
+Destination = Beside | NewDatabase | NewSchema | InPlace
+
+_KINDS: dict[str, type[Destination]] = {one.kind: one for one in (Beside, NewDatabase, NewSchema, InPlace)}
 
 
 def destination_json(destination: Destination) -> dict[str, Any]:
@@ -64,3 +79,5 @@ def destination_text(destination: Destination) -> str:
             return f"the new database {database}"
         case NewSchema(database, schema):
             return f"the new schema {schema} of the database {database}"
+        case InPlace(database=database):
+            return f"the place of the live database {database}"

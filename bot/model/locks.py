@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.errors import Conflict
-from bot.model.destinations import Beside, NewDatabase, NewSchema
+from bot.model.destinations import Beside, InPlace, NewDatabase, NewSchema
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.plans import Plan, Steps
 from bot.model.runs import Job
@@ -176,6 +176,10 @@ def _of_destination(steps: Steps) -> list[Lock]:
             return [Lock(_database(steps.cluster, database), Mode.USE)]
         case NewSchema(database, schema):
             return [Lock(_database(steps.cluster, database, schema), Mode.USE)]
+        case InPlace(database=database, incoming=incoming, kept=kept):
+            names = (database, incoming, kept)
+            used = [Lock(_database(steps.cluster, name), Mode.USE) for name in dict.fromkeys(names)]
+            return [Lock(f"cluster:{steps.cluster}", Mode.IN_PLACE), *used]
 
 
 def _database(*names: str) -> str:

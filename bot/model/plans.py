@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from bot.model.destinations import Beside, Destination, destination_from_json, destination_json
+from bot.model.destinations import Beside, Destination, InPlace, destination_from_json, destination_json
 from bot.model.ids import BackupId, ClusterName, SystemId
-from bot.model.restores import Restoration
+from bot.model.restores import Restoration, Undoing
 from bot.model.targets import ResolvedTarget
 
 
@@ -39,11 +39,14 @@ class Recovery:
     lifetime_s: int
 
 
+Work = Recovery | Restoration | Undoing
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """What the executor will do, exactly. The approval is bound to `steps_hash` of this; nothing here may drift.
 
-    `work` is what the verb does: a `Recovery` of base backups and WAL, or a `Restoration` out of a dump.
+    `work` is what the verb does: a `Recovery` of base backups and WAL, a `Restoration` out of a dump, or an `Undoing`.
     """
 
     verb: str
@@ -51,7 +54,7 @@ class Steps:
     system_id: SystemId
     repository: str
     chain: tuple[ChainLink, ...]
-    work: Recovery | Restoration
+    work: Work
     destination: Destination
     overwrites: tuple[str, ...]
     checks: tuple[SqlCheck, ...]
@@ -68,6 +71,18 @@ class Steps:
         """The work, where it is known to be a restoration."""
         assert isinstance(self.work, Restoration)
         return self.work
+
+    @property
+    def undoing(self) -> Undoing:
+        """The work, where it is known to be an undo."""
+        assert isinstance(self.work, Undoing)
+        return self.work
+
+    @property
+    def in_place(self) -> InPlace:
+        """The destination, where it is known to be the place of a live database."""
+        assert isinstance(self.destination, InPlace)
+        return self.destination
 
     @property
     def beside(self) -> Beside:
@@ -108,16 +123,32 @@ class Steps:
         )
 
 
-def _work_json(work: Recovery | Restoration) -> dict[str, Any]:
+def _work_json(work: Work) -> dict[str, Any]:
     if isinstance(work, Recovery):
         return {"target": work.target.as_json(), "lifetime_s": work.lifetime_s}
-    return {"restoration": work.as_json()}
+    return {"undoing" if isinstance(work, Undoing) else "restoration": work.as_json()}
 
 
-def _work_from_json(data: dict[str, Any]) -> Recovery | Restoration:
+def _work_from_json(data: dict[str, Any]) -> Work:
     if "restoration" in data:
         return Restoration.from_json(data["restoration"])
+    if "undoing" in data:
+        return Undoing.from_json(data["undoing"])
     return Recovery(ResolvedTarget.from_json(data["target"]), data["lifetime_s"])
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What a swap gives up, as of the plan: everything written to the database since `since` (ISO 8601 UTC).
+
+    `wal_bytes` is the WAL the whole server wrote since then, `transactions` those of them that wrote (None: not known);
+    `connections` are the sessions that will be ended.
+    """
+
+    since: str
+    connections: int
+    wal_bytes: int | None = None
+    transactions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +172,7 @@ class Facts:
     target_text: str
     warnings: tuple[str, ...] = ()
     rows: int | None = None
+    lost: Lost | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -157,12 +189,14 @@ class Facts:
             "target_text": self.target_text,
             "warnings": list(self.warnings),
             "rows": self.rows,
+            "lost": asdict(self.lost) if self.lost else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Facts:
         """Read what `as_json` wrote."""
-        return cls(**{**data, "warnings": tuple(data["warnings"])})
+        lost = data.get("lost")
+        return cls(**{**data, "warnings": tuple(data["warnings"]), "lost": Lost(**lost) if lost else None})
 
 
 @dataclass(frozen=True, slots=True)

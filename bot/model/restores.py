@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bot.model.dumps import Part
-from bot.model.ids import SystemId
+from bot.model.hooks import Hooks
+from bot.model.ids import RequestId, SystemId
+
+NO_HOOKS = Hooks()
 
 LATEST, VERIFIED = "latest", "verified"
 """Instead of a backup's id: the newest one of the database, or the newest that a drill proved."""
@@ -29,7 +32,8 @@ class TableName:
 class Wanted:
     """What was asked for, before anything was read.
 
-    `backup` is a backup's id, `latest` or `verified`. `database` None: the only one that is in it (or for a base backup all).
+    `backup` is a backup's id, `latest` or `verified`; of an undo the request whose kept database is wanted.
+    `database` None: the only one that is in it (or for a base backup all).
     `tables` are as typed (see `bot.model.dumps.matching`); none means all.
     """
 
@@ -56,15 +60,6 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
-    """What runs around a restore: commands before and after it, as one line of shell each, and a page that must answer 200."""
-
-    before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
-    health_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Restoration:
     """What is restored out of a dump, exactly.
 
@@ -79,7 +74,7 @@ class Restoration:
     part: Part = Part.FULL
     tables: tuple[TableName, ...] = ()
     jobs: int = 1
-    hooks: Hooks = Hooks()
+    hooks: Hooks = NO_HOOKS
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -90,17 +85,12 @@ class Restoration:
             "part": self.part.value,
             "tables": [[table.schema, table.name] for table in self.tables],
             "jobs": self.jobs,
-            "hooks": {
-                "before": list(self.hooks.before),
-                "after": list(self.hooks.after),
-                "health_url": self.hooks.health_url,
-            },
+            "hooks": self.hooks.as_json(),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Restoration:
         """Read what `as_json` wrote."""
-        hooks = data["hooks"]
         return cls(
             server=SystemId(data["server"]),
             database=data["database"],
@@ -108,5 +98,23 @@ class Restoration:
             part=Part(data["part"]),
             tables=tuple(TableName(schema, name) for schema, name in data["tables"]),
             jobs=data["jobs"],
-            hooks=Hooks(tuple(hooks["before"]), tuple(hooks["after"]), hooks["health_url"]),
+            hooks=Hooks.from_json(data["hooks"]),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """The database that request `of` replaced, and that is kept since, gets its name back. `server`: the system identifier."""
+
+    server: SystemId
+    of: RequestId
+    hooks: Hooks = NO_HOOKS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return JSON types only."""
+        return {"server": self.server, "of": self.of, "hooks": self.hooks.as_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Undoing:
+        """Read what `as_json` wrote."""
+        return cls(SystemId(data["server"]), RequestId(data["of"]), Hooks.from_json(data["hooks"]))

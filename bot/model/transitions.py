@@ -96,6 +96,12 @@ class SelfApproval(Refused):
     code = "self-approval"
 
 
+class NotTyped(Usage):
+    """The name of the cluster was not typed, or it was another one's."""
+
+    code = "cluster-not-typed"
+
+
 class OtherPlan(Conflict):
     """The plan is for something else than what was asked for."""
 
@@ -204,13 +210,15 @@ def confirm(request: Request, *, reason: str, policy: Policy, at: datetime) -> R
 
 
 def approve(
-    request: Request, *, by: Person, name: str, policy: Policy, identities: Identities, at: datetime
+    request: Request, *, by: Person, name: str, policy: Policy, identities: Identities, at: datetime, typed: str = ""
 ) -> Request:
     """Record one approval; the request is APPROVED once its quorum of distinct humans agrees.
 
-    A repeated approval by the same human changes nothing: the very same value comes back.
+    A repeated approval by the same human changes nothing: the very same value comes back. What replaces something live is
+    approved by typing the cluster's name as well.
 
     Raises:
+        NotTyped: `typed` is not the cluster's name, and something live is replaced.
         NotPending: it was decided already. Lapsed: its time is up. PolicyChanged: the plan was made under another policy.
         SelfApproval: `by` made the request.
     """
@@ -221,6 +229,11 @@ def approve(
     _in_time(request, at)
     _not_own(request, by, identities)
     _same_policy(request, policy)
+    if must_type_cluster(request) and typed.strip() != request.cluster:
+        raise NotTyped(
+            f"This replaces a live database, so approving it takes the name of its cluster, typed out: {request.cluster}.",
+            hint=f"`pitstop request approve {request.id} --type-cluster NAME`, or the form behind the card's button.",
+        )
     voted = _with_decision(request, Decision(human, "approve", "", at, name, _plan_hash(request)))
     if len(agreed(voted, identities)) >= max(1, request.quorum):
         return _moved(voted, State.APPROVED, at, expires_at=at + timedelta(seconds=policy.claim_s))
@@ -345,6 +358,11 @@ def agreed(request: Request, identities: Identities) -> frozenset[Person]:
         for decision in request.decisions
         if decision.verdict == "approve" and not identities.same(decision.by, request.requester)
     )
+
+
+def must_type_cluster(request: Request) -> bool:
+    """Say whether approving takes the cluster's name: where something live is replaced."""
+    return request.plan is not None and request.plan.steps.destination.kind not in BESIDE_KINDS
 
 
 def needed_approvals(request: Request) -> int:

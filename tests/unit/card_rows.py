@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 from bot.ledger.wal_status import WalStatus
 from bot.model.alerts import CONDITIONS, Alert, AlertState, Concern, Severity
 from bot.model.backups import BackupSummary
-from bot.model.destinations import Beside, Destination, NewDatabase, NewSchema
+from bot.model.destinations import Beside, Destination, InPlace, NewDatabase, NewSchema
 from bot.model.dumps import Part
+from bot.model.hooks import Hooks
 from bot.model.ids import AlertId, BackupId, ClusterName, RequestId, RunId, SystemId
 from bot.model.people import Person
-from bot.model.plans import ChainLink, Facts, Plan, Recovery, SqlCheck, Steps
+from bot.model.plans import ChainLink, Facts, Plan, Recovery, SqlCheck, Steps, Work
 from bot.model.requests import Decision, Request, State
-from bot.model.restores import Restoration, TableName, Wanted
+from bot.model.restores import Restoration, TableName, Undoing, Wanted
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.model.servers import Server, ServerState
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
@@ -113,11 +114,20 @@ class Rows:
         )
         return Plan(steps, self.facts())
 
-    def work(self) -> Recovery | Restoration:
-        """Return a recovery or a restoration."""
+    def hooks(self) -> Hooks:
+        """Return what runs around a swap."""
+        commands = [self.some(lambda: (self.text(), self.text()), 9) for _ in range(2)]
+        return Hooks(commands[0], commands[1], 60, self.maybe(self.text), 60, bool(self.maybe(bool)))
+
+    def work(self) -> Work:
+        """Return a recovery, a restoration or an undo."""
+        if self.maybe(bool) is None:
+            return Undoing(SystemId("7"), RequestId(self.text()), self.hooks())
         if self.maybe(bool) is None:
             tables = self.some(lambda: TableName(self.text(), self.text()), 12)
-            return Restoration(SystemId("7"), self.text(), "db-0", self._random.choice(list(Part)), tables)
+            return Restoration(
+                SystemId("7"), self.text(), "db-0", self._random.choice(list(Part)), tables, hooks=self.hooks()
+            )
         target = ResolvedTarget(3, self.lsn(), bool(self.maybe(bool)), self.maybe(self.commit), self.maybe(self.commit))
         return Recovery(target, lifetime_s=self._random.randrange(1, 10**7))
 
@@ -127,6 +137,7 @@ class Rows:
             Beside(self.text(), self.maybe(lambda: 5555)),
             NewDatabase(self.text()),
             NewSchema(self.text(), self.text()),
+            InPlace(self.text(), 5, self.text(), self.maybe(lambda: 6), self.text()),
         ]
         return self._random.choice(places)
 
@@ -135,7 +146,11 @@ class Rows:
         values = {name: self.number() for name in Facts.__dataclass_fields__}
         told = {"basis": self.text(), "target_text": self.text(), "warnings": list(self.some(self.text, 12))}
         estimate = self.maybe(lambda: self._random.random() * 10**6)
-        return Facts.from_json({**values, **told, "estimate_s": estimate, "wal_complete": bool(self.maybe(bool))})
+        lost = self.maybe(
+            lambda: {"since": self.time().isoformat(), "connections": self.number(), "wal_bytes": self.number()}
+        )
+        known = {"estimate_s": estimate, "wal_complete": bool(self.maybe(bool)), "lost": lost}
+        return Facts.from_json({**values, **told, **known})
 
     def target(self) -> Target | Wanted:
         """Return a target of any kind, or what is wanted of a backup."""
@@ -169,7 +184,7 @@ class Rows:
         """Return a request in any state, also with values that do not go together."""
         return Request(
             id=RequestId("r0123456789"),
-            verb=self._random.choice(["pitr", "restore"]),
+            verb=self._random.choice(["pitr", "restore", "undo"]),
             cluster=ClusterName(self._random.choice(["slips", "a" * 63, "my_db-2"])),
             state=self._random.choice(list(State)),
             version=self.number(),

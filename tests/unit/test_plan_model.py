@@ -12,19 +12,24 @@ from hypothesis import strategies as st
 
 from bot.errors import Usage
 from bot.model import transitions
-from bot.model.destinations import Beside, Destination, NewDatabase, NewSchema, destination_text
+from bot.model.destinations import Beside, Destination, InPlace, NewDatabase, NewSchema, destination_text
 from bot.model.dumps import Part
 from bot.model.holding import ObservedServer, still_holds
+from bot.model.hooks import Hooks
 from bot.model.ids import BackupId, RequestId, RunId, SystemId
-from bot.model.locks import Lock, Mode, conflict, needed
+from bot.model.locks import Held, Lock, Mode, blocking, conflict, needed
 from bot.model.plans import ChainLink, Facts, Plan, Steps, canonical_json
-from bot.model.restores import Hooks, Restoration, TableName, Wanted
+from bot.model.policy import Identities, required_quorum
+from bot.model.requests import Request, State
+from bot.model.restores import Restoration, TableName, Undoing, Wanted
 from bot.model.runs import Job
-from tests.unit.desk_world import ALICE, NOON, SLIPS, observed, plan, policy
+from tests.unit.desk_world import ALICE, CAROL, NOON, ROOT, SLIPS, observed, plan, policy
 
 DUMP = BackupId("20261122T023000Z-dump-7f3a")
 SOMEWHERE = NewDatabase("slips_new")
 words = st.text(min_size=1, max_size=12)
+commands = st.lists(st.lists(words, min_size=1, max_size=3).map(tuple), max_size=2).map(tuple)
+hooks = st.builds(Hooks, commands, commands, st.integers(1, 99), st.none() | words, st.integers(1, 99), st.booleans())
 restorations = st.builds(
     Restoration,
     server=st.just(SystemId("7")),
@@ -33,12 +38,13 @@ restorations = st.builds(
     part=st.sampled_from(Part),
     tables=st.lists(st.builds(TableName, words, words), max_size=4).map(tuple),
     jobs=st.integers(1, 8),
-    hooks=st.builds(Hooks, st.lists(words, max_size=2).map(tuple), st.lists(words, max_size=2).map(tuple), words),
+    hooks=hooks,
 )
 destinations = st.one_of(
     st.builds(Beside, words, st.none() | st.integers(1024, 65535)),
     st.builds(NewDatabase, words),
     st.builds(NewSchema, words, words),
+    st.builds(InPlace, words, st.integers(1, 2**32 - 1), words, st.none() | st.integers(1, 2**32 - 1), words),
 )
 
 
@@ -66,8 +72,13 @@ def seen(**changes: Any) -> ObservedServer:
     return replace(ObservedServer({DUMP: "ab" * 32}, None, "v1", "7000000000000000001", 160002), **changes)
 
 
-@given(work=restorations, destination=destinations)
-def test_steps_come_back_from_their_json_with_the_same_hash(work: Restoration, destination: Destination) -> None:
+@given(
+    work=restorations | st.builds(Undoing, st.just(SystemId("7")), words.map(RequestId), hooks),
+    destination=destinations,
+)
+def test_steps_come_back_from_their_json_with_the_same_hash(
+    work: Restoration | Undoing, destination: Destination
+) -> None:
     """What is stored and approved is what the executor reads."""
     made = restore_plan(destination, work=work)
     back = Steps.from_json(json.loads(canonical_json(made.steps.as_json())))
@@ -158,3 +169,52 @@ def test_a_verb_leads_only_where_it_may() -> None:
 def test_what_is_wanted_comes_back_from_its_json(wanted: Wanted) -> None:
     """The ledger keeps what was asked for."""
     assert Wanted.from_json(json.loads(json.dumps(wanted.as_json()))) == wanted
+
+
+IN_PLACE = InPlace("slips", 5, "pitstop_restoring_r1", None, "slips_before_r1")
+
+
+def test_a_restore_in_place_has_the_cluster_to_itself() -> None:
+    """No backup, dump, WAL check or other swap of the cluster runs beside it, and nobody drops or makes what it renames."""
+    held = [Held(lock, RunId("swap"), RequestId("r1")) for lock in _locks(IN_PLACE)]
+    for job in (Job.BASE_BACKUP, Job.DUMP, Job.WAL_CHECK):
+        assert blocking(needed(job, SLIPS, request=None, plan=None, args={}), held) is not None, job
+    assert blocking(needed(Job.WAL_STREAM, SLIPS, request=None, plan=None, args={}), held) is None
+    for other in (IN_PLACE, InPlace("other", 6, "x", 7, "y"), NewDatabase("slips_before_r1"), NewSchema("slips", "s")):
+        wanted = needed(Job.EXECUTE, SLIPS, request=RequestId("r2"), plan=restore_plan(other), args={})
+        assert blocking(wanted, held, RequestId("r2")) is not None, other
+    dropped = needed(Job.KEPT_REMOVE, SLIPS, request=RequestId("r0"), plan=None, args={"database": "slips_before_r1"})
+    assert blocking(dropped, held, RequestId("r0")) is not None
+
+
+def test_approving_in_place_takes_the_name_of_the_cluster() -> None:
+    """Without it, or with another's, nobody has approved; beside, nothing needs to be typed."""
+    request = replace(_proposed(), state=State.PENDING, quorum=1, plan=restore_plan(IN_PLACE))
+    for typed in ("", "other", "SLIPS", "slips x"):
+        with pytest.raises(Usage) as refused:
+            _approve(request, typed)
+        assert refused.value.reason_code == "cluster-not-typed"
+    assert _approve(request, " slips ").state is State.APPROVED
+    assert _approve(replace(request, plan=restore_plan()), "").state is State.APPROVED
+
+
+def test_in_place_always_takes_a_second_person() -> None:
+    """From the host too, whatever the quorum of restores beside is."""
+    request = replace(_proposed(), requester=ROOT, quorum=0, plan=restore_plan(IN_PLACE))
+    assert transitions.needed_approvals(request) == 1
+    assert required_quorum(policy(quorum=0, cli_beside_quorum=0), ROOT, "in-place") == 1
+
+
+def _proposed() -> Request:
+    made = transitions.ask(
+        id=RequestId("r1"), verb="restore", cluster=SLIPS, requester=ALICE, requester_name="Alice", target=Wanted(),
+        target_text="x", destination={"kind": "database", "database": "d"}, reason="why", policy=policy(),
+        run=RunId("run"), at=NOON,
+    )  # fmt: skip
+    return replace(made, state=State.PROPOSED, plan=restore_plan())
+
+
+def _approve(request: Request, typed: str) -> Request:
+    return transitions.approve(
+        request, by=CAROL, name="Carol", policy=policy(), identities=Identities("T1"), at=NOON, typed=typed
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bot.model.destinations import Beside, NewDatabase, NewSchema
+from bot.model.destinations import Beside, InPlace, NewDatabase, NewSchema
 from bot.model.dumps import Part
 from bot.model.plans import Facts, Plan, Recovery
-from bot.model.restores import Restoration, Wanted
+from bot.model.restores import Restoration, Undoing, Wanted
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.transitions import MAX_TARGET_TEXT
+from bot.slack.cards.in_place import in_place_lines, undoing_line
 from bot.slack.text import code, count, escape, moment, size, span
 
 _MAX_WARNINGS = 8
@@ -29,12 +30,12 @@ def target_line(target: Target | Wanted, text: str) -> str:
 def plan_lines(plan: Plan) -> list[str]:
     """Say every step and fact of a plan, one sentence a line; the warnings come last."""
     steps, facts = plan.steps, plan.facts
-    what = stop_lines(steps.work.target) if isinstance(steps.work, Recovery) else [restored_line(steps.work, facts)]
     return [
-        *what,
-        _chain_line(plan),
+        *_what_lines(plan),
+        *([_chain_line(plan)] if steps.chain else []),
         _destination_line(plan),
-        _cost_line(facts),
+        *(in_place_lines(plan) if isinstance(steps.destination, InPlace) else []),
+        *([_cost_line(facts)] if steps.chain else []),
         _time_line(facts),
         _checks_line(plan),
         *_warning_lines(facts.warnings),
@@ -44,6 +45,17 @@ def plan_lines(plan: Plan) -> list[str]:
 def plan_note(plan: Plan) -> str:
     """Name the steps an approval is bound to."""
     return f"Plan `{plan.steps_hash[:12]}` · repository {code(plan.steps.repository, 60)} · system {code(plan.steps.system_id, 24)}"
+
+
+def _what_lines(plan: Plan) -> list[str]:
+    steps = plan.steps
+    match steps.work:
+        case Recovery(target=target):
+            return stop_lines(target)
+        case Restoration():
+            return [restored_line(steps.work, plan.facts)]
+        case Undoing():
+            return [undoing_line(steps.work)]
 
 
 def restored_line(work: Restoration, facts: Facts) -> str:
@@ -92,6 +104,8 @@ def _destination_line(plan: Plan) -> str:
         return f"{place}; *overwrites* {', '.join(code(item, 120) for item in plan.steps.overwrites[:5])}"
     if isinstance(plan.steps.destination, Beside):
         return f"{place}; nothing is overwritten, the live cluster is not touched"
+    if isinstance(plan.steps.destination, InPlace):
+        return place
     return f"{place}; nothing is overwritten"
 
 
@@ -106,6 +120,8 @@ def _place(plan: Plan) -> str:
             return f"the new database {code(database, 120)} of the live server"
         case NewSchema(database, schema):
             return f"the new schema {code(schema, 120)} of the live database {code(database, 120)}"
+        case InPlace(database=database, kept=kept):
+            return f"*the place of the live database {code(database, 120)}*, which is kept as {code(kept, 120)}"
 
 
 def _cost_line(facts: Facts) -> str:
@@ -133,6 +149,8 @@ def _checks_line(plan: Plan) -> str:
     names = "".join(f"; {escape(check.name, 60)}" for check in plan.steps.checks[:8])
     if isinstance(work, Recovery):
         return f"*Checks* row counts of all tables{names}\n*Then* it is kept for {span(work.lifetime_s)}"
+    if isinstance(work, Undoing):
+        return "*Checks* that the kept database is the very one that was replaced"
     counts = "every table's rows against the dump's counts, indexes, constraints, sequences"
     return f"*Checks* {counts}{names}"
 
