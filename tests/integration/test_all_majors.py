@@ -80,3 +80,23 @@ def test_a_backup_without_a_receiver_and_a_corrupt_page(
         here.run(Job.BASE_BACKUP)
     assert f"{path} block 3" in caught.value.message
     assert [(b.id == clean, b.damaged is None) for b in here.repository().backups()] == [(True, True), (False, False)]
+
+
+@pytest.mark.parametrize("major", [14, 17])
+def test_a_dump_by_a_later_pg_dump(
+    npm_postgres: Callable[[int], Binaries],
+    plain_server: PlainServerFactory,
+    tmp_path: Path,
+    major: int,
+) -> None:
+    """A server whose own major has no pg_dump here is dumped by the next later one, counted and readable."""
+    server = plain_server(npm_postgres(major))
+    execute(server, "CREATE TABLE t AS SELECT g AS n, repeat('x', 500) AS x FROM generate_series(1, 500) g")
+    execute(server, "SELECT lo_from_bytea(0, 'x')")
+    here = install(tmp_path / "pitstop", server)
+    result = here.run(Job.DUMP)
+    assert result["databases"] == [{"name": "postgres", "tables": 1, "rows": 500}]
+    body = here.repository().manifest(BackupId(result["id"])).body
+    assert body["tools"]["version_num"] // 10000 > major
+    assert body["databases"][0]["large_objects"] == 1
+    assert list(examine(here.repository())) == []
