@@ -48,7 +48,7 @@ def choose(holdings: Holdings, databases: Collection[str], wanted: str | None) -
     return found
 
 
-def judge_newest(ledger: Ledger, holdings: Holdings, chosen: Chosen, *, named: bool) -> Point:
+def judge_newest(ledger: Ledger, holdings: Holdings, chosen: Chosen) -> Point:
     """Answer whether a backup is the newest of its kind: in every repository, and by what the ledger says was made.
 
     A newer one that the ledger knows and no repository holds any more is a no: it may have been deleted by hand.
@@ -60,7 +60,7 @@ def judge_newest(ledger: Ledger, holdings: Holdings, chosen: Chosen, *, named: b
         if other.kind == backup.kind and _age(other) > _age(backup) and other.id not in chosen.skipped
     ]
     if newer:
-        return Point(Question.NEWEST, None if named else False, f"{backup.id} was asked for; {max(newer)} is newer")
+        return Point(Question.NEWEST, False, f"{backup.id} was asked for; {max(newer)} is newer")
     if lost := _lost(ledger, holdings, backup):
         return Point(Question.NEWEST, False, f"{lost} was made later, and no repository that answers holds it any more")
     if holdings.away:

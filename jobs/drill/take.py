@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from bot.errors import Corruption, PitstopError
@@ -55,9 +56,10 @@ def _prove(drill: Drill, chosen: Chosen, before: list[Proof], *, named: bool) ->
     backup = chosen.backup
     answers = Answers(backup, drill.repository(backup).repository.name)
     since = len(drill.context.phases())
-    newest = judge_newest(drill.context.ledger, drill.holdings, chosen, named=named)
-    answers.newest = _is_newest(drill, chosen) if newest.ok is not None else None
-    answers.add(newest, judge_size_of(drill, backup))
+    newest = judge_newest(drill.context.ledger, drill.holdings, chosen)
+    answers.newest = newest.ok
+    # Who names an older one knows; it is told, and never called the newest.
+    answers.add(replace(newest, ok=newest.ok or None) if named else newest, judge_size_of(drill, backup))
     try:
         _by_kind(drill, backup, before, answers)
     except Corruption as error:
@@ -93,10 +95,6 @@ def _damage(error: Corruption, backup: BackupSummary, answers: Answers) -> None:
         return
     answers.points = [point for point in answers.points if point.question is not Question.WAL]
     answers.say(Question.WAL, False, error.message)
-
-
-def _is_newest(drill: Drill, chosen: Chosen) -> bool:
-    return judge_newest(drill.context.ledger, drill.holdings, chosen, named=False).ok is True
 
 
 def _phases(drill: Drill, since: int) -> list[tuple[str, float]]:
