@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
 from jobs.context import JobContext, utc_now
 from jobs.dump import run as run_dump
-from tests.integration.test_base_backup_crash import LATER, phase_of
+from tests.integration.test_base_backup_crash import LATER, begun, killed, phase_of
 from tests.jobs import Installation, install, wait_for
 from tests.servers import PlainServerFactory, execute
 
@@ -297,6 +299,50 @@ def test_killed_in_a_phase(plain_server: PlainServerFactory, tmp_path: Path, pha
     check_after(here, run)
 
 
+def test_killed_while_it_is_published(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """Killed from the summary on: the dump is there whole, or not at all; never half."""
+    server = plain_server(18)
+    rows(server)
+    here = install(tmp_path / "pitstop", server)
+    whole: set[BackupId] = set()
+    for turn in range(3):
+        run, process = here.spawn(Job.DUMP)
+        before = summaries(here)
+        wait_for(lambda before=before: summaries(here) != before, what="the summary")  # type: ignore[misc]
+        time.sleep(turn * 0.002)
+        killed(here, run, process)
+        listed = {backup.id for backup in here.repository().backups()}
+        assert whole <= listed, "what existed exists"
+        whole = listed
+        assert list(examine(here.repository())) == []
+    assert here.run(Job.DUMP)["id"]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(9))
+def test_killed_at_random_moments(plain_server: PlainServerFactory, tmp_path: Path, seed: int) -> None:
+    """Kills at random moments, one after the other: every listed dump is whole, no pg_dump stays, and one more works."""
+    server = plain_server([15, 16, 18][seed % 3])
+    rows(server, count=100_000)
+    here = install(tmp_path / "pitstop", server)
+    rng = random.Random(seed)
+    for _ in range(5):
+        run, process = here.spawn(Job.DUMP)
+        time.sleep(rng.uniform(0.3, 4))
+        killed(here, run, process)
+        wait_for(lambda: not programs(server), what="the end of pg_dump")
+        wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of the dump's sessions")
+        if begun(here):
+            assert list(examine(here.repository())) == []
+    made = here.run(Job.DUMP)["id"]
+    assert made in [backup.id for backup in here.repository().backups()]
+
+
+def summaries(here: Installation) -> set[Path]:
+    """Return the summaries in the repository: what is written just before a backup exists."""
+    return set((here.home / "repository").glob("*/*/backups/*/summary"))
+
+
 def waiting(server: PlainServer) -> bool:
     """Say whether somebody waits for a lock."""
     return bool(execute(server, "SELECT 1 FROM pg_locks WHERE NOT granted"))
@@ -306,7 +352,7 @@ def check_after(here: Installation, run: RunId) -> None:
     """Hold the state after a kill to what is promised for every phase, and take the next dump."""
     with here.ledger.read() as tx:
         assert runs.get(tx, run).state is RunState.INTERRUPTED
-    if (here.home / "repository").exists() and list((here.home / "repository").glob("slips/*")):
+    if begun(here):
         assert here.repository().backups() == []
     made = BackupId(here.run(Job.DUMP)["id"])
     assert [backup.id for backup in here.repository().backups()] == [made]
