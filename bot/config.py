@@ -468,6 +468,7 @@ class ClusterConfig(_Model):
     wal_durable_within: Duration = timedelta(seconds=5)
     approval: Approval = Approval()
     schedule: Schedule = Schedule()
+    contacts: dict[str, str] = {}
     dump: DumpConfig = DumpConfig()
     drill: DrillConfig = DrillConfig()
     retention: RetentionConfig = RetentionConfig()

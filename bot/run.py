@@ -28,6 +28,7 @@ from bot.process.requests import Refresh
 from bot.process.schedule import keep_schedule
 from bot.process.supervisor import Supervisor, no_refresh
 from jobs.catalogue import renew_catalogue
+from jobs.runbook import keep_runbook
 
 SLACK_AGAIN_S, SLACK_AGAIN_AT_MOST_S = 1.0, 30.0
 CATALOGUE_EVERY_S, CATALOGUE_AGAIN_S = 600.0, 60.0
@@ -107,7 +108,7 @@ def _tokens(slack: SlackConfig) -> Tokens:
 
 
 def _keep_catalogue(place: Place, stop: threading.Event) -> None:
-    """Renew the ledger's copy of what the repositories hold, now and every ten minutes; lists in Slack are made from it.
+    """Renew the ledger's copy of what the repositories hold, and the runbooks, now and every ten minutes.
 
     A repository that cannot be used becomes an alert, and is asked again after a minute.
     """
@@ -116,9 +117,10 @@ def _keep_catalogue(place: Place, stop: threading.Event) -> None:
         for name in place.config.clusters:
             try:
                 renew_catalogue(place.config, place.ledger, ClusterName(name))
+                keep_runbook(place.config, place.ledger, ClusterName(name), place.now())
                 note_repositories(place, name, None)
             except PitstopError as error:
-                log.warning("catalogue not renewed", cluster=name, error=error.message, hint=error.hint)
+                log.warning("catalogue or runbook not renewed", cluster=name, error=error.message, hint=error.hint)
                 note_repositories(place, name, error)
                 pause_s = CATALOGUE_AGAIN_S
         stop.wait(pause_s)

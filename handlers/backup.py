@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt import App
 
 from bot.errors import Usage
-from bot.model.backup_commands import BackupCommand, Changing, parse_backup
+from bot.model.backup_commands import BackupCommand, Changing, ShowRunbook, parse_backup
 from bot.model.commands import ShowHelp
 from handlers.answers import answer
 from handlers.backup_verbs import BACKUP_NOW
@@ -16,6 +16,7 @@ from handlers.facts import note, require_member
 from handlers.payloads import Body, Doer, delivery_key, from_command, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
+from handlers.runbook import send_runbook
 from handlers.wiring import Wiring
 
 
@@ -48,6 +49,9 @@ def register(app: App, wiring: Wiring) -> None:
 def _answer(wiring: Wiring, doer: Doer, asked: BackupCommand) -> None:
     if not isinstance(asked, ShowHelp):
         require_member(wiring, doer, "backup")
+    if isinstance(asked, ShowRunbook):
+        send_runbook(wiring, doer, asked.cluster)
+        return
     reply(wiring.client, doer, answer(wiring, asked))
 
 

@@ -169,6 +169,13 @@ CREATE TABLE contents (                        -- what is in a backup: databases
     PRIMARY KEY (cluster, backup)
 ) STRICT;
 
+CREATE TABLE runbooks (                        -- the ledger's copy of each cluster's newest runbook
+    cluster TEXT PRIMARY KEY,
+    body    TEXT NOT NULL,                     -- Markdown
+    at      TEXT NOT NULL,
+    base    TEXT NOT NULL                      -- JSON of model.runbook.BaseFacts, or null
+) STRICT;
+
 CREATE TABLE pauses (                          -- when a cluster's schedule waits
     id       TEXT PRIMARY KEY,
     cluster  TEXT NOT NULL,

@@ -54,6 +54,13 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowRunbook:
+    """`/backup runbook CLUSTER`: how it is restored, with and without the bot."""
+
+    cluster: ClusterName
+
+
+@dataclass(frozen=True, slots=True)
 class ShowSchedule:
     """`/backup schedule [CLUSTER]`: what runs when; of all clusters when `cluster` is None."""
 
@@ -78,7 +85,7 @@ class Resume:
 Changing = BackupNow | Verify | Pause | Resume
 """What changes something, and is therefore recorded before it is acknowledged."""
 
-BackupCommand = ShowStatus | ListBackups | ShowBackup | ShowSchedule | Changing | ShowHelp
+BackupCommand = ShowStatus | ListBackups | ShowBackup | ShowSchedule | ShowRunbook | Changing | ShowHelp
 
 
 def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
@@ -154,12 +161,13 @@ _WORDS: dict[str, Callable[[list[str], Collection[str]], BackupCommand]] = {
     "list": lambda rest, clusters: ListBackups(_cluster("list", rest, clusters)),
     "show": _show,
     "verify": _verify,
+    "runbook": lambda rest, clusters: ShowRunbook(_cluster("runbook", rest, clusters)),
     "schedule": _schedule,
     "pause": _pause,
     "resume": lambda rest, clusters: Resume(_cluster("resume", rest, clusters)),
     "help": lambda _rest, _clusters: ShowHelp("/backup"),
 }
-_TAKE_A_CLUSTER = {"now", "list", "verify", "resume"}
+_TAKE_A_CLUSTER = {"now", "list", "verify", "resume", "runbook"}
 
 
 def _bare_status(word: str, rest: list[str], clusters: Collection[str]) -> ShowStatus:

@@ -105,6 +105,16 @@ def event_time(name: str) -> datetime | None:
         return None
 
 
+def runbooks(cluster: ClusterName) -> str:
+    """Return the folder of a cluster's runbooks, and of the script they use; all in plain text."""
+    return f"{cluster}/runbook"
+
+
+def runbook(cluster: ClusterName, at: datetime) -> str:
+    """Return the path of the runbook written at `at`; the last by name is the newest."""
+    return f"{runbooks(cluster)}/{at.astimezone(UTC):%Y%m%dT%H%M%SZ}.md"
+
+
 def volume(folder: str, archive: str, number: int) -> str:
     """Return the path of an archive's volume `number`, counted from 0."""
     return f"{folder}/{archive}/{number:06d}"

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 from typing import Any
 
-SCOPES = ("commands", "chat:write", "im:write", "users:read", "usergroups:read", "channels:read", "groups:read")
-"""commands; post and edit; open DMs; who somebody is; who is in a group; where the channels are, public and private."""
+SCOPES = (
+    "commands",
+    "chat:write",
+    "im:write",
+    "users:read",
+    "usergroups:read",
+    "channels:read",
+    "groups:read",
+    "files:write",
+)
+"""commands; post and edit; open DMs; who somebody is; who is in a group; where the channels are, public and private; runbooks and
+charts."""
 
 COMMANDS = (
     ("/backup", "How safe is the database? Back it up now", "[now CLUSTER | list CLUSTER | help]"),

@@ -24,6 +24,7 @@ from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
 from jobs.live import announce, being_written
 from jobs.repositories import open_for_writing, repository_name
+from jobs.runbook import renew_runbook
 from jobs.wal.spool import spool_of
 
 _UNFINISHED_AFTER = timedelta(hours=6)
@@ -99,6 +100,7 @@ class _Backup:
             self._context.check_cancelled()
             summary = self._commit(writer, facts, copied)
         publish_catalogue(self._context, repository, self._repository_name)
+        renew_runbook(self._context)
         self._judge(copied)
         return summary
 

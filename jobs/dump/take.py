@@ -33,6 +33,7 @@ from jobs.dump.databases import (
 )
 from jobs.live import announce, being_written
 from jobs.repositories import open_for_writing, repository_name
+from jobs.runbook import renew_runbook
 
 _UNFINISHED_AFTER = timedelta(hours=6)
 _LOOK_EVERY_S = 0.5
@@ -94,6 +95,7 @@ class _Dump:
             body = self._body(server, tools, facts, dumped)
             summary = self._commit(writer, facts, dumped, body)
         publish_catalogue(context, repository, self._repository_name)
+        renew_runbook(context)
         return self._result(summary, body, time.monotonic() - began)
 
     def _plan(self, server: Server, tools: Binaries) -> list[DatabaseDump]:

@@ -12,7 +12,7 @@ from bot.cli import app, config_first
 COLUMN = 60
 WANTED = {
     "demo", "run", "check", "status", "list", "pitr", "mark", "manifest", "healthcheck", "job",
-    "show", "schedule", "pause", "resume",
+    "show", "runbook", "schedule", "pause", "resume",
     "backup base",
     "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",

@@ -16,6 +16,7 @@ from bot.model.backup_commands import (
     Pause,
     Resume,
     ShowBackup,
+    ShowRunbook,
     ShowSchedule,
     ShowStatus,
     parse_backup,
@@ -67,6 +68,7 @@ def test_backup_reads_each_form() -> None:
     assert parse_backup("pause slips for 1d 12h", clusters=CLUSTERS) == Pause(SLIPS, timedelta(hours=36))
     assert parse_backup("pause 90m", clusters=["slips"]) == Pause(SLIPS, timedelta(minutes=90))
     assert parse_backup("resume slips", clusters=CLUSTERS) == Resume(SLIPS)
+    assert parse_backup("runbook slips", clusters=CLUSTERS) == ShowRunbook(SLIPS)
     shown = parse_backup("show 20261122T020000Z-base-7f3a", clusters=CLUSTERS)
     assert shown == ShowBackup(BackupId("20261122T020000Z-base-7f3a"))
 
