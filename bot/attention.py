@@ -39,7 +39,7 @@ class Attention:
 
     place: Place
     monitor: Monitor = field(init=False)
-    _looked_at: float = field(default=0.0, init=False)
+    _looked_at: float = field(default=float("-inf"), init=False)
 
     def __post_init__(self) -> None:
         """Make the monitor."""
@@ -51,10 +51,14 @@ class Attention:
             begun = time.monotonic()
             try:
                 self.monitor.look()
-                self._looked_at = time.monotonic()
+                self.looked()
             except Unavailable as error:
                 log.warning("not looked", error=error.message)
             stop.wait(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
+
+    def looked(self) -> None:
+        """Note that the monitor looked just now."""
+        self._looked_at = time.monotonic()
 
     def tell(self, stop: threading.Event) -> None:
         """Send what the fallback has to tell until `stop`; what it does not take is tried again, a minute later."""
@@ -71,7 +75,7 @@ class Attention:
             return
         while not stop.is_set():
             try:
-                failed = not self._tell_due(fallback)
+                failed = not self.tell_due(fallback)
             except Unavailable as error:
                 log.warning("nothing told", error=error.message)
                 failed = False
@@ -108,7 +112,7 @@ class Attention:
             return "the monitor has not looked for two minutes"
         return ""
 
-    def _tell_due(self, fallback: Fallback) -> bool:
+    def tell_due(self, fallback: Fallback) -> bool:
         """Send every notice that is due; say whether the fallback took them all."""
         for notice in due_notices(self.place, self.place.now()):
             try:

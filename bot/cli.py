@@ -15,6 +15,7 @@ import typer
 
 from bot import __version__
 from bot.commands import (
+    alerts,
     audit,
     backup_show,
     backups,
@@ -52,6 +53,7 @@ for group in (
     bot,
     check,
     status,
+    alerts,
     backups,
     backup_show,
     verify,

@@ -17,7 +17,7 @@ from bot import __version__
 from bot.errors import PitstopError
 from bot.ledger import Tx, alerts, catalogue, runs, wal_status
 from bot.model.alerts import AlertState, Severity
-from bot.model.conditions.drills import duration
+from bot.model.conditions.drills import duration, proved
 from bot.model.conditions.wal import Durability
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, Run, RunState
@@ -107,15 +107,16 @@ class PitstopCollector(Collector):
         yield from (behind, exposed)
 
     def _drills(self, tx: Tx) -> Iterator[Metric]:
-        drill = tuple(job for job in Job if job.value == "drill")
         ended = _gauge(
-            "drill_last_timestamp_seconds", "When the last drill of this outcome ended", ["cluster", "state"]
+            "drill_last_timestamp_seconds", "When the last drill of an outcome ended", ["cluster", "outcome"]
         )
-        took = _gauge("drill_last_duration_seconds", "How long the last drill that succeeded took", ["cluster"])
-        for name in self._place.config.clusters if drill else ():
-            for state in _ENDED:
-                for run in runs.recent(tx, cluster=ClusterName(name), jobs=drill, states=(state,), limit=1):
-                    _drill(run, ended, took)
+        took = _gauge("drill_last_duration_seconds", "How long the last proved restore took", ["cluster"])
+        for name in self._place.config.clusters:
+            found = runs.recent(tx, cluster=ClusterName(name), jobs=(Job.DRILL,), states=_ENDED)
+            for outcome in (True, False):
+                last = next((run for run in found if proved(run) is outcome), None)
+                if last is not None:
+                    _drill(last, ended, took)
         yield from (ended, took)
 
     def _seen(self) -> Iterator[Metric]:
@@ -163,9 +164,10 @@ def _alerts(tx: Tx) -> Iterator[Metric]:
 
 def _drill(run: Run, ended: GaugeMetricFamily, took: GaugeMetricFamily) -> None:
     if run.finished_at is not None:
-        ended.add_metric([run.cluster, run.state.value], run.finished_at.timestamp())
+        outcome = "succeeded" if proved(run) else "failed"
+        ended.add_metric([run.cluster, outcome], run.finished_at.timestamp())
     length = duration(run)
-    if run.state is RunState.SUCCEEDED and length is not None:
+    if proved(run) and length is not None:
         took.add_metric([run.cluster], length.total_seconds())
 
 

@@ -13,12 +13,11 @@ from zoneinfo import ZoneInfo
 
 from bot import desk
 from bot.commands.surroundings import Surroundings
-from bot.config import ClusterConfig
 from bot.errors import Usage
 from bot.ledger import people, requests
 from bot.model.commands import parse_target
 from bot.model.ids import ClusterName, RequestId
-from bot.model.people import GroupFacts, Person, PersonFacts
+from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request
 
 
@@ -43,7 +42,7 @@ def ask(
     name, config = here.cluster(cluster, "ask")
     with here.attempt("ask", cluster):
         target = parse_target(target_text, now=here.now(), zone=local_zone())
-    standing = slack_says(here, config)
+    standing = slack_says(here, config.policy)
     destination = {
         "kind": "beside",
         "directory": str(directory.expanduser().absolute()) if directory else None,
@@ -104,7 +103,7 @@ def find(here: Surroundings, request_id: str) -> Request:
         return requests.get(tx, RequestId(request_id))
 
 
-def slack_says(here: Surroundings, cluster: ClusterConfig) -> Standing:
+def slack_says(here: Surroundings, policy: Policy) -> Standing:
     """Ask Slack about the person behind this login and the policy's groups, where a token is at hand.
 
     Without `[people]` entry or token nothing is asked: the login then counts as itself, and only approvers named by id count.
@@ -119,7 +118,7 @@ def slack_says(here: Surroundings, cluster: ClusterConfig) -> Standing:
     from bot.slack.people import refresh
 
     who = Person(team, user)
-    groups = [entry for entry in (*cluster.policy.requesters, *cluster.policy.approvers) if entry.startswith("S")]
+    groups = [entry for entry in (*policy.requesters, *policy.approvers) if entry.startswith("S")]
     client = web_client(token, api_url=slack.api_url)
     fetched = refresh(client, here.ledger, people=[who], groups=groups, team=team, at=here.now())
     return Standing(fetched.people.get(who), fetched.groups, slack_away=fetched.away)
@@ -147,7 +146,7 @@ def _linked_zone() -> str:
 def decider(here: Surroundings, cluster: ClusterName, verb: str) -> dict[str, Any]:
     """Return what every verb of the desk wants to know about who speaks, as keyword arguments."""
     config = here.config.cluster(cluster)
-    standing = slack_says(here, config)
+    standing = slack_says(here, config.policy)
     return {
         "key": here.key(verb),
         "by": here.me,

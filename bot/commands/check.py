@@ -55,6 +55,8 @@ def check(as_json: AsJson = False) -> int:
 
 def all_points(config: Config) -> Iterator[Point]:
     """Check everything; what one part raises becomes a failed point, so that the other parts are still checked."""
+    from bot.commands.check_attention import attention_points
+
     yield from _guarded("this machine", lambda: _machine(config))
     for name, repository in config.repositories.items():
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
@@ -63,6 +65,7 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
+    yield from _guarded("alerts", lambda: attention_points(config))
 
 
 def _guarded(about: str, points: Callable[[], Iterator[Point]]) -> Iterator[Point]:
@@ -243,7 +246,7 @@ def _ask_slack(config: Config, slack: SlackConfig, token: str) -> Iterator[Point
         entry
         for cluster in config.clusters.values()
         for entry in (*cluster.policy.requesters, *cluster.policy.approvers)
-    }
+    } | ({slack.oncall} if slack.oncall else set())
     findings = check_slack(
         web_client(token, api_url=slack.api_url),
         channels=slack.channels.model_dump(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.model.alerts import Concern, Judged, Severity
+from bot.model.conditions.drills import proved
 from bot.model.runs import Job, Run, RunState
 
 BAD = (RunState.FAILED, RunState.INTERRUPTED)
@@ -15,7 +16,7 @@ def concern_of(run: Run) -> Concern | None:
 
     A drill that came to its end and could not prove a backup ended badly too, and pages.
     """
-    if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not _proved(run):
+    if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not proved(run):
         return _unproved(run)
     if run.state not in BAD or run.job.of_request or run.job in _TOLD_ELSEWHERE:
         return None
@@ -38,13 +39,9 @@ def concern_of(run: Run) -> Concern | None:
 
 def judged_by(run: Run) -> Judged:
     """Return what the end of a run says about its job: a success ends the alert of the failures before it."""
-    if run.state is not RunState.SUCCEEDED or (run.job is Job.DRILL and not _proved(run)):
+    if not proved(run):
         return Judged()
     return Judged(keys=frozenset({("run-failed", run.cluster, run.job.value)}))
-
-
-def _proved(run: Run) -> bool:
-    return bool((run.result or {}).get("ok"))
 
 
 def _unproved(run: Run) -> Concern:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,12 @@ class Fallback:
 
 
 def _open(urls: Sequence[str]) -> Apprise:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Apprise's own, on importing what it tries
+        return _added(urls)
+
+
+def _added(urls: Sequence[str]) -> Apprise:
     try:
         from apprise import Apprise
     except ModuleNotFoundError:

@@ -52,7 +52,6 @@ def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
         for job, cron in config.schedule.crons(name)
         if (since := memory.since(tx, job, name)) is not None
     ]
-    drill = tuple(job for job in Job if job.value == "drill")
     ended = (RunState.SUCCEEDED, *BAD)
     checked = runs.recent(tx, cluster=name, jobs=(Job.WAL_CHECK,), states=(RunState.SUCCEEDED,), limit=1)
     return Told(
@@ -62,7 +61,7 @@ def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
         unfinished=[run for run in runs.unfinished(tx) if run.cluster == name],
         streams=runs.recent(tx, cluster=name, jobs=(Job.WAL_STREAM,), limit=1),
         checked=checked[0] if checked else None,
-        drills=runs.recent(tx, cluster=name, jobs=drill, states=ended, limit=COUNTED) if drill else [],
+        drills=runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended, limit=COUNTED),
         executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
         scheduled=scheduled,
         pause=pauses.newest(tx, name),
@@ -83,7 +82,7 @@ def concerns(told: Told, config: ClusterConfig, now: datetime) -> list[Concern]:
             running = any(run.job is job for run in told.unfinished)
             scheduled = Kind(told.cluster, KINDS[job.value], job.value, since, every, running)
             found += backup_age(scheduled, told.backups, most=limits.backup_age, now=now)
-        if job.value == "drill":
+        if job is Job.DRILL:
             drills = Drills(told.cluster, told.drills, since, every)
             found += drill_age(drills, most=limits.drill_age, now=now)
             found += drill_rate(drills, least=limits.drill_success)
@@ -115,7 +114,7 @@ def missed(told: Told, zone: ZoneInfo, now: datetime) -> list[Missed]:
         under_way = [run for run in told.unfinished if run.job is job]
         first = next_slot(cron, zone, after=max(since, last.queued_at) if last else since)
         due_at = max(first.at, told.pause.over_at) if told.pause and told.pause.holds(job, first.at) else first.at
-        if due_at <= now and not under_way:
+        if due_at <= now and not under_way and not (told.pause and told.pause.holds(job, now)):
             found.append(Missed(told.cluster, job.value, due_at))
         waiting = [run for run in under_way if run.state is RunState.QUEUED and run.scheduled_for]
         found += [Missed(told.cluster, job.value, run.queued_at, waits=True) for run in waiting]

@@ -30,6 +30,8 @@ WRONG = [
     (("request", "approve", "no-such-request"), "", "no-such-request"),
     (("server", "stop", "no-such-server"), "", "no-such-server"),
     (("server", "extend", "no-such-server", "--by", "soon"), "bad-duration", "soon"),
+    (("alert", "ack", "no-such-alert"), "unknown-alert", "no-such-alert"),
+    (("alert", "snooze", "no-such-alert", "--for", "soon"), "bad-duration", "soon"),
     (("mark", "slips", ""), "bad-mark", "63"),
     (("audit", "verify", "--head", "nonsense"), "bad-head", "nonsense"),
 ]

@@ -17,6 +17,7 @@ WANTED = {
     "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
     "request stop", "verify", "expire",
+    "alert list", "alert ack", "alert snooze", "alert resolve",
     "kept list", "kept keep", "kept remove",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.model.alerts import Concern, Severity
 from bot.model.amounts import span
-from bot.model.runs import Run, RunState
+from bot.model.runs import Job, Run, RunState
 
 COUNTED = 10
 """Of how many drills the success rate is made, and at least `COUNTED_AT_LEAST`."""
@@ -27,7 +27,7 @@ class Drills:
 
 def drill_age(drills: Drills, *, most: timedelta, now: datetime) -> list[Concern]:
     """Say that the last drill that succeeded is older than it may be, or than the time between two of them."""
-    good = next((run for run in drills.runs if run.state is RunState.SUCCEEDED), None)
+    good = next((run for run in drills.runs if proved(run)), None)
     last = good.finished_at if good else None
     limit = max(most, drills.every + timedelta(days=1))
     if now - (last or drills.counted_since) <= limit:
@@ -42,7 +42,7 @@ def drill_rate(drills: Drills, *, least: float) -> list[Concern]:
     """Say that fewer than `least` (a share) of the last ten drills succeeded."""
     counted = [run for run in drills.runs if run.state in {RunState.SUCCEEDED, RunState.FAILED, RunState.INTERRUPTED}]
     counted = counted[:COUNTED]
-    good = sum(run.state is RunState.SUCCEEDED for run in counted)
+    good = sum(proved(run) for run in counted)
     if len(counted) < COUNTED_AT_LEAST or good >= least * len(counted):
         return []
     sentence = f"Of the last {len(counted)} drills of {drills.cluster} {good} succeeded."
@@ -52,7 +52,7 @@ def drill_rate(drills: Drills, *, least: float) -> list[Concern]:
 
 def rto(cluster: str, restores: Sequence[Run], *, target: timedelta, maximum: timedelta) -> list[Concern]:
     """Say that the last measured restore took longer than the objective: past its target warn, past its maximum page."""
-    last = next((run for run in restores if run.state is RunState.SUCCEEDED), None)
+    last = next((run for run in restores if proved(run)), None)
     took = duration(last) if last else None
     if last is None or took is None or took <= target:
         return []
@@ -64,9 +64,16 @@ def rto(cluster: str, restores: Sequence[Run], *, target: timedelta, maximum: ti
     return [Concern("rto", cluster, "", severity, sentence, fix, occurrence=last.id)]
 
 
+def proved(run: Run) -> bool:
+    """Say whether a restore came to a good end; a drill that ended and found something wrong did not."""
+    return run.state is RunState.SUCCEEDED and (run.job is not Job.DRILL or bool((run.result or {}).get("ok")))
+
+
 def duration(run: Run) -> timedelta | None:
-    """Return how long a restore took: what it measured itself, else the run as a whole."""
-    seconds = (run.result or {}).get("seconds")
+    """Return how long a restore took: the slowest of a drill's, else what it measured itself, else the run as a whole."""
+    result = run.result or {}
+    proofs = [proof.get("seconds") for proof in result.get("proofs", []) if isinstance(proof, dict)]
+    seconds = max((took for took in proofs if isinstance(took, int | float)), default=result.get("seconds"))
     if isinstance(seconds, int | float):
         return timedelta(seconds=seconds)
     return run.finished_at - run.started_at if run.finished_at and run.started_at else None
