@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from bot.errors import Usage
-from bot.model.ids import ClusterName
+from bot.model.ids import BackupId, ClusterName, backup_kind, is_backup_id
 from bot.model.targets import Target, TargetKind
 from bot.model.times import EXAMPLES, read_time
 from bot.model.typed import nearest, plain, quoted
@@ -20,10 +20,11 @@ MAX_REASON_CHARS = 500
 MAX_POINT_BYTES = 63
 FIRST_NORMAL_XID = 3
 TARGET_HELP = (
-    f"Write a time ({EXAMPLES}), `xid:84213`, `point:before-migration`, `lsn:0/16B3748`, `before:…` or `latest`."
+    f"Write a time ({EXAMPLES}), `xid:84213`, `point:before-migration`, `lsn:0/16B3748`, `before:…`, `latest` or "
+    "`immediate`."
 )
 
-_PREFIX = re.compile(r"(?P<kind>xid|point|lsn|before|time)\s*[:=]\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_PREFIX = re.compile(r"(?P<kind>xid|point|lsn|before|time|immediate)\s*[:=]\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _BEFORE = re.compile(r"before\s+(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
 _REASON = re.compile(r"(?:^|\s)reason\s*[:=]\s*", re.IGNORECASE)
 _EXACT_POINT = re.compile(r'point\s*:\s*"(?P<name>[^"]+)"', re.IGNORECASE)
@@ -132,9 +133,10 @@ def split_reason(text: str) -> tuple[str, str]:
 
 
 def parse_target(text: str, *, now: datetime, zone: tzinfo) -> Target:
-    """Read a recovery target: a time, `xid:`, `point:`, `lsn:`, `before:TARGET`, `before TIME` or `latest`. Pure.
+    """Read a recovery target: a time, `xid:`, `point:`, `lsn:`, `before:TARGET`, `before TIME`, `latest`, `immediate`. Pure.
 
-    A time, xid or restore point is included, with `before` it is not; an LSN means everything before it.
+    A time, xid or restore point is included, with `before` it is not; an LSN means everything before it; `immediate` means as
+    a base backup ended.
 
     Raises:
         Usage: not understood (`bad-target`, `bad-time`), ambiguous, never was, or in the future (`future-time`).
@@ -152,6 +154,8 @@ def parse_target(text: str, *, now: datetime, zone: tzinfo) -> Target:
         return _before(match["rest"], now, zone)
     if words.lower() == "latest":
         return Target(TargetKind.LATEST)
+    if words.lower() == "immediate":
+        return Target(TargetKind.IMMEDIATE)
     if words.lower() == "now":
         raise Usage(
             "“now” has passed once it is read.", hint="Write `latest` for everything there is.", code="bad-target"
@@ -166,6 +170,8 @@ def _prefixed(kind: str, rest: str, text: str, now: datetime, zone: tzinfo) -> T
         return _point(rest.strip("\"'"), before=False)
     if kind == "lsn":
         return _lsn(rest)
+    if kind == "immediate":
+        return _immediate(rest)
     if kind == "time":
         return _time(rest, now, zone)
     raw = re.sub(r"^\s*before\s*[:=]\s*", "", text, flags=re.IGNORECASE)
@@ -236,6 +242,16 @@ def _point(name: str, *, before: bool) -> Target:
             code="bad-target",
         )
     return Target(TargetKind.POINT, before=before, point=name)
+
+
+def _immediate(text: str) -> Target:
+    if not is_backup_id(text) or backup_kind(BackupId(text)) != "base":
+        raise Usage(
+            f"{quoted(text)} is not the id of a base backup.",
+            hint="Write it as the list shows it, `immediate:20261122T020000Z-base-7f3a`, or `immediate` for the newest one.",
+            code="bad-target",
+        )
+    return Target(TargetKind.IMMEDIATE, backup=BackupId(text))
 
 
 def _lsn(text: str) -> Target:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from bot.model.ids import BackupId
 from bot.model.wal import Lsn
 
 
@@ -26,7 +27,8 @@ class Target:
     """A target as asked for, before the WAL was read.
 
     A time, xid or restore point is included, as in PostgreSQL; with `before` it is not. An LSN means everything before it.
-    Exactly the field that `kind` names is set: `at` (aware UTC), `xid` (epoch-less 32-bit, as in WAL), `point`, `lsn`.
+    Exactly the field that `kind` names is set: `at` (aware UTC), `xid` (epoch-less 32-bit, as in WAL), `point`, `lsn`; for
+    `immediate`, the end of a base backup, `backup` (None: of the newest).
     `read_as` says in words how a time was understood, for the person to see.
     """
 
@@ -37,6 +39,7 @@ class Target:
     point: str | None = None
     lsn: Lsn | None = None
     read_as: str = ""
+    backup: BackupId | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -48,6 +51,7 @@ class Target:
             "point": self.point,
             "lsn": str(self.lsn) if self.lsn is not None else None,
             "read_as": self.read_as,
+            "backup": self.backup,
         }
 
     @classmethod
@@ -61,6 +65,7 @@ class Target:
             point=data["point"],
             lsn=Lsn.parse(data["lsn"]) if data["lsn"] else None,
             read_as=data["read_as"],
+            backup=BackupId(data["backup"]) if data.get("backup") else None,
         )
 
 

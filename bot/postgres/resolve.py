@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 
 from bot.errors import Unreachable, Usage
 from bot.model.backups import BackupSummary
+from bot.model.ids import BackupId
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.timelines import Stretch
 from bot.model.times import describe
@@ -47,14 +49,32 @@ def resolve(
 
     Raises:
         Unreachable: `no-backup`, `future`, `before-first-backup`, `in-a-hole`, `not-durable-yet`; with the nearest times.
-        Usage: `unknown-xid`, `unknown-point`, `bad-target`.
+        Usage: `unknown-xid`, `unknown-point`, `unknown-backup`, `bad-target`.
         Corruption: the WAL that had to be read is damaged.
     """
-    ground = Ground(candidates, wal, now=now, complete_until=complete_until)
+    known = tuple(candidates)
+    ground = Ground(known, wal, now=now, complete_until=complete_until)
     if not ground.backups:
         raise ground.no_backup()
-    found = _find(ground, target)
-    return _settle(ground, found)
+    if target.kind is TargetKind.IMMEDIATE and not target.before:
+        return _settle(ground, Found(_end_of(ground, known, target.backup)))
+    return _settle(ground, _find(ground, target))
+
+
+def _end_of(ground: Ground, known: tuple[BackupSummary, ...], wanted: BackupId | None) -> Lsn:
+    """Return where a base backup ends: the newest, or the one named, which has to be sound and have its WAL."""
+    if wanted is None:
+        return ground.backups[-1].end_lsn
+    able = {backup.id: backup.end_lsn for backup in ground.backups}
+    if wanted in able:
+        return able[wanted]
+    named = next((backup for backup in known if backup.id == wanted), None)
+    near = get_close_matches(wanted, able, n=2, cutoff=0.5) or [max(able)]
+    hint = f"Did you mean {' or '.join(f'`immediate:{name}`' for name in near)}?"
+    if named is None:
+        raise Usage(f"There is no base backup {wanted} here.", hint=hint, code="unknown-backup")
+    why = f"it is damaged ({named.damaged})" if named.damaged else "WAL that it needs itself is missing"
+    raise Unreachable(f"The base backup {wanted} cannot be restored: {why}.", hint=hint, code="in-a-hole")
 
 
 def _find(ground: Ground, target: Target) -> Found:
@@ -70,8 +90,6 @@ def _find(ground: Ground, target: Target) -> Found:
         raise Usage(
             f"before:{target.kind} names nothing.", hint="Write before: with a time, xid or point.", code="bad-target"
         )
-    if target.kind is TargetKind.IMMEDIATE:
-        return Found(ground.backups[-1].end_lsn)
     return _latest(ground)
 
 

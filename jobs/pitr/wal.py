@@ -48,6 +48,8 @@ class ServedWal:
         if size == 0:
             return None
         data = self._stock.source.prefix(timeline, number)
+        if data is None and number > segment_number(self._target.lsn, self._stock.segment_bytes):
+            return None  # the server reads ahead of its target; should it need this after all, it ends in an error, never early
         if data is None:
             raise _missing(segment_name(timeline, number, self._stock.segment_bytes))
         return data[:size].ljust(self._stock.segment_bytes, b"\0")

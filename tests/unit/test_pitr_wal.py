@@ -101,6 +101,14 @@ def test_a_missing_segment_is_an_error_and_never_the_end(cluster: ClusterReposit
         served(cluster, ResolvedTarget(1, Lsn(3 * SEGMENT_BYTES), False)).fetch(name(1, 2))
 
 
+def test_a_hole_behind_the_target_is_no_hindrance(cluster: ClusterRepository, tmp_path: Path) -> None:
+    """A server reads ahead of its target: what is missing there was removed on purpose, or lies in a hole nobody goes to."""
+    wal = served(cluster, ResolvedTarget(1, Lsn(2 * SEGMENT_BYTES + 80), True))
+    next(tmp_path.glob(f"repository/**/{name(1, 3)}")).unlink()
+    assert wal.fetch(name(1, 2)) == content(1, 2)
+    assert wal.fetch(name(1, 3)) is None
+
+
 def test_what_is_complete_is_judged_on_the_target_s_line(cluster: ClusterRepository) -> None:
     """WAL counts only along the line of descent, up to where its pieces reach."""
     stock = Stock(
