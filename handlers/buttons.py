@@ -8,7 +8,7 @@ from slack_bolt import App
 
 from bot.slack.cards import actions
 from handlers.edge import edged, errand
-from handlers.modals import open_again_form, open_deny_form, open_reason_form
+from handlers.modals import open_again_form, open_approve_form, open_deny_form, open_reason_form
 from handlers.payloads import Body, delivery_key, from_interaction, pressed
 from handlers.recording import NotRecorded
 from handlers.replies import reply_error
@@ -40,5 +40,6 @@ def register(app: App, wiring: Wiring) -> None:
     for action in actions.DECISIONS:
         app.action(action)(edged(wiring, on_decision))
     app.action(actions.REASON)(edged(wiring, opens(open_reason_form)))
+    app.action(actions.APPROVE_TYPED)(edged(wiring, opens(open_approve_form)))
     app.action(actions.DENY)(edged(wiring, opens(open_deny_form)))
     app.action(actions.ASK_AGAIN)(edged(wiring, opens(open_again_form)))

@@ -31,6 +31,7 @@ from handlers.wiring import Wiring
 
 TOKEN_LIFETIME = timedelta(minutes=30)
 _PITR_TITLE, _REASON_TITLE, _DENY_TITLE = "Point-in-time recovery", "Send for approval", "Deny the recovery"
+_APPROVE_TITLE = "Approve in place"
 
 
 def open_pitr_form(wiring: Wiring, doer: Doer, trigger: str, draft: PitrDraft) -> None:
@@ -72,11 +73,22 @@ def open_deny_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) ->
     _open(wiring, doer, trigger, _DENY_TITLE, fill)
 
 
+def open_approve_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
+    """Open the form that says yes to something in place, in which the cluster's name is typed; only for approvers."""
+
+    def fill() -> View:
+        request = _open_request(wiring, doer, request_id, Action.APPROVE, State.PENDING)
+        return forms.approve_form(request, token=_token(wiring, doer.who, "approve", request))
+
+    _open(wiring, doer, trigger, _APPROVE_TITLE, fill)
+
+
 def register(app: App, wiring: Wiring) -> None:
     """Listen to what forms send and ask."""
     app.view(actions.PITR_FORM)(edged(wiring, lambda ack, body: _on_pitr(wiring, ack, body)))
     app.view(actions.REASON_FORM)(edged(wiring, lambda ack, body: _on_reason(wiring, ack, body, actions.REASON_FORM)))
     app.view(actions.DENY_FORM)(edged(wiring, lambda ack, body: _on_reason(wiring, ack, body, actions.DENY_FORM)))
+    app.view(actions.APPROVE_FORM)(edged(wiring, lambda ack, body: _on_approve(wiring, ack, body)))
     app.options(actions.CLUSTER_OPTIONS)(edged(wiring, lambda ack, body: _on_options(wiring, ack, body)))
 
 
@@ -231,6 +243,21 @@ def _on_reason(wiring: Wiring, ack: Any, body: Body, kind: str) -> None:
     token, _, request = str(view.get("private_metadata", "")).partition(" ")
     payload = {**doer.as_json(), "request": request, "reason": reason, "token": token}
     _record(wiring, ack, body, kind, payload, block=forms.REASON)
+
+
+def _on_approve(wiring: Wiring, ack: Any, body: Body) -> None:
+    """Record a form in which the cluster's name was typed; another name is said at its input, before the form closes."""
+    doer = from_interaction(body)
+    view = body.get("view") or {}
+    typed = forms.filled_in(view.get("state") or {}).get(forms.TYPED, "").strip()
+    token, _, request_id = str(view.get("private_metadata", "")).partition(" ")
+    with wiring.ledger.read() as tx:
+        cluster = requests.get(tx, RequestId(request_id)).cluster
+    if typed != cluster:
+        ack(response_action="errors", errors={forms.TYPED: f"That is not the name. It is {cluster}."})
+        return
+    payload = {**doer.as_json(), "request": request_id, "typed": typed, "token": token}
+    _record(wiring, ack, body, actions.APPROVE_FORM, payload, block=forms.TYPED)
 
 
 def _record(wiring: Wiring, ack: Any, body: Body, kind: str, payload: dict[str, Any], *, block: str) -> None:

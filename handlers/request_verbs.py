@@ -118,7 +118,16 @@ def _confirm(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, tol
 
 
 def _approve(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    desk.approve(wiring.ledger, key=item.key, request_id=request.id, by=doer.who, at=wiring.now(), **told)
+    desk.approve(
+        wiring.ledger,
+        key=item.key,
+        request_id=request.id,
+        by=doer.who,
+        at=wiring.now(),
+        token=item.payload.get("token"),
+        typed=str(item.payload.get("typed", "")),
+        **told,
+    )
 
 
 def _deny(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
@@ -165,6 +174,7 @@ VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
     actions.CONFIRM: _decide(_confirm),
     actions.REASON_FORM: _decide(_confirm, reason_required=True),
     actions.APPROVE: _decide(_approve),
+    actions.APPROVE_FORM: _decide(_approve),
     actions.DENY_FORM: _decide(_deny, reason_required=True),
     actions.CANCEL: _decide(_cancel),
     actions.EXTEND: _decide(_extend),

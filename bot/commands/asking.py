@@ -75,10 +75,10 @@ def confirm(here: Surroundings, request: Request, reason: str) -> Request:
     return desk.confirm(here.ledger, request_id=request.id, reason=said, **decider(here, request.cluster, "confirm"))
 
 
-def approve(here: Surroundings, request_id: RequestId) -> Request:
-    """Approve as the login typing; `[people]` must name it, and the requester is somebody else."""
+def approve(here: Surroundings, request_id: RequestId, typed: str = "") -> Request:
+    """Approve as the login typing; `[people]` must name it, and the requester is somebody else. `typed`: the cluster's name."""
     cluster = find(here, request_id).cluster
-    return desk.approve(here.ledger, request_id=request_id, **decider(here, cluster, "approve"))
+    return desk.approve(here.ledger, request_id=request_id, typed=typed, **decider(here, cluster, "approve"))
 
 
 def deny(here: Surroundings, request_id: RequestId, reason: str) -> Request:

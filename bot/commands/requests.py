@@ -107,13 +107,20 @@ def confirm(request_id: Id, reason: Reason = "", as_json: AsJson = False) -> Non
     _show_state(asking.confirm(here, asking.find(here, request_id), reason), as_json=as_json)
 
 
-def approve(request_id: Id, as_json: AsJson = False) -> None:
+def approve(
+    request_id: Id,
+    type_cluster: Annotated[
+        str,
+        typer.Option("--type-cluster", metavar="NAME", help="The cluster's name: in place, it has to be typed out."),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
     """Approve somebody else's request. `[people]` must name your login, and the policy the person behind it."""
     from bot.commands import asking
     from bot.commands.surroundings import surroundings
     from bot.model.ids import RequestId
 
-    _show_state(asking.approve(surroundings(), RequestId(request_id)), as_json=as_json)
+    _show_state(asking.approve(surroundings(), RequestId(request_id), type_cluster), as_json=as_json)
 
 
 def deny(request_id: Id, reason: Reason = "", as_json: AsJson = False) -> None:

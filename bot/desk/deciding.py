@@ -30,12 +30,14 @@ def approve(
     people: Mapping[str, str] = NO_PEOPLE,
     slack_away: bool = False,
     token: str | None = None,
+    typed: str = "",
 ) -> Request:
     """Record one approval; the request is APPROVED once its quorum of distinct humans agrees.
 
-    A repeated approval by the same human changes nothing.
+    A repeated approval by the same human changes nothing. What replaces something live takes the cluster's name, `typed`.
 
     Raises:
+        Usage: `cluster-not-typed`.
         Refused: `by` is the requester, no approver, or their facts are missing or stale.
         Conflict: it is not PENDING any more; the sentence says who decided.
     """
@@ -45,7 +47,9 @@ def approve(
         before = requests.get(tx, request_id)
         identities = permit(tx, caller, Action.APPROVE, before.requester, at)
         redeem(tx, token, caller, "approve", at, before)
-        after = transitions.approve(before, by=by, name=caller.called, policy=policy, identities=identities, at=at)
+        after = transitions.approve(
+            before, by=by, name=caller.called, policy=policy, identities=identities, at=at, typed=typed
+        )
         detail = {"name": caller.called, "human": identities.human(by).key}
         change(tx, before, after, verb="approve", actor=by.key, at=at, detail=detail)
         return request_id, after

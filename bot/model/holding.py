@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bot.model.destinations import destination_text
-from bot.model.plans import Plan
+from bot.model.plans import Plan, Recovery
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ def _recovery(plan: Plan, observed: Observed) -> Iterator[str]:
 
 
 def _restoration(plan: Plan, observed: ObservedServer) -> Iterator[str]:
-    if observed.system_id != plan.steps.restoration.server:
+    work = plan.steps.work
+    assert not isinstance(work, Recovery)
+    if observed.system_id != work.server:
         yield f"The server is another one by now: its system identifier is {observed.system_id}."
     if observed.server_version // 10000 != plan.facts.server_version // 10000:
         yield f"The server is PostgreSQL {observed.server_version // 10000} by now."

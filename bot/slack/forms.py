@@ -17,7 +17,7 @@ from bot.slack.cards.help import error_message
 from bot.slack.cards.plan import plan_lines, target_line
 from bot.slack.text import cut, cut_marked, escape, visible
 
-CLUSTER, TARGET, AT, REASON = "cluster", "target", "at", "reason"
+CLUSTER, TARGET, AT, REASON, TYPED = "cluster", "target", "at", "reason", "typed"
 """Block ids of the inputs, which errors are keyed by; each input's action id is the same word, but for the cluster's."""
 
 MAX_OPTIONS = 100
@@ -95,6 +95,28 @@ def reason_form(request: Request, *, token: str) -> View:
     }
 
 
+def approve_form(request: Request, *, token: str) -> View:
+    """Return the form that says yes to something that replaces a live database: the cluster's name has to be typed out."""
+    typed = {
+        "type": "plain_text_input",
+        "action_id": TYPED,
+        "max_length": 80,
+        "placeholder": _plain("the name, exactly as above", 150),
+    }
+    return {
+        "type": "modal",
+        "callback_id": actions.APPROVE_FORM,
+        "private_metadata": token,
+        "title": _plain("Approve in place", 24),
+        "submit": _plain("Approve", 24),
+        "close": _plain("Go back", 24),
+        "blocks": [
+            *_summary(request, lines=8),
+            _input(TYPED, "Type the name of the cluster", typed, hint="This replaces a live database."),
+        ],
+    }
+
+
 def deny_form(request: Request, *, token: str) -> View:
     """Return the form that says no, with a reason."""
     return {
@@ -135,11 +157,11 @@ def _value(element: Mapping[str, Any]) -> str:
     return "" if found is None else str(found)
 
 
-def _summary(request: Request) -> list[dict[str, Any]]:
-    lines = [f"*{escape(request.cluster, 80)}*", target_line(request.target, request.target_text)]
+def _summary(request: Request, lines: int = 3) -> list[dict[str, Any]]:
+    said = [f"*{escape(request.cluster, 80)}*", target_line(request.target, request.target_text)]
     if request.plan:
-        lines.extend(plan_lines(request.plan)[:3])
-    return [_section(cut_marked("\n".join(lines), _MAX_SECTION))]
+        said.extend(plan_lines(request.plan)[:lines])
+    return [_section(cut_marked("\n".join(said), _MAX_SECTION))]
 
 
 def _cluster_select(cluster: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ CONFIRM = "request.confirm"
 REASON = "request.reason"
 CANCEL = "request.cancel"
 APPROVE = "request.approve"
+APPROVE_TYPED = "request.approve.typed"
 DENY = "request.deny"
 ASK_AGAIN = "request.again"
 EXTEND = "server.extend"
@@ -42,6 +43,7 @@ DECISIONS = (
 PITR_FORM = "pitr.form"
 REASON_FORM = "request.reason.form"
 DENY_FORM = "request.deny.form"
+APPROVE_FORM = "request.approve.form"
 CLUSTER_OPTIONS = "pitr.cluster"
 
 
@@ -65,6 +67,11 @@ def cancel(request: RequestId, *, running: bool = False) -> Button:
 def approve(request: RequestId) -> Button:
     """Say yes."""
     return Button("Approve", APPROVE, request, "primary")
+
+
+def approve_typed(request: RequestId) -> Button:
+    """Say yes to something that replaces a live database; opens the form in which the cluster's name is typed."""
+    return Button("Approve …", APPROVE_TYPED, request, "primary")
 
 
 def deny(request: RequestId) -> Button:

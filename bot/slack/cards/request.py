@@ -8,7 +8,7 @@ from typing import Any
 from bot.model.requests import Decision, Request, State
 from bot.model.runs import Run
 from bot.model.servers import Server, ServerState
-from bot.model.transitions import MAX_REASON
+from bot.model.transitions import MAX_REASON, must_type_cluster
 from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
 from bot.slack.cards.help import escape_hint
@@ -200,13 +200,17 @@ def _buttons(view: RequestView, place: str) -> list[Button | None]:
         case State.PROPOSED:
             return _proposed_buttons(request) if own else []
         case State.PENDING:
-            return [actions.cancel(request.id)] if own else [actions.approve(request.id), actions.deny(request.id)]
+            return [actions.cancel(request.id)] if own else [_approve(request), actions.deny(request.id)]
         case State.RUNNING | State.VERIFYING:
             return [actions.cancel(request.id, running=True)] if own else []
         case State.SUCCEEDED:
             return server_buttons(view.server) if place != RESULTS else []
         case _:
             return [actions.ask_again(request.id)] if request.state in _AGAIN else []
+
+
+def _approve(request: Request) -> Button:
+    return actions.approve_typed(request.id) if must_type_cluster(request) else actions.approve(request.id)
 
 
 def _proposed_buttons(request: Request) -> list[Button | None]:
