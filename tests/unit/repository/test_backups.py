@@ -288,7 +288,8 @@ def test_a_store_that_goes_away_ends_the_backup(cluster: ClusterRepository, tmp_
         for _ in range(100):
             archive.write(b"x" * 100_000)
         archive.close()
-    assert caught.value.reason_code == "repository-gone"
+    # a write under way when the folder went fails by itself; every later one sees that the repository is gone
+    assert caught.value.reason_code in {"repository-gone", "storage-failed"}
     assert "could not be deleted" in " ".join(caught.value.__notes__)
     assert threading.active_count() == before
     (tmp_path / "away").rename(tmp_path / "repository")
