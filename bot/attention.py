@@ -21,10 +21,9 @@ from bot.notify import Fallback, beat
 from bot.process.place import Place
 from jobs.monitor import Monitor
 
-LOOK_EVERY_S = 30.0
-"""Twice a minute, so that what is down for a minute is told within the next half."""
 TELL_EVERY_S = 10.0
 BEAT_EVERY_S = 60.0
+UNLOOKED_FOR_S = 90.0
 UNSENT_FOR = timedelta(minutes=2)
 """How long Slack may take to show an alert before it counts as away."""
 _NOT_MADE_YET = {"repository-missing", "not-a-repository", "unknown-cluster"}
@@ -46,7 +45,8 @@ class Attention:
         self.monitor = Monitor(self.place.config, self.place.ledger, self.place.now)
 
     def watch(self, stop: threading.Event) -> None:
-        """Look twice a minute until `stop`; a round that the ledger does not let through is left out."""
+        """Look as often as configured until `stop`; a round that the ledger does not let through is left out."""
+        every_s = self.place.config.monitor.every.total_seconds()
         while not stop.is_set():
             begun = time.monotonic()
             try:
@@ -54,7 +54,7 @@ class Attention:
                 self.looked()
             except Unavailable as error:
                 log.warning("not looked", error=error.message)
-            stop.wait(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
+            stop.wait(max(1.0, every_s - (time.monotonic() - begun)))
 
     def looked(self) -> None:
         """Note that the monitor looked just now."""
@@ -108,8 +108,8 @@ class Attention:
             away = self.place.config.slack is not None and people.slack_away(tx)
         if away:
             return "Slack is away"
-        if time.monotonic() - self._looked_at > LOOK_EVERY_S * 4:
-            return "the monitor has not looked for two minutes"
+        if time.monotonic() - self._looked_at > UNLOOKED_FOR_S + self.place.config.monitor.every.total_seconds():
+            return "the monitor does not look"
         return ""
 
     def tell_due(self, fallback: Fallback) -> bool:

@@ -563,11 +563,13 @@ class PostgresConfig(_Model):
 
 
 class MonitorConfig(_Model):
-    """What is watched beside the clusters: `disk_free` is a share of each disk, `disk_full_within` how soon it may be full.
+    """How often is looked, and what is watched beside the clusters.
 
+    `disk_free` is a share of each disk, `disk_full_within` how soon it may be full.
     `heartbeat_url` is fetched every minute while the bot leads and is well, so that an outside checker notices its death.
     """
 
+    every: Duration = Field(default=timedelta(seconds=30), ge=timedelta(seconds=1), le=timedelta(minutes=5))
     disk_free: float = Field(default=0.1, ge=0, lt=1)
     disk_full_within: Duration = timedelta(days=3)
     heartbeat_url: str | None = None

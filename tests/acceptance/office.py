@@ -283,14 +283,17 @@ class Office:
     ) -> Message:
         """Wait for an alert's card, with a button that can be pressed or with some text."""
 
-        def raised() -> Alert | None:
-            with self.ledger.read() as tx:
-                return alerts.find(tx, condition, cluster, subject)
-
-        self.until(lambda: raised() is not None, f"an alert about {condition} {subject}")
-        found = raised()
+        self.until(
+            lambda: self.alert_row(condition, subject, cluster=cluster) is not None, f"an alert: {condition} {subject}"
+        )
+        found = self.alert_row(condition, subject, cluster=cluster)
         assert found is not None
         return self.card(found.id, "alerts", button, text=text, kind="alert")
+
+    def alert_row(self, condition: str, subject: str = "", *, cluster: str = "slips") -> Alert | None:
+        """Return an alert's row, or None when its condition never held."""
+        with self.ledger.read() as tx:
+            return alerts.find(tx, condition, cluster, subject)
 
     # -- what the ledger says ------------------------------------------------------------------------------------------
 
@@ -347,7 +350,8 @@ class Office:
         with self.ledger.read() as tx:
             rows = list(tx.query("SELECT id FROM cards"))
             known = [card for row in rows if (card := cards.get(tx, row["id"])) is not None]
-            wanted = {card.id: render(tx, card, policies) for card in known}
+            oncall = (self.config.slack.oncall if self.config.slack else None) or ""
+            wanted = {card.id: render(tx, card, policies, oncall=oncall) for card in known}
         problems = [problem for card in known if (problem := self._differs(card, wanted[card.id]))]
         return problems + self._live_twins({(card.channel, card.ts) for card in known})
 
