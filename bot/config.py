@@ -547,11 +547,13 @@ class ClusterConfig(_Model):
 class RestoreConfig(_Model):
     """Where restores beside go and how long they live. A database that a restore in place replaced is kept for `keep_before`.
 
-    `user` runs the servers when Pitstop is started as root."""
+    `user` runs the servers when Pitstop is started as root. A restore out of a dump may take `limit`.
+    """
 
     directory: FilePath = Path("/var/lib/pitstop/restores")
     lifetime: Duration = timedelta(hours=24)
     keep_before: Duration = Field(default=timedelta(days=7), ge=timedelta(hours=1))
+    limit: Duration = Field(default=timedelta(hours=12), ge=timedelta(seconds=1))
     user: str | None = None
     workers: int = Field(default=0, ge=0, le=64)
 
