@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import inbox, pauses
-from bot.model.backup_commands import BackupNow, Pause, Resume, Verify, parse_backup
+from bot.ledger import catalogue, inbox, pauses
+from bot.model.backup_commands import BackupNow, Pause, Pin, Resume, Verify, parse_backup
 from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.slack.blocks import Message
@@ -37,6 +37,8 @@ def _typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
             return _pause(wiring, item, doer, asked)
         case Resume(cluster=cluster):
             return _resume(wiring, item, doer, cluster)
+        case Pin():
+            return _pin(wiring, item, doer, asked)
     raise Usage("That changes nothing.", hint="See `/backup help`.", code="unknown-word")
 
 
@@ -84,6 +86,33 @@ def _resume_pressed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     with wiring.ledger.read() as tx:
         cluster = pauses.get(tx, pause).cluster
     return _resume(wiring, item, doer, cluster)
+
+
+def _pin(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pin) -> Message:
+    """`/backup pin ID`, `/backup unpin ID`: the id tells the cluster, where the list knows it."""
+    with wiring.ledger.read() as tx:
+        known = catalogue.locate(tx, asked.backup)
+    if known is None or known.cluster not in wiring.config.clusters:
+        error = Usage(
+            f"There is no backup {asked.backup}.",
+            hint="`/backup list CLUSTER` shows those there are.",
+            code="unknown-backup",
+        )
+        note(wiring, doer, "backup.pin" if asked.pinned else "backup.unpin", asked.backup, error)
+        raise error
+    run = desk.pin(
+        wiring.ledger,
+        key=item.key,
+        cluster=known.cluster,
+        backup=asked.backup,
+        pinned=asked.pinned,
+        by=doer.who,
+        at=wiring.now(),
+        entropy=wiring.entropy(16),
+        **told_of(wiring, doer, policy_of(wiring, known.cluster)),
+    )
+    what = "pinned: it stays until it is unpinned" if asked.pinned else "unpinned: its age decides again"
+    return Message(f"{code(asked.backup, 80)} of {code(known.cluster, 80)} is being {what} (run `{run.id}`).")
 
 
 def _verify(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Verify) -> Message:

@@ -29,18 +29,10 @@ def show_backup(
     One that the ledger does not know is looked for in the repositories.
     """
     from bot.commands.surroundings import surroundings
-    from bot.errors import Usage
     from bot.ledger import catalogue, contents
-    from bot.model.ids import BackupId, is_backup_id
 
     here = surroundings()
-    found = _find(here, BackupId(backup)) if is_backup_id(backup) else None
-    if found is None:
-        raise Usage(
-            f"There is no backup {backup!r}.",
-            hint="`pitstop list CLUSTER` shows those there are.",
-            code="unknown-backup",
-        )
+    found = located(here, backup)
     with here.ledger.read() as tx:
         where, inside = catalogue.repositories(tx, found.cluster, found.id), contents.find(tx, found.cluster, found.id)
     document: dict[str, Any] = {
@@ -49,6 +41,25 @@ def show_backup(
         "contents": inside.as_json() if inside else None,
     }
     show(document, lambda: _say(found, where, inside), as_json=as_json)
+
+
+def located(here: Surroundings, backup: str) -> BackupSummary:
+    """Return a backup by its id, from whichever cluster it is.
+
+    Raises:
+        Usage: there is none, in the repositories either.
+    """
+    from bot.errors import Usage
+    from bot.model.ids import BackupId, is_backup_id
+
+    found = _find(here, BackupId(backup)) if is_backup_id(backup) else None
+    if found is None:
+        raise Usage(
+            f"There is no backup {backup!r}.",
+            hint="`pitstop list CLUSTER` shows those there are.",
+            code="unknown-backup",
+        )
+    return found
 
 
 def _find(here: Surroundings, backup: BackupId) -> BackupSummary | None:

@@ -107,6 +107,13 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
     show(document, lambda: _say_list(found, window), as_json=as_json)
 
 
+def _remarks(backup: BackupSummary) -> str:
+    """Return what the last column says of a backup."""
+    sound = "verified" if backup.verified_at else ""
+    remarks = [f"damaged: {backup.damaged}" if backup.damaged else sound, "pinned" if backup.pinned else ""]
+    return ", ".join(remark for remark in remarks if remark)
+
+
 def _say_list(found: list[tuple[BackupSummary, list[str]]], window: list[dict[str, str]]) -> None:
     from datetime import datetime
 
@@ -119,7 +126,7 @@ def _say_list(found: list[tuple[BackupSummary, list[str]]], window: list[dict[st
             span((backup.finished_at - backup.started_at).total_seconds()),
             size(backup.bytes_stored),
             ", ".join(where),
-            f"damaged: {backup.damaged}" if backup.damaged else ("verified" if backup.verified_at else ""),
+            _remarks(backup),
         )
         for backup, where in found
     ]

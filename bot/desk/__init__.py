@@ -24,6 +24,7 @@ from bot.desk.keeping import (
 )
 from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.pausing import pause, resume_schedule
+from bot.desk.pinning import pin
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
     clear_away,
@@ -70,6 +71,7 @@ __all__ = [
     "hold",
     "release",
     "claim_deletion",
+    "pin",
     "register_server",
     "clear_away",
     "extend_server",

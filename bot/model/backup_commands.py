@@ -54,6 +54,14 @@ class Verify:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """`/backup pin ID`, `/backup unpin ID`: keep a backup beyond its age, or not any more."""
+
+    backup: BackupId
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ShowRunbook:
     """`/backup runbook CLUSTER`: how it is restored, with and without the bot."""
 
@@ -82,7 +90,7 @@ class Resume:
     cluster: ClusterName
 
 
-Changing = BackupNow | Verify | Pause | Resume
+Changing = BackupNow | Verify | Pause | Resume | Pin
 """What changes something, and is therefore recorded before it is acknowledged."""
 
 BackupCommand = ShowStatus | ListBackups | ShowBackup | ShowSchedule | ShowRunbook | Changing | ShowHelp
@@ -114,11 +122,11 @@ def _now(rest: list[str], clusters: Collection[str]) -> BackupNow:
     return BackupNow(_cluster("now", rest, clusters), kind)
 
 
-def _show(rest: list[str], _clusters: Collection[str]) -> ShowBackup:
+def _backup(rest: list[str]) -> BackupId:
     if len(rest) != 1 or not is_backup_id(rest[0]):
         said = quoted(" ".join(rest)) if rest else "Nothing"
         raise Usage(f"{said} is not a backup's id.", hint="`/backup list CLUSTER` shows them.", code="unknown-backup")
-    return ShowBackup(BackupId(rest[0]))
+    return BackupId(rest[0])
 
 
 def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
@@ -159,7 +167,9 @@ _WORDS: dict[str, Callable[[list[str], Collection[str]], BackupCommand]] = {
     "status": _status,
     "now": _now,
     "list": lambda rest, clusters: ListBackups(_cluster("list", rest, clusters)),
-    "show": _show,
+    "show": lambda rest, _clusters: ShowBackup(_backup(rest)),
+    "pin": lambda rest, _clusters: Pin(_backup(rest), pinned=True),
+    "unpin": lambda rest, _clusters: Pin(_backup(rest), pinned=False),
     "verify": _verify,
     "runbook": lambda rest, clusters: ShowRunbook(_cluster("runbook", rest, clusters)),
     "schedule": _schedule,

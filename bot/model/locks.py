@@ -60,6 +60,8 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
     "chain": frozenset(
         {SELF({Mode.DELETE}), frozenset({Mode.DELETE, Mode.READ}), frozenset({Mode.DELETE, Mode.WRITE})}
     ),
+    # one word about a backup at a time
+    "pin": frozenset({SELF({Mode.USE})}),
     # two restores never share a folder or a port
     "destination": frozenset({SELF({Mode.USE})}),
     "port": frozenset({SELF({Mode.USE})}),
@@ -140,6 +142,9 @@ def needed(
         case Job.RETENTION:
             # each backup is locked just before it goes, so that a restore never waits for the whole run
             return (Lock(f"cluster:{cluster}", Mode.RETENTION),)
+        case Job.PIN:
+            backup = f"{cluster}/{args['backup']}"
+            return (Lock(f"pin:{backup}", Mode.USE), Lock(f"chain:{backup}", Mode.READ))
         case Job.PLAN:
             return (Lock(f"request:{request}", Mode.USE),)
         case Job.EXECUTE:

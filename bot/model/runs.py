@@ -38,6 +38,7 @@ class Job(StrEnum):
     DRILL = "drill"
     DRILL_CLEAN = "drill-clean"
     RETENTION = "retention"
+    PIN = "pin"
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"

@@ -44,6 +44,10 @@ class ClusterRepository:
         """
         return [self._summary(backup) for backup in self._ids() if self._exists(backup)]
 
+    def find(self, backup: BackupId) -> BackupSummary | None:
+        """Return one backup as `backups` lists it, or None when there is none of that id."""
+        return self._summary(backup) if is_backup_id(backup) and self._exists(backup) else None
+
     def manifest(self, backup: BackupId) -> Manifest:
         """Read a backup's manifest.
 

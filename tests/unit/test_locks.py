@@ -89,7 +89,7 @@ def _needed(job: Job, *, request: str | None = None, **args: Any) -> tuple[Lock,
 @pytest.mark.parametrize("job", list(Job))
 def test_every_job_names_what_it_needs_in_kinds_the_table_knows(job: Job) -> None:
     """No job runs without a lock, and no lock is of a kind without a row."""
-    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1")
+    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1", backup="20261122T020000Z-base-7f3a")
     assert wanted
     assert {lock.kind for lock in wanted} <= set(CONFLICTS)
     assert len({lock.name for lock in wanted}) == len(wanted)
@@ -97,8 +97,8 @@ def test_every_job_names_what_it_needs_in_kinds_the_table_knows(job: Job) -> Non
 
 @pytest.mark.parametrize("job", list(Job))
 def test_no_job_runs_twice_at_once_for_the_same_thing(job: Job) -> None:
-    """The same job for the same request or cluster waits for the first one to end."""
-    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1")
+    """The same job for the same request, cluster or backup waits for the first one to end."""
+    wanted = _needed(job, request="r1", port=5555, database="slips_before_r1", backup="20261122T020000Z-base-7f3a")
     held = [Held(lock, RunId("first"), RequestId("r1")) for lock in wanted]
     assert blocking(wanted, held, RequestId("r1")) is not None
 

@@ -16,6 +16,7 @@ _BACKUP = (
     "`/backup list {c}` its backups, and how far back it can go",
     "`/backup show ID` one backup, and what is in it",
     "`/backup verify {c}` prove by restoring that its newest backups work",
+    "`/backup pin ID` keep a backup beyond its age; `/backup unpin ID` ends that",
     "`/backup schedule` what runs when",
     "`/backup runbook {c}` how to restore it, with and without the bot",
     "`/backup pause {c} 2h` hold the schedule back for so long; `/backup resume {c}` ends that",

@@ -22,6 +22,7 @@ _WORDS = {
     Job.EXECUTE: "Recovery",
     Job.DRILL: "Drill",
     Job.RETENTION: "Retention",
+    Job.PIN: "Pinning",
     Job.DRILL_CLEAN: "Clearing away after a drill",
     Job.SERVER_STOP: "Stopping a server",
     Job.SERVER_REMOVE: "Removing a server",

@@ -1,0 +1,68 @@
+"""Write beside a backup that it is pinned, or not any more, in every repository that holds it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.errors import PitstopError, Unavailable, Usage
+from bot.model.ids import BackupId, SystemId
+from bot.repository import events, layout
+from bot.repository.cluster import ClusterRepository
+from bot.repository.open import open_repository
+from jobs.catalogue import renew_catalogue
+from jobs.context import JobContext
+
+
+def run(context: JobContext) -> dict[str, Any]:
+    """Pin the run's `backup`, or unpin it where its argument `pinned` is false. Idempotent.
+
+    Returns {"backup", "pinned", "repositories"}: all that hold it, changed now or before.
+
+    Raises:
+        Usage: `unknown-backup`, no repository holds it.
+        Unavailable: a repository was away, and may hold it; in the others it is done. Try again.
+    """
+    backup, pinned = BackupId(context.run.args["backup"]), bool(context.run.args["pinned"])
+    context.phase("pin" if pinned else "unpin")
+    holding: list[str] = []
+    away: list[PitstopError] = []
+    for name, settings in context.config.cluster_repositories(context.run.cluster).items():
+        try:
+            opened = open_repository(name, settings, context.config.encryption)
+            histories = [opened.cluster(context.run.cluster, SystemId(s)) for s in opened.systems(context.run.cluster)]
+            found = [_set(context, history, backup, pinned=pinned) for history in histories]
+        except Unavailable as error:
+            away.append(error)
+            continue
+        holding += [name] if any(found) else []
+    if away:
+        raise away[0]
+    if not holding:
+        raise Usage(
+            f"No repository of {context.run.cluster} holds {backup}.",
+            hint=f"`pitstop list {context.run.cluster}` shows what there is.",
+            code="unknown-backup",
+        )
+    renew_catalogue(context.config, context.ledger, context.run.cluster)
+    return {"backup": backup, "pinned": pinned, "repositories": holding}
+
+
+def _set(context: JobContext, history: ClusterRepository, backup: BackupId, *, pinned: bool) -> bool:
+    """Write the event where it changes anything; return whether the backup is here."""
+    summary = history.find(backup)
+    if summary is None:
+        return False
+    if summary.pinned != pinned:
+        kind = "pinned" if pinned else "unpinned"
+        who = str(context.run.args.get("name", ""))
+        history.record_event(
+            backup, kind, at=_after_all(context.now(), history, backup), text=f"by {who}" if who else ""
+        )
+    return True
+
+
+def _after_all(now: datetime, history: ClusterRepository, backup: BackupId) -> datetime:
+    """Return now, or a moment after the last event where a clock was set back since: the later event decides."""
+    known = events.read(history.repository, layout.backup(history.name, history.system_id, backup))
+    return max([now, *(event.at + timedelta(microseconds=1) for event in known)])
