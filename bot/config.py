@@ -446,6 +446,13 @@ class HealthConfig(_Model):
         return value
 
 
+class OldBackupsConfig(_Model):
+    """Where backups of older scripts lie (`*.backup.gz.enc` and the like), and the file whose first line opens them."""
+
+    directory: FilePath
+    passphrase_file: FilePath | None = None
+
+
 class ClusterConfig(_Model):
     """One PostgreSQL server.
 
@@ -471,6 +478,7 @@ class ClusterConfig(_Model):
     contacts: dict[str, str] = {}
     dump: DumpConfig = DumpConfig()
     drill: DrillConfig = DrillConfig()
+    old_backups: OldBackupsConfig | None = None
     retention: RetentionConfig = RetentionConfig()
     objectives: Objectives = Objectives()
     alerts: Thresholds = Thresholds()

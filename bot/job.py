@@ -33,6 +33,7 @@ from jobs.context import Cancelled, JobContext, utc_now
 JOBS: dict[Job, str] = {
     Job.BASE_BACKUP: "jobs.base_backup",
     Job.DUMP: "jobs.dump",
+    Job.IMPORT: "jobs.old_backups",
     Job.WAL_STREAM: "jobs.wal",
     Job.WAL_CHECK: "jobs.wal_check",
     Job.PLAN: "jobs.plan",

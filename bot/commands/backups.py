@@ -93,6 +93,7 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
     """List the backups of CLUSTER and how far back it can go. Its repositories are asked, not the ledger."""
     from bot.commands.surroundings import surroundings
     from jobs.catalogue import renew_catalogue
+    from jobs.old_backups import old_backups_of
     from jobs.plan import measured_window
 
     here = surroundings()
@@ -103,8 +104,21 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
         "cluster": name,
         "backups": [{**backup.as_json(), "repositories": where} for backup, where in found],
         "recovery_window": window,
+        "old_backups": [old.as_json() for old in old_backups_of(here.config, name)],
     }
-    show(document, lambda: _say_list(found, window), as_json=as_json)
+    show(document, lambda: _say_all(document, found, window), as_json=as_json)
+
+
+def _say_all(
+    document: dict[str, Any], found: list[tuple[BackupSummary, list[str]]], window: list[dict[str, str]]
+) -> None:
+    from bot.slack.text import size
+
+    _say_list(found, window)
+    if old := document["old_backups"]:
+        say("")
+        rows = [(one["file"], size(one["bytes"]), one["imported"] or "not imported") for one in old]
+        table(("old backup", "bytes", ""), rows, empty="")
 
 
 def _remarks(backup: BackupSummary) -> str:

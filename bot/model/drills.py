@@ -38,6 +38,9 @@ class Question(StrEnum):
     DONE = "carried out"
 
 
+RESTORING = frozenset({Question.TARGET, Question.RESTORED})
+"""Without a yes to one of them nothing was restored, and nothing is proved."""
+
 NOT_PROVING = frozenset({Question.TIME})
 """A restore that takes too long is a failure of the drill, and still proves that the backup can be restored."""
 
@@ -130,7 +133,8 @@ class Proof:
     @property
     def verified(self) -> bool:
         """Whether it is proved that the backup can be restored, however long that takes."""
-        return all(point.ok is not False for point in self.points if point.question not in NOT_PROVING)
+        restored = any(point.question in RESTORING and point.ok for point in self.points)
+        return restored and all(point.ok is not False for point in self.points if point.question not in NOT_PROVING)
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only; of the tables the uncounted first, then the largest, at most `TABLES_KEPT`."""

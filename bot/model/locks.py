@@ -132,7 +132,7 @@ def needed(
     """
     server = args.get("server") or request
     match job:
-        case Job.BASE_BACKUP | Job.DUMP | Job.WAL_STREAM | Job.WAL_CHECK:
+        case Job.BASE_BACKUP | Job.DUMP | Job.IMPORT | Job.WAL_STREAM | Job.WAL_CHECK:
             return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
         case Job.DRILL:
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
@@ -161,6 +161,7 @@ def needed(
 _ON_CLUSTERS = {
     Job.BASE_BACKUP: Mode.BASE_BACKUP,
     Job.DUMP: Mode.DUMP,
+    Job.IMPORT: Mode.DUMP,
     Job.WAL_STREAM: Mode.STREAM,
     Job.WAL_CHECK: Mode.CHECK,
 }

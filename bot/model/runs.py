@@ -31,6 +31,7 @@ class Job(StrEnum):
 
     BASE_BACKUP = "base-backup"
     DUMP = "dump"
+    IMPORT = "import"
     WAL_STREAM = "wal-stream"
     WAL_CHECK = "wal-check"
     PLAN = "plan"

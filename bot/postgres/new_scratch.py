@@ -44,21 +44,21 @@ def restore_archive(
     options: Sequence[str] = (),
     check: Callable[[], None],
 ) -> tuple[int, list[str]]:
-    """Restore a custom archive under its database's own name; return how many statements failed, and the first of them. Slow.
+    """Restore a custom archive into its database; return how many statements failed, and the first of them. Slow.
+
+    The archive itself makes the database, under its own name; one that initdb made is filled as it is.
 
     Raises:
         Unavailable: pg_restore is missing. Whatever `pieces` and `check` raise.
     """
-    if database in _PRESENT:
-        target, create = database, list[str]()
-    else:
-        target, create = "template1", ["--create"]
+    by_archive = database not in _PRESENT
+    target = "template1" if by_archive else database
     dsn = make_dsn(server.dsn(target), options=session_options(server.binaries.major, search_path=""))
     argv = [
         os.fspath(programs.tool("pg_restore")),
         "--no-password",
         "--no-tablespaces",
-        *create,
+        *(["--create"] if by_archive else []),
         *options,
         "--dbname",
         dsn,

@@ -82,6 +82,16 @@ def _newest_whole_dump(holdings: Holdings, databases: Collection[str], newest: l
     return []
 
 
+def is_comparable(holdings: Holdings, databases: Collection[str], backup: BackupSummary) -> bool:
+    """Say whether a backup can be held against others: it holds everything, and was not imported, of which nobody knows."""
+    if not is_whole(holdings, databases, backup):
+        return False
+    try:
+        return "imported" not in holdings.places[backup.id].manifest(backup.id).body
+    except PitstopError:
+        return True
+
+
 def is_whole(holdings: Holdings, databases: Collection[str], backup: BackupSummary) -> bool:
     """Say whether a backup holds its databases whole; one that cannot be read is taken for whole, and the drill says so."""
     if backup.kind != "dump":

@@ -41,6 +41,9 @@ def prove_dump(drill: Drill, backup: BackupSummary, history: History, base: Proo
         Refused: too little disk. Unavailable, Failed: it could not be done here.
     """
     manifest = read_manifest(drill, backup)
+    if manifest.body.get("mode") == "data-only":
+        _read_only(drill, manifest, answers)
+        return
     tables = sum(table.get("bytes", 0) for database in manifest.body["databases"] for table in database["tables"])
     answers.target = {"snapshots": [database.get("snapshot_at") for database in manifest.body["databases"]]}
     with scratch(drill.context, "dump", room_needed(2 * max(tables, manifest.bytes_read), 0)) as folder:
@@ -60,6 +63,16 @@ def prove_dump(drill: Drill, backup: BackupSummary, history: History, base: Proo
         server.stop()
 
 
+def _read_only(drill: Drill, manifest: Manifest, answers: Answers) -> None:
+    """Read a dump that holds rows and no tables to put them into: whether it can be restored is not proved."""
+    drill.context.phase("dump: read")
+    for archive in manifest.archives:
+        for _ in _told(drill, manifest, archive.name):
+            drill.context.check_cancelled()
+    answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
+    answers.say(Question.RESTORED, None, "it holds rows and no tables: there is nothing to restore it into")
+
+
 def _facts(manifest: Manifest) -> dict[str, Any]:
     """Return what is recorded of the server; of a dump that was imported next to nothing is known."""
     recorded = manifest.body.get("server_facts") or {}
@@ -70,12 +83,13 @@ def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: 
     """Run the globals, then one archive after another, each verified while it is read."""
     context, repository = drill.context, drill.holdings.places[manifest.id]
     context.phase("dump: globals")
-    failed, told = 0, list[str]()
-    if manifest.archive("globals") is not None:
-        script = b"".join(repository.read_archive(manifest, "globals"))
-        with supervise(server) as connection:
-            refused = run_globals(connection, script)
-        failed, told = len(refused), refused
+    script = b"".join(repository.read_archive(manifest, "globals")) if manifest.archive("globals") else b""
+    with supervise(server) as connection:
+        told = run_globals(connection, script)
+    failed, options = len(told), list[str]()
+    if not script:
+        options = ["--no-owner", "--no-privileges"]
+        answers.warnings.append("Its roles were never recorded: it was restored without owners and grants.")
     programs = find_client(["pg_restore"], at_least=_tool_major(manifest), extra=drill.config.postgres.bin_directories)
     for database in manifest.body["databases"]:
         context.phase(f"dump: restore {database['name']}")
@@ -84,7 +98,7 @@ def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: 
             database["name"],
             _told(drill, manifest, database["archive"]),
             programs=programs,
-            options=database.get("restore_options", ()),
+            options=options,
             check=context.check_cancelled,
         )
         failed += number

@@ -12,7 +12,7 @@ from bot.model.runs import Job, RunState
 from bot.postgres.latest import Latest, read_latest
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
-from jobs.drill.choose import is_whole
+from jobs.drill.choose import is_comparable
 from jobs.drill.work import Drill
 from jobs.plan.holdings import Holdings
 
@@ -35,24 +35,28 @@ class History:
 def history_of(drill: Drill, backup: BackupSummary) -> History:
     """Return what a backup's counts are held against: the last drill that passed of its kind, and the dump made before it.
 
-    One that holds a part only is held against nothing.
+    One that holds a part only, or was imported, is held against nothing.
     """
-    if not is_whole(drill.holdings, drill.cluster.databases, backup):
+    if not is_comparable(drill.holdings, drill.cluster.databases, backup):
         return History()
     found = [_last_drill(drill.context.ledger, drill.holdings, backup.kind), _last_dump(drill.holdings, backup)]
     return History(tuple(baseline for baseline in found if baseline is not None))
 
 
 def judge_size_of(drill: Drill, backup: BackupSummary) -> Point:
-    """Compare a backup's size with those of its kind before it, those that hold a part left out."""
+    """Compare a backup's size with those of its kind before it, those that hold a part or were imported left out."""
     holdings, databases = drill.holdings, drill.cluster.databases
-    if not is_whole(holdings, databases, backup):
-        return Point(Question.SIZE, None, f"{backup.bytes_stored:,} bytes; it holds a part only")
+    if not is_comparable(holdings, databases, backup):
+        return Point(
+            Question.SIZE,
+            None,
+            f"{backup.bytes_stored:,} bytes; it was imported or holds a part, and is compared with nothing",
+        )
     earlier = sorted(
         (b for b in holdings.backups if b.kind == backup.kind and b.started_at < backup.started_at and not b.damaged),
         key=lambda b: b.started_at,
     )
-    sizes = [b.bytes_stored for b in earlier[-_SIZES_BACK:] if is_whole(holdings, databases, b)]
+    sizes = [b.bytes_stored for b in earlier[-_SIZES_BACK:] if is_comparable(holdings, databases, b)]
     return judge_size(backup.bytes_stored, sizes)
 
 

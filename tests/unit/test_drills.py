@@ -141,7 +141,7 @@ def test_verify_is_typed_in_any_order() -> None:
 
 def proof(no: Question, detail: str = "no") -> Proof:
     """Return a proof that answers one question with no."""
-    points = (Point(Question.NEWEST, True, "it is"), Point(no, False, detail))
+    points = (Point(Question.TARGET, True, "it did"), Point(no, False, detail))
     return Proof(
         BackupId("20261122T020000Z-base-7f3a"),
         "base",

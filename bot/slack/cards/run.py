@@ -16,6 +16,7 @@ from bot.slack.text import bar, code, count, escape, moment, named, size, span
 _WORDS = {
     Job.BASE_BACKUP: "Base backup",
     Job.DUMP: "Dump",
+    Job.IMPORT: "Import of old backups",
     Job.WAL_STREAM: "WAL stream",
     Job.WAL_CHECK: "WAL check",
     Job.PLAN: "Planning",
