@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 from bot import desk
 from bot.errors import PitstopError
@@ -21,6 +22,7 @@ from bot.model.commands import parse_target
 from bot.model.ids import RequestId, RunId
 from bot.model.people import Person, PersonFacts
 from bot.model.requests import Request, State
+from bot.model.restores import Wanted
 from bot.model.runs import Job, Run
 from bot.model.targets import Target
 from bot.postgres.binaries import Binaries
@@ -73,9 +75,15 @@ def refresh(ledger: Ledger) -> None:
 
 
 def ask(here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None) -> Request:
-    """Ask as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
-    refresh(here.ledger)
+    """Ask for a recovery as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
     wanted = target if isinstance(target, Target) else parse_target(target, now=utc_now(), zone=UTC)
+    to = {"kind": "beside", "directory": str(directory) if directory else None, "port": port}
+    return asked(here, "pitr", wanted, str(target), to)
+
+
+def asked(here: Installation, verb: str, target: Target | Wanted, text: str, destination: dict[str, Any]) -> Request:
+    """Ask for anything as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
+    refresh(here.ledger)
     request = desk.ask(
         here.ledger,
         key=os.urandom(8).hex(),
@@ -84,11 +92,11 @@ def ask(here: Installation, target: Target | str, *, directory: Path | None = No
         name="Engineer",
         facts=facts(ENGINEER),
         policy=here.config.cluster(CLUSTER).policy,
-        verb="pitr",
+        verb=verb,
         cluster=CLUSTER,
-        target=wanted,
-        target_text=str(target),
-        destination={"kind": "beside", "directory": str(directory) if directory else None, "port": port},
+        target=target,
+        target_text=text,
+        destination=destination,
         reason="the test wants it",
         entropy=os.urandom(12),
     )
@@ -101,7 +109,11 @@ def approved(
     here: Installation, target: Target | str, *, directory: Path | None = None, port: int | None = None
 ) -> Request:
     """Ask, confirm as the engineer, approve as the DBA."""
-    planned = ask(here, target, directory=directory, port=port)
+    return agreed(here, ask(here, target, directory=directory, port=port))
+
+
+def agreed(here: Installation, planned: Request) -> Request:
+    """Confirm a planned request as the engineer, approve it as the DBA."""
     assert planned.state is State.PROPOSED, planned.outcome
     policy, at = here.config.cluster(CLUSTER).policy, utc_now()
     desk.confirm(

@@ -19,6 +19,8 @@ from bot.model.commands import parse_target
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request
+from bot.model.restores import Wanted
+from bot.model.targets import Target
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,33 @@ def ask(
         Usage: the cluster is unknown or the target cannot be understood; noted in the audit.
         Refused: this login may not ask.
     """
-    name, config = here.cluster(cluster, "ask")
+    here.cluster(cluster, "ask")
     with here.attempt("ask", cluster):
         target = parse_target(target_text, now=here.now(), zone=local_zone())
-    standing = slack_says(here, config.policy)
     destination = {
         "kind": "beside",
         "directory": str(directory.expanduser().absolute()) if directory else None,
         "port": port,
     }
+    return ask_for(here, cluster, "pitr", target, target_text, destination, reason)
+
+
+def ask_for(
+    here: Surroundings,
+    cluster: str,
+    verb: str,
+    target: Target | Wanted,
+    text: str,
+    destination: dict[str, Any],
+    reason: str,
+) -> Request:
+    """Record a request for `verb`; a run plans it.
+
+    Raises:
+        Usage: the cluster is unknown; noted in the audit. Refused: this login may not ask.
+    """
+    name, config = here.cluster(cluster, "ask")
+    standing = slack_says(here, config.policy)
     return desk.ask(
         here.ledger,
         key=here.key("ask"),
@@ -59,10 +79,10 @@ def ask(
         people=here.config.people,
         slack_away=standing.slack_away,
         policy=config.policy,
-        verb="pitr",
+        verb=verb,
         cluster=name,
         target=target,
-        target_text=target_text,
+        target_text=text,
         destination=destination,
         reason=reason,
         entropy=here.entropy(),

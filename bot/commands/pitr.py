@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -60,14 +60,15 @@ def pitr(
 
     _check_words(to=to, request=request, reason=reason, dry_run=dry_run, as_json=as_json)
     here = surroundings()
-    found = _existing(here, cluster, request) if request else _ask(here, cluster, to, into_directory, port, reason)
-    planned = _planned(here, found, quiet=as_json)
-    if dry_run:
-        _show_plan(here, planned, as_json=as_json)
-        return
-    outcome = _carry_out(here, planned, reason, as_json=as_json)
     from bot.commands.plans import say_outcome
+    from bot.commands.requested import carry_out, existing, planned, show_plan
 
+    given = existing(here, cluster, request, "pitr") if request else None
+    found = planned(here, given or _ask(here, cluster, to, into_directory, port, reason), quiet=as_json)
+    if dry_run:
+        show_plan(here, found, as_json=as_json)
+        return
+    outcome = carry_out(here, found, reason, as_json=as_json)
     show(outcome, lambda: say_outcome(outcome), as_json=as_json)
 
 
@@ -85,58 +86,7 @@ def _check_words(*, to: str, request: str, reason: str, dry_run: bool, as_json: 
         raise Usage("A reason is needed.", hint="Add --reason 'why this is done', or --dry-run.", code="no-reason")
 
 
-def _existing(here: Surroundings, cluster: str, request_id: str) -> Request:
-    from bot.commands.asking import find
-    from bot.errors import Usage
-
-    name, _ = here.cluster(cluster, "pitr")
-    request = find(here, request_id)
-    if request.cluster != name:
-        raise Usage(
-            f"Request {request_id} is for {request.cluster}, not {cluster}.",
-            hint=f"pitstop pitr {request.cluster} --request {request_id}",
-            code="other-cluster",
-        )
-    return request
-
-
 def _ask(here: Surroundings, cluster: str, to: str, directory: Path | None, port: int | None, reason: str) -> Request:
     from bot.commands.asking import ask
 
     return ask(here, cluster, to, directory=directory, port=port, reason=reason)
-
-
-def _planned(here: Surroundings, request: Request, *, quiet: bool) -> Request:
-    from bot.commands.following import follow, raise_unless
-    from bot.model.requests import State
-
-    beyond = (State.PROPOSED, State.PENDING, State.APPROVED, State.RUNNING, State.VERIFYING, State.SUCCEEDED)
-    planned = follow(here, request.id, beyond, quiet=quiet)
-    raise_unless(planned, *beyond)
-    return planned
-
-
-def _show_plan(here: Surroundings, request: Request, *, as_json: bool) -> None:
-    from bot.commands.asking import cancel
-    from bot.commands.plans import say_plan
-    from bot.commands.rows import request_row
-    from bot.model.requests import State
-
-    if request.state is State.PROPOSED:
-        cancel(here, request.id, "dry run")
-    show(request_row(request)["plan"], lambda: say_plan(request), as_json=as_json)
-
-
-def _carry_out(here: Surroundings, request: Request, reason: str, *, as_json: bool) -> dict[str, Any]:
-    from bot.commands.asking import confirm
-    from bot.commands.following import follow, raise_unless
-    from bot.commands.plans import say_plan
-    from bot.model.requests import State
-
-    if request.state is State.PROPOSED:
-        if not as_json:
-            say_plan(request)
-        request = confirm(here, request, reason)
-    ended = follow(here, request.id, (State.SUCCEEDED,), quiet=as_json)
-    raise_unless(ended, State.SUCCEEDED)
-    return {"request": ended.id, **(ended.outcome or {})}

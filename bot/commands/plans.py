@@ -89,14 +89,22 @@ def _port(destination: Destination) -> str:
 
 
 def say_outcome(outcome: dict[str, Any]) -> None:
-    """Print what a recovery achieved and how to reach the server."""
-    target = outcome.get("target", {})
-    say(f"Recovered to {target.get('lsn')} on timeline {target.get('timeline')} in {span(outcome.get('seconds', 0))}.")
+    """Print what a recovery or a restore achieved and how to reach what it brought."""
+    target, seconds = outcome.get("target", {}), span(outcome.get("seconds", 0))
+    if target:
+        say(f"Recovered to {target.get('lsn')} on timeline {target.get('timeline')} in {seconds}.")
+    else:
+        say(f"Restored {outcome.get('from_database')} from {outcome.get('backup')} in {seconds}.")
     checks = outcome.get("checks") or []
     if checks:
         rows = [("ok" if c.get("ok") else "FAILED", str(c.get("name", "")), str(c.get("detail", ""))) for c in checks]
         table(("", "check", ""), rows, empty="")
-    say(f"  data   {outcome.get('directory')}")
+    for sentence in (*outcome.get("left_out", ()), *outcome.get("warnings", ())):
+        say(f"  note   {sentence}")
+    if directory := outcome.get("directory"):
+        say(f"  data   {directory}")
+    elif schema := outcome.get("schema"):
+        say(f"  into   the schema {schema} of {outcome.get('database')}")
     say(f"  psql   psql {shell_word(str(outcome.get('dsn')))}")
     if expires := outcome.get("expires_at"):
         say(f"  until  {when(datetime.fromisoformat(str(expires)))}")

@@ -13,6 +13,7 @@ from bot.desk.queueing import enqueue
 from bot.errors import Conflict, Usage
 from bot.ledger import audit, cards, requests, runs, servers
 from bot.ledger.database import Ledger, Tx
+from bot.model.destinations import Beside
 from bot.model.ids import RequestId, RunId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import Action
@@ -136,7 +137,7 @@ def remove_server(
 
 
 def clear_away(ledger: Ledger, request_id: RequestId, at: datetime, entropy: bytes) -> Run | None:
-    """Queue the removal of what a lost executor left of this request: directory, process, registered server or none yet.
+    """Queue the removal of what a lost executor left of this request: directory, process, server; or the unfinished database.
 
     None when a run is at work on it already. Called before the request is given up, so that a crash between the two repeats
     this rather than forgets it.
@@ -146,10 +147,11 @@ def clear_away(ledger: Ledger, request_id: RequestId, at: datetime, entropy: byt
         waiting = runs.recent(tx, request=request_id, jobs=_STOPS, states=(RunState.QUEUED, RunState.RUNNING))
         if request.plan is None or waiting:
             return None
-        args = {"server": request_id}
+        beside = isinstance(request.plan.steps.destination, Beside)
+        args = {"server" if beside else "request": request_id}
         return enqueue(
             tx,
-            job=Job.SERVER_REMOVE,
+            job=Job.SERVER_REMOVE if beside else Job.RESTORE_CLEAN,
             cluster=request.cluster,
             args=args,
             by=PITSTOP,
@@ -205,7 +207,7 @@ def _stop_lapsed(ledger: Ledger, server_id: RequestId, at: datetime, entropy: by
         return _queue(tx, Job.SERVER_STOP, server, PITSTOP, at, entropy)
 
 
-_STOPS = (Job.SERVER_STOP, Job.SERVER_REMOVE)
+_STOPS = (Job.SERVER_STOP, Job.SERVER_REMOVE, Job.RESTORE_CLEAN)
 
 
 def _queue(tx: Tx, job: Job, server: Server, by: str, at: datetime, entropy: bytes) -> Run:

@@ -1,4 +1,4 @@
-"""A child whose output we read, and that never outlives us."""
+"""A child whose output we read or whose input we write, and that never outlives us."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ _KEPT_BYTES = 32 * 1024
 
 
 class Child:
-    """A running program: stdin empty, stdout read piece by piece, stderr kept. As a context manager it is killed at the end.
+    """A running program: stdout read piece by piece, stderr kept. As a context manager it is killed at the end.
+
+    Its stdin is empty, or with `fed` what is written to it until `end_input`.
 
     The kernel kills it when the thread that started it ends, also by `kill -9` of the whole process.
     """
 
-    def __init__(self, argv: Sequence[str | bytes], *, env: Mapping[str, str]) -> None:
+    def __init__(self, argv: Sequence[str | bytes], *, env: Mapping[str, str], fed: bool = False) -> None:
         """Start `argv`, cwd `/`, with the environment `env` alone.
 
         Raises:
@@ -37,7 +39,7 @@ class Child:
         try:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd="/",
@@ -56,6 +58,12 @@ class Child:
         self._out = self._process.stdout.fileno()
         with contextlib.suppress(OSError):  # a small pipe is only slower
             fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._in = -1
+        if self._process.stdin is not None:
+            self._in = self._process.stdin.fileno()
+            os.set_blocking(self._in, False)
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._in, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._buffer = bytearray(_PIPE_BYTES)
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
@@ -74,6 +82,33 @@ class Child:
             return None
         size = os.readv(self._out, [self._buffer])
         return memoryview(self._buffer)[:size]
+
+    def write(self, data: memoryview, timeout_s: float) -> int | None:
+        """Write to stdin what it takes within `timeout_s` seconds; return how many bytes, or None when it takes no more."""
+        room = select.poll()
+        room.register(self._in, select.POLLOUT)
+        if not room.poll(timeout_s * 1000):
+            return 0
+        try:
+            return os.write(self._in, data)
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            return None
+
+    def end_input(self) -> None:
+        """Close stdin. Idempotent."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def ended(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s` seconds for the end; say whether it came. Its stdout has to be read, or stay empty."""
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def wait(self) -> tuple[int, str]:
         """Wait for the end; return the exit code (negative: the signal that killed it) and what it said on stderr."""
@@ -94,6 +129,7 @@ class Child:
         self._process.kill()
         self._process.wait()
         self._listener.join()
+        self.end_input()
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._process.stdout.close()

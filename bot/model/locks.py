@@ -69,7 +69,8 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
     # and none is dropped under a restore or an undo that uses it
     "database": frozenset({SELF({Mode.USE}), SELF({Mode.DELETE}), frozenset({Mode.USE, Mode.DELETE})}),
     # a request is planned or carried out by one process at a time
-    "request": frozenset({SELF({Mode.USE})}),
+    # what a lost process left of it is cleared away once, and does not wait for that process to be declared lost
+    "request": frozenset({SELF({Mode.USE}), SELF({Mode.STOP})}),
     # one forwarder and one stop at a time; a stop does not wait for the forwarder it will end
     "server": frozenset({SELF({Mode.ANSWER}), SELF({Mode.STOP})}),
 }
@@ -147,6 +148,8 @@ def needed(
             return (Lock(f"pin:{backup}", Mode.USE), Lock(f"chain:{backup}", Mode.READ))
         case Job.PLAN:
             return (Lock(f"request:{request}", Mode.USE),)
+        case Job.RESTORE_CLEAN:
+            return (Lock(f"request:{request}", Mode.STOP),)
         case Job.EXECUTE:
             return (Lock(f"request:{request}", Mode.USE), *(_of_plan(plan) if plan else ()))
         case Job.FORWARD:

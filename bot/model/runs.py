@@ -36,6 +36,7 @@ class Job(StrEnum):
     WAL_CHECK = "wal-check"
     PLAN = "plan"
     EXECUTE = "execute"
+    RESTORE_CLEAN = "restore-clean"
     DRILL = "drill"
     DRILL_CLEAN = "drill-clean"
     RETENTION = "retention"

@@ -12,7 +12,7 @@ from jobs.pitr.claim import claim
 from jobs.pitr.directory import take_directory, undo
 from jobs.pitr.fetch import fetch, read_manifest
 from jobs.pitr.prepare import prepare
-from jobs.pitr.replay import Recovered, left_recovered, replay, say_verifying
+from jobs.pitr.replay import Recovered, left_recovered, replay
 from jobs.pitr.report import report
 from jobs.pitr.wal import serve_wal
 from jobs.pitr.work import Work
@@ -48,7 +48,7 @@ def run(context: JobContext) -> dict[str, Any]:
     work = claim(context)
     try:
         recovered = left_recovered(work) or _recover(work)
-        say_verifying(work)
+        work.say_verifying()
         found = check(work, recovered)
         server, door = admit(work, recovered.server)
         found["checks"] += door

@@ -6,10 +6,11 @@ from bot import desk
 from bot.ledger import requests
 from bot.model.holding import Observed
 from bot.model.requests import Request, State
+from jobs.claimed import plan_of
 from jobs.context import JobContext
 from jobs.pitr.observe import observe
 from jobs.pitr.stock import open_stock
-from jobs.pitr.work import Work, plan_of
+from jobs.pitr.work import Work
 
 
 def claim(context: JobContext) -> Work:

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot import desk
 from bot.model.requests import State
 from bot.model.wal import Lsn
 from bot.postgres.isolated import IsolatedServer
@@ -75,12 +74,6 @@ def left_recovered(work: Work) -> Recovered | None:
         return None
     server = IsolatedServer.attach({"directory": str(work.directory)})
     return Recovered(server, **note) if server.running else None
-
-
-def say_verifying(work: Work) -> None:
-    """Tell the desk that checks begin; a request taken up again in VERIFYING stays there."""
-    if work.request.state is State.RUNNING:
-        work.say(lambda: desk.verifying(work.context.ledger, work.request.id, work.context.now()))
 
 
 def _as_json(proof: RecoveryProof) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Planning a recovery: read the repository and this host, and propose what would be done, or refuse and say what can be had."""
+"""Planning a recovery or a restore: read what is kept, and propose what would be done, or refuse and say what can be had."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from bot.errors import PitstopError
 from bot.ledger import requests
 from bot.model.plans import Plan
 from bot.model.requests import Request
-from bot.model.targets import Target
+from bot.model.restores import Wanted
 from jobs.context import JobContext
 from jobs.plan.make import make_plan
 from jobs.plan.window import measured_window
+from jobs.restore.plan import plan_restore
 
 __all__ = ["make_plan", "measured_window", "run"]
 
@@ -40,7 +41,17 @@ def _plan(context: JobContext, request: Request) -> Plan:
         context.check_cancelled()
         context.note(text)
 
-    assert isinstance(request.target, Target), "a recovery has a target"
+    if isinstance(request.target, Wanted):
+        return plan_restore(
+            context.config,
+            context.ledger,
+            cluster=request.cluster,
+            wanted=request.target,
+            destination=request.destination,
+            name=request.id,
+            now=context.now(),
+            on_note=note,
+        )
     return make_plan(
         context.config,
         context.ledger,

@@ -20,20 +20,23 @@ class Estimate:
     basis: str
 
 
-def estimate(ledger: Ledger | None, cluster: ClusterName, work_bytes: int) -> Estimate:
-    """Return how long restoring `work_bytes` (files and WAL) takes at the pace of the latest recovery."""
+def estimate(ledger: Ledger | None, cluster: ClusterName, work_bytes: int, *, verb: str = "pitr") -> Estimate:
+    """Return how long restoring `work_bytes` takes at the pace of the latest recovery (files and WAL), or restore of a dump."""
+    noun = "recovery" if verb == "pitr" else "restore"
     for run in _past(ledger, cluster):
         result = run.result or {}
+        if ("database" in result) is not (verb == "restore"):
+            continue
         seconds, done = float(result.get("seconds", 0)), int(result.get("bytes", 0)) + int(result.get("wal_bytes", 0))
         if seconds > 0 and done > 0 and run.finished_at is not None:
             pace = max(seconds - _FLOOR_S, 0.1) / done
-            basis = f"judging by the recovery of {run.finished_at:%Y-%m-%d}, {done // 1_000_000} MB in {seconds:.0f} s"
+            basis = f"judging by the {noun} of {run.finished_at:%Y-%m-%d}, {done // 1_000_000} MB in {seconds:.0f} s"
             return Estimate(_FLOOR_S + pace * work_bytes, basis)
-    return Estimate(None, "no recovery of this cluster was timed yet")
+    return Estimate(None, f"no {noun} of this cluster was timed yet")
 
 
 def _past(ledger: Ledger | None, cluster: ClusterName) -> list[Run]:
     if ledger is None:
         return []
     with ledger.read() as tx:
-        return runs.recent(tx, cluster=cluster, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=5)
+        return runs.recent(tx, cluster=cluster, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=20)

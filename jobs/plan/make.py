@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from bot.config import Config
 from bot.errors import Corruption
 from bot.ledger.database import Ledger
 from bot.model.destinations import Beside
-from bot.model.ids import ClusterName
+from bot.model.ids import BackupId, ClusterName
 from bot.model.plans import ChainLink, Facts, Plan, Recovery, Steps
 from bot.model.targets import Target
 from bot.postgres.binaries import Binaries, find
@@ -39,12 +40,14 @@ def make_plan(
     name: str,
     now: datetime,
     on_note: Callable[[str], None] = lambda _: None,
+    only: BackupId | None = None,
 ) -> Plan:
     """Resolve `target`, look at repository and host, and return what would be done. Writes nothing but a scratch folder.
 
     `destination` is what was asked for: {"kind": "beside", "directory": path or None, "port": number or None}; without a
     directory it becomes `<restore.directory>/<name>` (`name`: the request's id, or any word for a dry run). `ledger` gives
-    the live timeline and past durations where there is one. Slow: reads the WAL between backup and target.
+    the live timeline and past durations where there is one. `only` is the one base backup that may be used: then it is restored
+    as such (the verb `restore`). Slow: reads the WAL between backup and target.
 
     Raises:
         Unreachable: the target cannot be had; `nearest` says which times can.
@@ -55,10 +58,14 @@ def make_plan(
     going_to = place_for(config, destination, name)
     on_note("Looking at the repository")
     holdings = open_holdings(config, ledger, cluster)
+    if only is not None:
+        kept = tuple(backup for backup in holdings.backups if backup.id == only)
+        holdings = replace(holdings, backups=kept)
     resolution, binaries = _resolve(config, holdings, target, now, on_note)
     on_note("Checking this host")
     manifest = _manifest(holdings, resolution)
-    steps = _steps(config, holdings, resolution, manifest, going_to)
+    verb = "pitr" if only is None else "restore"
+    steps = _steps(config, holdings, resolution, manifest, going_to, verb)
     copy_account(config, manifest.body.get("server_facts", {}))  # refuse now what the executor would refuse
     facts = _facts(ledger, holdings, resolution, manifest, binaries, going_to, target_text)
     return Plan(steps, facts)
@@ -96,10 +103,12 @@ def _manifest(holdings: Holdings, resolution: Resolution) -> Manifest:
     return manifest
 
 
-def _steps(config: Config, holdings: Holdings, resolution: Resolution, manifest: Manifest, going_to: Beside) -> Steps:
+def _steps(
+    config: Config, holdings: Holdings, resolution: Resolution, manifest: Manifest, going_to: Beside, verb: str
+) -> Steps:
     cluster = config.cluster(holdings.cluster)
     return Steps(
-        verb="pitr",
+        verb=verb,
         cluster=holdings.cluster,
         system_id=holdings.system_id,
         repository=holdings.places[manifest.id].repository.name,

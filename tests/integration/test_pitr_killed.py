@@ -13,18 +13,16 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from bot import desk
 from bot.host import processes
 from bot.host.accounts import Account
-from bot.ledger import requests, runs, servers
+from bot.ledger import servers
 from bot.ledger.database import iso
 from bot.model.ids import RequestId, RunId
 from bot.model.requests import Request, State
@@ -34,28 +32,22 @@ from bot.model.wal import Lsn, segment_name, segment_number
 from bot.postgres.isolated import remove_directory, running_postmaster
 from bot.postgres.isolated_folder import MARKER, ServerFolder
 from bot.postgres.plain import PlainServer
-from bot.process.place import Place
-from bot.process.requests import execute_approved, resume_interrupted
-from bot.process.servers import keep_servers
-from bot.process.spawning import Spawner
-from bot.process.watching import Watch, process_of
-from tests.jobs import CLUSTER, Installation, install, wait_for
+from bot.process.requests import resume_interrupted
+from tests.jobs import install, wait_for
 from tests.recoveries import (
-    ENGINEER,
     RIGHTS,
     approved,
     carry_out,
     execute,
-    facts,
     get,
     lasting_server,
     queue_executor,
-    refresh,
     remove_server,
     run_of,
 )
 from tests.servers import binaries_or_skip
 from tests.servers import execute as sql
+from tests.supervised import Supervised
 
 pytestmark = pytest.mark.pg
 ROWS = 200_000
@@ -63,75 +55,15 @@ CHECKS = '[{ name = "takes its time", database = "postgres", sql = "SELECT pg_sl
 
 
 @dataclass
-class Scene:
-    """An installation with a backup and WAL up to a dropped table, and the supervisor's steps to drive executors with."""
+class Scene(Supervised):
+    """An installation with a backup and WAL up to a dropped table."""
 
-    here: Installation
     restores: Path
     target: str
-    spawner: Spawner = field(init=False)
-    watch: Watch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.spawner, self.watch = Spawner(self.place), Watch(self.place)
-
-    @cached_property
-    def place(self) -> Place:
-        """Where its runs live."""
-        return Place(self.here.config, self.here.config_path, self.here.ledger)
 
     def request(self, port: int | None = None) -> Request:
         """Return a request that was asked, planned, confirmed and approved."""
         return approved(self.here, self.target, port=port)
-
-    def fresh(self, _request: Request) -> None:
-        """Bring people's facts up to date."""
-        refresh(self.here.ledger)
-
-    def start(self, request: RequestId) -> RunId:
-        """Start the executor of an approved request, and nothing else."""
-        execute_approved(self.place, self.fresh, only=request)
-        run = self.executor(request)
-        self.spawner.start(only=run)
-        return run
-
-    def executor(self, request: RequestId) -> RunId:
-        """Return the request's latest executor."""
-        with self.here.ledger.read() as tx:
-            return runs.recent(tx, request=request, jobs=(Job.EXECUTE,), limit=1)[0].id
-
-    def round(self) -> None:
-        """Do what the supervisor does twice a second."""
-        self.watch.look()
-        desk.sweep(self.here.ledger, self.place.now())
-        resume_interrupted(self.place, self.fresh)
-        execute_approved(self.place, self.fresh)
-        keep_servers(self.place)
-        self.spawner.start()
-
-    def until_ended(self, request: RequestId) -> Request:
-        """Let the supervisor work until the request has ended and no run is at work any more."""
-
-        def ended() -> bool:
-            self.round()
-            with self.here.ledger.read() as tx:
-                working = [run for run in runs.unfinished(tx) if run.job is not Job.FORWARD]
-            return get(self.here, request).state.ended and not working
-
-        wait_for(ended, timeout_s=240, what=f"the end of {request}")
-        return get(self.here, request)
-
-    def kill(self, run: RunId) -> None:
-        """Kill a run's process as a crash would, and wait until it and its lock are gone.
-
-        A child on its way to becoming the server may hold the lock's file for a moment longer.
-        """
-        wait_for(lambda: process_of(self.place, run) is not None, timeout_s=60, what=f"the process of {run}")
-        process = process_of(self.place, run)
-        assert process is not None
-        processes.signal(process, signal.SIGKILL)
-        assert processes.wait_gone(process, 60)
-        wait_for(lambda: not self.place.lives(run), what="the end of the run's lock")
 
     def directory(self, request: RequestId) -> Path:
         """Return where the request's server goes."""
@@ -141,22 +73,7 @@ class Scene:
 
     def clear(self) -> None:
         """End every process and remove every directory that a test left."""
-        with self.here.ledger.read() as tx:
-            left = runs.unfinished(tx)
-        for run in left:
-            if (process := process_of(self.place, run.id)) is not None:
-                processes.signal(process, signal.SIGKILL)
-                processes.wait_gone(process, 60)
-            desk.cancel_run(self.here.ledger, run.id, self.place.now())
-        with self.here.ledger.read() as tx:
-            interrupted = requests.recent(tx, states=(State.INTERRUPTED,))
-        for request in interrupted:
-            desk.fail(
-                self.here.ledger,
-                request.id,
-                {"code": "test", "message": "The test is over.", "hint": ""},
-                self.place.now(),
-            )
+        self.end_runs()
         for folder in self.restores.iterdir() if self.restores.exists() else ():
             if ServerFolder(folder).is_ours():
                 remove_directory(folder)
@@ -369,7 +286,7 @@ def test_a_cancelled_recovery_undoes_what_it_began(scene: Scene, phase: str) -> 
     """Cancelled while it runs, also in the middle of a long SQL check: the run is cancelled, server and directory are gone."""
     request = scene.request()
     run = start_until(scene, request, phase)
-    cancel(scene, request)
+    scene.cancel(request)
     ended = scene.until_ended(request.id)
     assert ended.state is State.CANCELLED
     assert run_of(scene.here, run).state is RunState.CANCELLED
@@ -382,24 +299,11 @@ def test_a_cancelled_and_killed_recovery_is_cleared_away(scene: Scene) -> None:
     """An executor that dies before it could undo what it began: the supervisor has it removed."""
     request = scene.request()
     run = start_until(scene, request, "recover")
-    cancel(scene, request)
+    scene.cancel(request)
     scene.kill(run)
     assert scene.until_ended(request.id).state is State.CANCELLED
     assert not scene.directory(request.id).exists()
     assert not postmasters(scene)
-
-
-def cancel(scene: Scene, request: Request) -> None:
-    """Cancel as the requester."""
-    desk.cancel(
-        scene.here.ledger,
-        key=f"x{request.id}",
-        request_id=request.id,
-        by=ENGINEER,
-        facts=facts(ENGINEER),
-        at=scene.place.now(),
-        policy=scene.here.config.cluster(CLUSTER).policy,
-    )
 
 
 def test_a_directory_that_is_not_ours_is_left_alone(scene: Scene) -> None:

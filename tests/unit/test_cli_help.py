@@ -11,7 +11,7 @@ from bot.cli import app, config_first
 
 COLUMN = 60
 WANTED = {
-    "demo", "run", "check", "status", "list", "pitr", "mark", "manifest", "healthcheck", "job",
+    "demo", "run", "check", "status", "list", "pitr", "restore", "mark", "manifest", "healthcheck", "job",
     "show", "runbook", "schedule", "pause", "resume",
     "backup base",
     "backup dump",

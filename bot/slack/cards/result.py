@@ -1,4 +1,4 @@
-"""What a recovery brought: how to connect, what the checks found, how long it took, and the server that holds it."""
+"""What a recovery or a restore brought: how to connect, what the checks found, how long it took, and the server that holds it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,33 @@ from bot.model.typed import shell_word
 from bot.slack.text import code, code_block, escape, moment, size, span
 
 _MAX_CHECKS = 12
+_MAX_LEFT_OUT = 6
 
 
 def result_lines(result: Mapping[str, Any]) -> list[str]:
-    """Say what came of a recovery; keys that are missing are left out, unknown ones ignored."""
+    """Say what came of a recovery or a restore; keys that are missing are left out, unknown ones ignored."""
     lines = []
+    restored = bool(result.get("from_database"))
     if seconds := _number(result.get("seconds")):
-        lines.append(f"Recovered and checked in {span(seconds)}.")
+        lines.append(f"{'Restored' if restored else 'Recovered'} and checked in {span(seconds)}.")
+    if restored:
+        lines.extend(_restored(result))
     if target := result.get("target"):
         lines.append(_target(target))
     lines.extend(check_lines(result.get("checks")))
+    return lines
+
+
+def _restored(result: Mapping[str, Any]) -> list[str]:
+    """Say what came back, where it is, and how to look at it."""
+    schema = f", schema {code(str(result['schema']), 120)}" if result.get("schema") else ""
+    place = f"*Now in* the database {code(str(result.get('database', '?')), 120)}{schema}"
+    lines = [f"{place}, from {code(str(result.get('backup', '?')), 60)}"]
+    if dsn := result.get("dsn"):
+        lines.append(f"Look at it:\n{psql_line(str(dsn))}")
+    left = result.get("left_out")
+    if isinstance(left, list):
+        lines.extend(f"⚠️ {escape(str(sentence), 300)}" for sentence in left[:_MAX_LEFT_OUT])
     return lines
 
 

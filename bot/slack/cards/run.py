@@ -21,6 +21,7 @@ _WORDS = {
     Job.WAL_CHECK: "WAL check",
     Job.PLAN: "Planning",
     Job.EXECUTE: "Recovery",
+    Job.RESTORE_CLEAN: "Clearing away after a restore",
     Job.DRILL: "Drill",
     Job.RETENTION: "Retention",
     Job.PIN: "Pinning",

@@ -1,0 +1,110 @@
+"""Claim: look again at the dump and at the server, and take the approved request, once; or take up what a crash interrupted."""
+
+from __future__ import annotations
+
+from bot import desk
+from bot.config import Config
+from bot.errors import Corruption, Usage
+from bot.ledger import requests
+from bot.model.destinations import NewDatabase, NewSchema
+from bot.model.holding import ObservedServer
+from bot.model.plans import Plan
+from bot.model.requests import Request, State
+from bot.postgres.archive_choice import missing
+from bot.postgres.restore_place import Place, look_at_place, obstacles, require_primary
+from bot.postgres.transport import require_verified
+from bot.repository.cluster import ClusterRepository
+from jobs.claimed import plan_of
+from jobs.context import JobContext
+from jobs.repositories import open_for_reading
+from jobs.restore.contents import read_contents
+from jobs.restore.work import RestoreWork
+
+DAMAGED = "damaged"
+"""Stands for the hash of a manifest that is there and cannot be trusted."""
+
+
+def claim(context: JobContext) -> RestoreWork:
+    """Take the run's request: APPROVED → RUNNING, if the plan still holds. A resumed request is this run's already.
+
+    Raises:
+        Refused: it no longer holds, and the request is VOID; or rights cannot be judged now, and it stays APPROVED.
+        Conflict: another run has it, or it is not APPROVED any more.
+        Unavailable: repository or server are away now; the request stays as it was.
+    """
+    context.phase("claim")
+    assert context.run.request is not None, "an executor stands on a request"
+    require_verified(context.config.cluster(context.run.cluster))
+    with context.ledger.read() as tx:
+        request = requests.get(tx, context.run.request)
+    if request.run == context.run.id and request.state in {State.RUNNING, State.VERIFYING}:
+        return RestoreWork(context, request)
+    observed = observe(context.config, plan_of(request))
+    context.check_cancelled()
+    return RestoreWork(context, _claim(context, request, observed))
+
+
+def observe(config: Config, plan: Plan) -> ObservedServer:
+    """Return what is true now of the dump, the server and the destination.
+
+    Raises:
+        Unavailable: repository or server cannot be asked now; nothing is known then.
+    """
+    steps = plan.steps
+    cluster = config.cluster(steps.cluster)
+    repository = open_for_reading(config, steps.repository, steps.cluster, steps.system_id)
+    place = look_at_place(cluster.restoring, cluster.restoring, cluster.data_directory)
+    require_primary(place)
+    manifests = _manifests(plan, repository)
+    in_the_way = _in_the_way(cluster.restoring, plan, place)
+    if all(manifests.get(link.backup) == link.manifest_sha256 for link in steps.chain):
+        in_the_way += _lacking(plan, repository, place)
+    return ObservedServer(
+        manifests=manifests,
+        disk_free=place.disk_free,
+        policy_version=cluster.policy.version,
+        system_id=place.system_id,
+        server_version=place.version_num,
+        obstacles=tuple(in_the_way),
+    )
+
+
+def _claim(context: JobContext, request: Request, observed: ObservedServer) -> Request:
+    return desk.claim(
+        context.ledger,
+        request_id=request.id,
+        run_id=context.run.id,
+        observed=observed,
+        at=context.now(),
+        policy=context.config.cluster(request.cluster).policy,
+        people=context.config.people,
+    )
+
+
+def _manifests(plan: Plan, repository: ClusterRepository) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for link in plan.steps.chain:
+        try:
+            found[link.backup] = repository.manifest(link.backup).sha256
+        except Usage:
+            continue
+        except Corruption:
+            found[link.backup] = DAMAGED
+    return found
+
+
+def _in_the_way(dsn: str, plan: Plan, place: Place) -> list[str]:
+    destination = plan.steps.destination
+    assert isinstance(destination, NewDatabase | NewSchema)
+    try:
+        return list(obstacles(dsn, place, destination))
+    except Usage as error:
+        return [error.message]
+
+
+def _lacking(plan: Plan, repository: ClusterRepository, place: Place) -> list[str]:
+    """Say which roles went since the plan was made: they may have been dropped while it waited."""
+    manifest = repository.manifest(plan.steps.chain[0].backup)
+    contents = read_contents(repository, manifest, plan.steps.restoration)
+    lacking = missing(contents.choice.roles(), place.roles)
+    return [f"The server lacks roles that the dump needs by now: {', '.join(lacking[:8])}."] if lacking else []

@@ -1,0 +1,42 @@
+"""Load: pg_restore, fed the archive out of the repository, into the database that was made for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+
+from bot.postgres.restore_program import feed, finish, restoring
+from jobs.restore.work import RestoreWork
+
+
+def load(work: RestoreWork, database: str) -> list[str]:
+    """Restore what was chosen into `database`; the first statement that fails ends it. Returns pg_restore's warnings. Slow.
+
+    Raises:
+        Cancelled: the run was asked to stop. Failed: a statement failed, or the time is up.
+        Corruption: the archive is damaged. Unavailable: server or repository went away.
+    """
+    archive = work.manifest.archive(work.what.archive)
+    assert archive is not None, "it was read for its contents"
+    work.context.phase("restore")
+    work.context.progress(0, archive.bytes_read)
+
+    def on_bytes(done: int) -> None:
+        work.context.progress(min(done, archive.bytes_read), archive.bytes_read)
+
+    with tempfile.NamedTemporaryFile(prefix="pitstop-list-") as chosen:
+        options = list[str]()
+        if work.what.tables or len(work.contents.choice.entries) < len(work.contents.toc.entries):
+            chosen.write(work.contents.choice.list_file())
+            chosen.flush()
+            options.append(f"--use-list={chosen.name}")
+        with restoring(work.tools, work.session(database), options) as child:
+            feed(child, _pieces(work), on_bytes=on_bytes, check=work.check_time)
+            work.context.note("Making indexes and constraints")
+            warnings = finish(child, work.what.database, check=work.check_time)
+    work.context.note("")
+    return warnings
+
+
+def _pieces(work: RestoreWork) -> Iterator[bytes]:
+    return work.repository.read_archive(work.manifest, work.what.archive)
