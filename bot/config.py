@@ -285,6 +285,8 @@ class Schedule(_Model):
     wal_check: str = "0 * * * *"
     drill: str = "0 3 * * 0"
     retention: str = "0 4 * * *"
+    digest: str = "0 9 * * mon-fri"
+    rehearsal: str = "0 10 1 * *"
 
     @field_validator("*")
     @classmethod

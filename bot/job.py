@@ -46,6 +46,8 @@ JOBS: dict[Job, str] = {
     Job.SERVER_STOP: "jobs.servers:stop",
     Job.SERVER_REMOVE: "jobs.servers:remove",
     Job.FORWARD: "jobs.servers:forward",
+    Job.DIGEST: "jobs.digest",
+    Job.REHEARSAL: "jobs.rehearsal",
     Job.KEPT_REMOVE: "jobs.kept:remove",
 }
 """Where each job lives: a module with `run(context) -> dict`, or `module:function`. Imported by the run's own process only."""

@@ -36,7 +36,7 @@ _APPROVE_TITLE = "Approve in place"
 
 def open_pitr_form(wiring: Wiring, doer: Doer, trigger: str, draft: PitrDraft) -> None:
     """Open the form for a new recovery."""
-    _open(wiring, doer, trigger, _PITR_TITLE, lambda: _pitr_view(wiring, doer, draft))
+    open_form(wiring, doer, trigger, _PITR_TITLE, lambda: _pitr_view(wiring, doer, draft))
 
 
 def open_again_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
@@ -50,7 +50,7 @@ def open_again_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -
             raise Conflict(standing(request, wiring.now()), hint=next_step(request), code="changed")
         return _pitr_view(wiring, doer, PitrDraft(offered.cluster, offered.target_text, offered.reason))
 
-    _open(wiring, doer, trigger, _PITR_TITLE, fill)
+    open_form(wiring, doer, trigger, _PITR_TITLE, fill)
 
 
 def open_reason_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
@@ -58,9 +58,9 @@ def open_reason_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) 
 
     def fill() -> View:
         request = _open_request(wiring, doer, request_id, Action.CONFIRM, State.PROPOSED)
-        return forms.reason_form(request, token=_token(wiring, doer.who, "confirm", request))
+        return forms.reason_form(request, token=token_for(wiring, doer.who, "confirm", request))
 
-    _open(wiring, doer, trigger, _REASON_TITLE, fill)
+    open_form(wiring, doer, trigger, _REASON_TITLE, fill)
 
 
 def open_deny_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
@@ -68,9 +68,9 @@ def open_deny_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) ->
 
     def fill() -> View:
         request = _open_request(wiring, doer, request_id, Action.DENY, State.PENDING)
-        return forms.deny_form(request, token=_token(wiring, doer.who, "deny", request))
+        return forms.deny_form(request, token=token_for(wiring, doer.who, "deny", request))
 
-    _open(wiring, doer, trigger, _DENY_TITLE, fill)
+    open_form(wiring, doer, trigger, _DENY_TITLE, fill)
 
 
 def open_approve_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str) -> None:
@@ -78,9 +78,9 @@ def open_approve_form(wiring: Wiring, doer: Doer, trigger: str, request_id: str)
 
     def fill() -> View:
         request = _open_request(wiring, doer, request_id, Action.APPROVE, State.PENDING)
-        return forms.approve_form(request, token=_token(wiring, doer.who, "approve", request))
+        return forms.approve_form(request, token=token_for(wiring, doer.who, "approve", request))
 
-    _open(wiring, doer, trigger, _APPROVE_TITLE, fill)
+    open_form(wiring, doer, trigger, _APPROVE_TITLE, fill)
 
 
 def register(app: App, wiring: Wiring) -> None:
@@ -92,7 +92,7 @@ def register(app: App, wiring: Wiring) -> None:
     app.options(actions.CLUSTER_OPTIONS)(edged(wiring, lambda ack, body: _on_options(wiring, ack, body)))
 
 
-def _open(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callable[[], View]) -> None:
+def open_form(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callable[[], View]) -> None:
     """Open a loading view now, and replace it by what `fill` makes, or by why it cannot be used."""
     opened = call(wiring.client, "views.open", trigger_id=trigger, view=forms.loading(title))["view"]
 
@@ -126,7 +126,7 @@ def _pitr_view(wiring: Wiring, doer: Doer, draft: PitrDraft) -> View:
     only = draft.cluster or (next(iter(wiring.config.clusters)) if len(wiring.config.clusters) == 1 else "")
     zone = wiring.zone(facts.person.timezone if facts.person else None, only)
     filled = PitrDraft(only, draft.target, draft.reason)
-    return forms.pitr_form(filled, token=_token(wiring, doer.who, "ask", None), zone=str(zone))
+    return forms.pitr_form(filled, token=token_for(wiring, doer.who, "ask", None), zone=str(zone))
 
 
 def _open_request(wiring: Wiring, doer: Doer, request_id: str, action: Action, state: State) -> Request:
@@ -168,7 +168,7 @@ def _request(wiring: Wiring, request_id: str) -> Request:
         return requests.get(tx, RequestId(request_id))
 
 
-def _token(wiring: Wiring, person: Person, purpose: str, request: Request | None) -> str:
+def token_for(wiring: Wiring, person: Person, purpose: str, request: Request | None) -> str:
     """Issue a one-use token and return what the form carries: the token, and whose request it is for the listener to find."""
     token = secrets.token_urlsafe(24)
     with wiring.ledger.transaction() as tx:
@@ -197,7 +197,7 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
         errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
         return
     token = str((body.get("view") or {}).get("private_metadata", ""))
-    _record(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)
+    record_form(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)
 
 
 class _AtInput(Exception):
@@ -242,7 +242,7 @@ def _on_reason(wiring: Wiring, ack: Any, body: Body, kind: str) -> None:
         return
     token, _, request = str(view.get("private_metadata", "")).partition(" ")
     payload = {**doer.as_json(), "request": request, "reason": reason, "token": token}
-    _record(wiring, ack, body, kind, payload, block=forms.REASON)
+    record_form(wiring, ack, body, kind, payload, block=forms.REASON)
 
 
 def _on_approve(wiring: Wiring, ack: Any, body: Body) -> None:
@@ -257,10 +257,11 @@ def _on_approve(wiring: Wiring, ack: Any, body: Body) -> None:
         ack(response_action="errors", errors={forms.TYPED: f"That is not the name. It is {cluster}."})
         return
     payload = {**doer.as_json(), "request": request_id, "typed": typed, "token": token}
-    _record(wiring, ack, body, actions.APPROVE_FORM, payload, block=forms.TYPED)
+    record_form(wiring, ack, body, actions.APPROVE_FORM, payload, block=forms.TYPED)
 
 
-def _record(wiring: Wiring, ack: Any, body: Body, kind: str, payload: dict[str, Any], *, block: str) -> None:
+def record_form(wiring: Wiring, ack: Any, body: Body, kind: str, payload: dict[str, Any], *, block: str) -> None:
+    """Record what a form sent, before the acknowledgement closes it."""
     try:
         wiring.recorder.put(delivery_key(body), kind, payload)
     except NotRecorded as error:

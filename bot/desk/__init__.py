@@ -25,6 +25,8 @@ from bot.desk.keeping import (
 from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.pausing import pause, resume_schedule
 from bot.desk.pinning import pin
+from bot.desk.publishing import attach
+from bot.desk.rehearsing import note_rehearsal
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run
 from bot.desk.servers import (
     clear_away,
@@ -59,6 +61,8 @@ __all__ = [
     "wake_due",
     "back_up",
     "verify",
+    "attach",
+    "note_rehearsal",
     "pause",
     "resume_schedule",
     "queue_run",

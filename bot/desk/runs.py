@@ -9,7 +9,7 @@ from typing import Any
 from bot.desk.alerting import observe_in
 from bot.desk.change import PITSTOP, change
 from bot.desk.queueing import enqueue
-from bot.ledger import audit, cards, locks, requests, runs
+from bot.ledger import attachments, audit, cards, locks, requests, runs
 from bot.ledger.database import Ledger, Tx
 from bot.model import run_transitions, transitions
 from bot.model.failures import concern_of, judged_by
@@ -127,6 +127,12 @@ def _end(tx: Tx, run: Run, at: datetime) -> Run:
     elif run.job is Job.DRILL and run.state is RunState.SUCCEEDED:
         cards.want(tx, "run", run.id, f"thread:run:{run.id}")  # the checklist
     elif run.job is Job.RETENTION and run.state is RunState.SUCCEEDED and (run.result or {}).get("news"):
+        cards.want(tx, "run", run.id, "results")
+    elif run.job is Job.DIGEST and run.state is RunState.SUCCEEDED:
+        cards.want(tx, "run", run.id, "results")
+        if attachments.find(tx, run.id) is not None:
+            cards.want(tx, "file", run.id, f"thread:run:{run.id}")
+    elif run.job is Job.REHEARSAL and run.state is RunState.SUCCEEDED:
         cards.want(tx, "run", run.id, "results")
     concern = concern_of(run)
     observe_in(tx, [concern] if concern else [], judged_by(run), at)

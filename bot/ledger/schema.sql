@@ -176,6 +176,26 @@ CREATE TABLE runbooks (                        -- the ledger's copy of each clus
     base    TEXT NOT NULL                      -- JSON of model.runbook.BaseFacts, or null
 ) STRICT;
 
+CREATE TABLE attachments (                     -- files that wait to be shared; their bytes go once they were
+    run     TEXT PRIMARY KEY REFERENCES runs (id),
+    name    TEXT NOT NULL,
+    title   TEXT NOT NULL,
+    alt     TEXT NOT NULL,
+    content BLOB,
+    at      TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE rehearsals (                      -- what people noted of walking through a request and an approval
+    run       TEXT NOT NULL REFERENCES runs (id),
+    cluster   TEXT NOT NULL,
+    by        TEXT NOT NULL,                   -- Person.key
+    by_name   TEXT NOT NULL,
+    went_well INTEGER NOT NULL,
+    text      TEXT NOT NULL,
+    at        TEXT NOT NULL,
+    PRIMARY KEY (run, by)
+) STRICT;
+
 CREATE TABLE pauses (                          -- when a cluster's schedule waits
     id       TEXT PRIMARY KEY,
     cluster  TEXT NOT NULL,

@@ -138,6 +138,8 @@ def needed(
         case Job.DRILL:
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
             return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
+        case Job.DIGEST | Job.REHEARSAL:
+            return ()
         case Job.DRILL_CLEAN:
             return (Lock(f"cluster:{cluster}", Mode.DRILL),)
         case Job.RETENTION:

@@ -44,6 +44,8 @@ class Job(StrEnum):
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"
     FORWARD = "forward"
+    DIGEST = "digest"
+    REHEARSAL = "rehearsal"
     KEPT_REMOVE = "kept-remove"
 
     @property

@@ -18,11 +18,14 @@ from bot.slack.cards.plan import plan_lines, target_line
 from bot.slack.text import cut, cut_marked, escape, visible
 
 CLUSTER, TARGET, AT, REASON, TYPED = "cluster", "target", "at", "reason", "typed"
+WENT, NOTES = "went", "notes"
 """Block ids of the inputs, which errors are keyed by; each input's action id is the same word, but for the cluster's."""
 
 MAX_OPTIONS = 100
 _MAX_TARGET_CHARS = 200
 _MAX_SECTION = 2900
+
+_WENT = (("It worked", "well"), ("Something has to be mended", "badly"))
 
 View = dict[str, Any]
 
@@ -129,6 +132,28 @@ def deny_form(request: Request, *, token: str) -> View:
         "blocks": [
             *_summary(request),
             _input(REASON, "Why not?", _reason_text(""), hint="The person who asked reads it."),
+        ],
+    }
+
+
+def rehearsal_form(*, token: str) -> View:
+    """Return the form for the notes of a rehearsal."""
+    options = [{"text": _plain(text, 75), "value": value} for text, value in _WENT]
+    return {
+        "type": "modal",
+        "callback_id": actions.REHEARSAL_FORM,
+        "private_metadata": token,
+        "title": _plain("Notes of a rehearsal", 24),
+        "submit": _plain("Keep", 24),
+        "close": _plain("Go back", 24),
+        "blocks": [
+            _input(WENT, "How did it go?", {"type": "radio_buttons", "action_id": WENT, "options": options}),
+            _input(
+                NOTES,
+                "What was slow, unclear or wrong?",
+                {"type": "plain_text_input", "action_id": NOTES, "multiline": True, "max_length": 2000},
+                hint="Shown on the card, kept in the audit.",
+            ),
         ],
     }
 

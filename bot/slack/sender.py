@@ -16,9 +16,10 @@ import structlog
 from slack_sdk import WebClient
 
 from bot.errors import PitstopError, Unavailable
-from bot.ledger import Ledger, cards
+from bot.ledger import Ledger, attachments, cards
 from bot.slack.blocks import Message
 from bot.slack.client import SlackAnswered, SlackBusy, call
+from bot.slack.files import File, share
 from bot.slack.pacing import DECISION_GAP_S, PROGRESS_GAP_S, Pace
 from bot.slack.subjects import Policies, parent_of, render
 
@@ -172,6 +173,9 @@ class Sender:
         return self._dms[user]
 
     def _send(self, card: cards.Card, slot: Slot) -> None:
+        if card.subject_kind == "file":
+            self._share(card, slot)
+            return
         link = self._link(card)
         with self._ledger.read() as tx:
             fresh = cards.get(tx, card.id)
@@ -212,6 +216,22 @@ class Sender:
         with self._ledger.transaction() as tx:
             cards.edited(tx, card.id, version=card.wanted, at=self._now())
         self._edited_at[card.id] = self._clock()
+        self._failures.pop(card.id, None)
+
+    def _share(self, card: cards.Card, slot: Slot) -> None:
+        """Share a file; like a post whose answer is lost it may come twice, and is never edited."""
+        with self._ledger.transaction() as tx:
+            cards.attempted(tx, card.id, self._now())
+            found = attachments.find(tx, card.subject)
+        if found is None or found.content is None:
+            self._give_up(card, "the file is gone")
+            return
+        self._pace.posted(slot.channel, self._clock())
+        file = File(found.name, found.title, found.content, found.alt)
+        share(self._client, [file], channel=slot.channel, thread_ts=slot.thread_ts, comment=found.alt)
+        with self._ledger.transaction() as tx:
+            cards.posted(tx, card.id, version=card.wanted, channel=slot.channel, ts="file", armed=True, at=self._now())
+            attachments.shared(tx, card.subject)
         self._failures.pop(card.id, None)
 
     def _link(self, card: cards.Card) -> str:

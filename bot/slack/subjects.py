@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bot.ledger import Tx, alerts, cards, kept, pauses, people, requests, runs, servers
+from bot.ledger import Tx, alerts, cards, kept, pauses, people, rehearsals, requests, runs, servers
 from bot.model.ids import AlertId, ClusterName, RequestId, RunId
 from bot.model.people import Policy
 from bot.model.requests import Request
+from bot.model.runs import Job
 from bot.slack.blocks import Message
 from bot.slack.cards import (
     RequestView,
     alert_card,
     call_card,
+    digest_card,
     drill_checklist,
     kept_card,
     pause_card,
+    rehearsal_card,
     request_card,
     run_card,
     run_progress,
@@ -89,6 +92,10 @@ def _run(tx: Tx, card: cards.Card) -> Message:
         return drill_checklist(run)
     if card.place.startswith("thread:"):
         return run_progress(run)
+    if run.job is Job.DIGEST:
+        return digest_card(run)
+    if run.job is Job.REHEARSAL:
+        return rehearsal_card(run, rehearsals.of_run(tx, run.id))
     return run_card(run)
 
 

@@ -13,6 +13,7 @@ from bot.ledger import Ledger, alerts
 from bot.model.alerts import CONDITIONS, Alert, Concern, Judged, Severity
 from bot.model.conditions.disks import KEPT, Disk, disk_full
 from bot.model.conditions.wal import Durability, Receiver, Slot, receiver_down, server_down, slots, wal_lag
+from bot.model.digest import LOOK_BACK
 from bot.model.ids import ClusterName
 from bot.model.runs import RunState
 from jobs.context import utc_now
@@ -44,6 +45,7 @@ class Monitor:
         self._config, self._ledger, self._now = config, ledger, now
         self._probes = Probes()
         self._alive_since: dict[str, datetime] = {}
+        self._worst: dict[str, int] = {}
         self._down_since: dict[str, datetime] = {}
         self.sight: Sight | None = None
 
@@ -83,11 +85,24 @@ class Monitor:
         if seen is not None:
             judged.add(("slot", name))
         lag = config.objectives.rpo
-        found += wal_lag(_durabilities(told, seen), target=lag.target, maximum=lag.maximum, now=now)
+        durabilities = _durabilities(told, seen)
+        found += wal_lag(durabilities, target=lag.target, maximum=lag.maximum, now=now)
+        self._keep_exposure(name, durabilities, now)
         concerns, judgeable = receiver_down(self._receiver(told, now), after=config.alerts.receiver_down)
         found += concerns
         if judgeable:
             judged.add(("receiver-down", name))
+
+    def _keep_exposure(self, name: str, durabilities: list[Durability], now: datetime) -> None:
+        """Keep each hour the worst there was of what would have been lost, for the digest's chart."""
+        if not durabilities:
+            return
+        exposed = int(max(one.exposure(now) for one in durabilities).total_seconds())
+        self._worst[name] = max(exposed, self._worst.get(name, 0))
+        with self._ledger.read() as tx:
+            due = _due(alerts.samples(tx, f"rpo:{name}"), now)
+        if due:
+            desk.sampled(self._ledger, {f"rpo:{name}": self._worst.pop(name)}, now, LOOK_BACK)
 
     def _server(self, name: str, config: ClusterConfig, sight: Sight, found: list[Concern]) -> Seen | None:
         try:

@@ -72,6 +72,8 @@ shared_disk = true
 base_backup = "{base_backup}"
 dump = "off"
 wal_check = "off"
+digest = "off"
+rehearsal = "off"
 [clusters.slips.approval]
 {approval}
 [clusters.orphan]
@@ -81,6 +83,8 @@ shared_disk = true
 base_backup = "off"
 dump = "off"
 wal_check = "off"
+digest = "off"
+rehearsal = "off"
 """
 NORMAL = {"requesters": ["everyone"], "approvers": ["S0DBAS"]}
 

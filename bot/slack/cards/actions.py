@@ -22,6 +22,7 @@ SNOOZE_1H = "alert.snooze.1h"
 SNOOZE_24H = "alert.snooze.24h"
 RESOLVE = "alert.resolve"
 RESUME = "schedule.resume"
+NOTE_REHEARSAL = "rehearsal.note"
 
 DECISIONS = (
     CONFIRM,
@@ -44,6 +45,7 @@ PITR_FORM = "pitr.form"
 REASON_FORM = "request.reason.form"
 DENY_FORM = "request.deny.form"
 APPROVE_FORM = "request.approve.form"
+REHEARSAL_FORM = "rehearsal.form"
 CLUSTER_OPTIONS = "pitr.cluster"
 
 
@@ -139,3 +141,8 @@ def remove_kept(request: RequestId) -> Button:
 def resume(pause: str) -> Button:
     """Let the schedule go on before the pause is over."""
     return Button("Resume now", RESUME, pause)
+
+
+def note_rehearsal(run: str) -> Button:
+    """Write down what a rehearsal showed; opens the form for it."""
+    return Button("Write notes", NOTE_REHEARSAL, run, "primary")

@@ -29,6 +29,8 @@ _WORDS = {
     Job.SERVER_STOP: "Stopping a server",
     Job.SERVER_REMOVE: "Removing a server",
     Job.FORWARD: "Forwarder",
+    Job.DIGEST: "Digest",
+    Job.REHEARSAL: "Rehearsal",
     Job.KEPT_REMOVE: "Removing a kept database",
 }
 _STATES = {

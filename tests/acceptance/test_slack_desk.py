@@ -1,0 +1,108 @@
+"""What the bot tells by itself and keeps at hand: the digest with its charts, the rehearsal, the runbook, the schedule."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from bot import desk
+from bot.ledger import audit, rehearsals
+from bot.model.runs import Job, Run
+from bot.sandbox.driver import Message, View
+from bot.slack.cards import actions
+from jobs.context import utc_now
+from tests.acceptance.office import RESULTS, SLIPS, Office, open_office
+
+pytestmark = pytest.mark.pg
+
+
+@pytest.fixture(scope="module")
+def office() -> Iterator[Office]:
+    """One office with a base backup."""
+    with open_office() as opened:
+        opened.backed_up()
+        yield opened
+
+
+def due(office: Office, job: Job) -> Run:
+    """Let the schedule's time for a job have come."""
+    return desk.queue_run(
+        office.ledger, job=job, cluster=SLIPS, args={}, by="pitstop", at=utc_now(), entropy=os.urandom(8)
+    )
+
+
+def shared(office: Office, card: Message) -> Message:
+    """Wait for the message with a file in the thread of a card."""
+    return office.see(
+        lambda d: next((m for m in d.messages(RESULTS, thread_ts=card.ts) if m.files), None), "a file in the thread"
+    )
+
+
+def fetched(office: Office, message: Message) -> bytes:
+    """Return the bytes of a shared file, as a browser loads them."""
+    with urllib.request.urlopen(message.files[0]["url_private"]) as answer:
+        return bytes(answer.read())
+
+
+def test_the_digest_says_what_is_safe_and_shows_its_charts(office: Office) -> None:
+    """One message with what is safe and what is not, its charts as a picture in the thread, told in words."""
+    run = due(office, Job.DIGEST)
+    card = office.card(run.id, "results", text="*Safe*", kind="run")
+    assert "The newest base backup is" in card.text
+    assert "*Not safe*" in card.text
+    assert "No drill proved a backup" in card.text
+    picture = shared(office, card)
+    assert "Four charts of slips" in picture.text
+    assert fetched(office, picture).startswith(b"\x89PNG")
+
+
+def test_a_rehearsal_is_reminded_of_and_its_notes_are_kept(office: Office) -> None:
+    """The card says what to walk through; notes go through a form onto the card, into the ledger and the audit."""
+    run = due(office, Job.REHEARSAL)
+    card = office.card(run.id, "results", actions.NOTE_REHEARSAL, kind="run")
+    assert "/pitr slips 10 minutes ago reason: rehearsal" in card.text
+    assert office.driver.click("nok", card, actions.NOTE_REHEARSAL).acked
+
+    def form() -> View:
+        return office.see(
+            lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.REHEARSAL_FORM), None),
+            "the form",
+        )
+
+    sent = office.driver.submit("nok", form(), {"went": "badly", "notes": "The contacts are <b>old</b>."})
+    assert not sent.errors
+    noted = office.card(run.id, "results", text="The contacts are", kind="run")
+    assert "⚠️ <@U0NOK>" in noted.text
+    assert "&lt;b&gt;" in noted.text
+    with office.ledger.read() as tx:
+        kept = rehearsals.of_run(tx, run.id)
+        told = [entry for entry in audit.entries(tx) if entry.action == "rehearsal.note"]
+    assert [(one.went_well, one.text) for one in kept] == [(False, "The contacts are <b>old</b>.")]
+    assert len(told) == 1
+
+
+def test_the_runbook_comes_as_a_file_in_a_direct_message(office: Office) -> None:
+    """Whoever asks gets the page they may need when the bot is gone; a guest does not."""
+    told = office.answer_to("nok", "/backup runbook slips")
+    assert "direct messages" in told, told
+    page = office.see(lambda d: next((m for m in d.dm("nok") if m.files), None), "the file")
+    text = fetched(office, page).decode()
+    assert text.startswith("# Runbook: restoring slips")
+    assert "## Without the bot" in text
+    refused = office.answer_to("kit", "/backup runbook slips")
+    assert "guest" in refused, refused
+    assert not [message for message in office.driver.dm("kit") if message.files]
+
+
+def test_a_pause_is_seen_by_all_and_ended_by_anybody_who_may(office: Office) -> None:
+    """Typed by one, shown to all, ended by another's click."""
+    assert "is paused until" in office.answer_to("nok", "/backup pause slips 2h")
+    card = office.see(
+        lambda d: next((m for m in d.messages(RESULTS) if m.has_button(actions.RESUME)), None), "the card of the pause"
+    )
+    assert "⏸️ paused by" in office.answer_to("nok", "/backup schedule slips")
+    assert "goes on" in office.press("somchai", card, actions.RESUME)
+    assert "⏸️" not in office.answer_to("nok", "/backup schedule slips").replace("`/backup pause", "")
