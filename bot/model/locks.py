@@ -62,6 +62,8 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
     ),
     # one word about a backup at a time
     "pin": frozenset({SELF({Mode.USE})}),
+    # one digest and one reminder of a cluster at a time
+    "message": frozenset({SELF({Mode.USE})}),
     # two restores never share a folder or a port
     "destination": frozenset({SELF({Mode.USE})}),
     "port": frozenset({SELF({Mode.USE})}),
@@ -139,7 +141,7 @@ def needed(
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
             return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
         case Job.DIGEST | Job.REHEARSAL:
-            return ()
+            return (Lock(f"message:{job.value}/{cluster}", Mode.USE),)
         case Job.DRILL_CLEAN:
             return (Lock(f"cluster:{cluster}", Mode.DRILL),)
         case Job.RETENTION:
