@@ -37,11 +37,12 @@ def status(
 
     here = surroundings()
     names = [here.cluster(cluster, "status")[0]] if cluster else [ClusterName(name) for name in here.config.clusters]
+    led = leads(here.place.leader_lock)
     with here.ledger.read() as tx:
         document = {
             "version": __version__,
-            "leader": leads(here.place.leader_lock),
-            "clusters": {name: _cluster(here, tx, name) for name in names},
+            "leader": led,
+            "clusters": {name: _cluster(here, tx, name, led=led) for name in names},
             **_waiting(tx, set(names)),
         }
     show(document, lambda: _say(document), as_json=as_json)
@@ -64,14 +65,16 @@ def health(config: Config, path: Path) -> str:
     return ""
 
 
-def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
+def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dict[str, Any]:
     from zoneinfo import ZoneInfo
 
     from bot.commands.rows import run_row
     from bot.commands.wal import wal_row
+    from bot.host.locks import is_locked
     from bot.ledger import catalogue, pauses, runs, wal_status
     from bot.model.runs import Job
     from bot.model.schedule import next_slot
+    from jobs.wal.spool import spool_of
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
@@ -83,9 +86,10 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName) -> dict[str, Any]:
         "last_dump_attempt": run_row(attempts[Job.DUMP][0]) if attempts[Job.DUMP] else None,
         "backups": len(backups),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
+        "receiver": is_locked(spool_of(here.config.spool, name).lock_path),
         "next": {
             job.value: next_slot(cron, zone, after=here.now()).at.isoformat()
-            for job, cron in config.schedule.crons(name)
+            for job, cron in (config.schedule.crons(name) if led else ())
         },
         "paused_until": pause.until.isoformat() if (pause := pauses.current(tx, name, here.now())) else None,
         "shared_disk": config.shared_disk,
@@ -109,9 +113,10 @@ def _waiting(tx: Tx, names: set[ClusterName]) -> dict[str, Any]:
 
 def _say(document: dict[str, Any]) -> None:
     if not document["leader"]:
-        say("No bot leads here: nothing is scheduled, and WAL is not streamed. Start one with `pitstop run`.")
+        say("No bot leads here: nothing runs by its schedule. Start one with `pitstop run`.")
     for name, cluster in document["clusters"].items():
         _say_cluster(name, cluster)
+        _say_receiver(cluster, led=document["leader"])
     for run in document["runs"]:
         say(f"{run['cluster']}: {run['job']} {run['state']} {run['phase']} ({run['id']})")
     for request in document["requests"]:
@@ -130,12 +135,21 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
             say(f"  recoverable  {_time(part['from'])} to {_time(part['to'])}")
     if not cluster["wal"]:
         say("  WAL          none received yet")
+    if away := [wal["server_unreachable_since"] for wal in cluster["wal"] if wal["server_unreachable_since"]]:
+        say(f"  server       unreachable since {_time(min(away))}; nothing newer is known of it")
     if cluster["paused_until"]:
         say(f"  paused       until {_time(cluster['paused_until'])}; WAL goes on")
     for job, at in cluster["next"].items():
         say(f"  next         {job} {_time(at)}")
     if cluster["shared_disk"]:
         say("  note         spool or repository may share the database's disk (shared_disk = true)")
+
+
+def _say_receiver(cluster: dict[str, Any], *, led: bool) -> None:
+    if not cluster["receiver"]:
+        say("  receiver     does not run: WAL is not streamed")
+    elif not led:
+        say("  receiver     WAL is streamed by `pitstop wal stream`")
 
 
 def _say_kind(what: str, last: dict[str, Any] | None, attempt: dict[str, Any] | None, otherwise: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands.output import AsJson, show, table, when
+from bot.commands.output import AsJson, say, show, table, when
 
 if TYPE_CHECKING:
     from bot.ledger.wal_status import WalStatus
@@ -63,13 +63,14 @@ def status(
     names = [here.cluster(cluster, "wal-status")[0]] if cluster else [ClusterName(n) for n in here.config.clusters]
     with here.ledger.read() as tx:
         found = [one for name in names for one in wal_status.list(tx, name)]
-    head = ("cluster", "repository", "timeline", "server at", "received", "durable", "as of")
+    head = ("cluster", "repository", "timeline", "server at", "read", "received", "durable", "as of")
     rows = [
         (
             s.cluster,
             s.repository,
             str(s.timeline),
             str(s.server_lsn),
+            when(s.server_at),
             str(s.received_lsn),
             str(s.durable_lsn),
             when(s.at),
@@ -77,7 +78,14 @@ def status(
         for s in found
     ]
     empty = "No WAL was received yet. `pitstop run` streams it, or `pitstop wal stream CLUSTER`."
-    show({"wal": [wal_row(s) for s in found]}, lambda: table(head, rows, empty=empty), as_json=as_json)
+
+    def lines() -> None:
+        table(head, rows, empty=empty)
+        for name in dict.fromkeys(s.cluster for s in found):
+            if away := [s.away_since for s in found if s.cluster == name and s.away_since]:
+                say(f"{name}: server unreachable since {when(min(away))}; nothing newer is known of it.")
+
+    show({"wal": [wal_row(s) for s in found]}, lines, as_json=as_json)
 
 
 def wal_row(status: WalStatus) -> dict[str, Any]:
@@ -92,6 +100,8 @@ def wal_row(status: WalStatus) -> dict[str, Any]:
         "server_lsn": str(status.server_lsn),
         "recovery_window": list(status.window),
         "at": status.at.isoformat(),
+        "server_at": status.server_at.isoformat() if status.server_at else None,
+        "server_unreachable_since": status.away_since.isoformat() if status.away_since else None,
     }
 
 

@@ -208,6 +208,15 @@ CREATE TABLE pauses (                          -- when a cluster's schedule wait
 ) STRICT;
 CREATE INDEX pauses_open ON pauses (cluster, until) WHERE ended_at IS NULL;
 
+CREATE TABLE scrubbed (                        -- when each stored object was last read; lost, it is made anew by reading
+    repository TEXT NOT NULL,
+    path       TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    checked_at TEXT NOT NULL,
+    damage     TEXT NOT NULL,                  -- what was wrong, empty when nothing was
+    PRIMARY KEY (repository, path)
+) STRICT;
+
 CREATE TABLE wal_status (                      -- what the receiver last said, per repository
     cluster      TEXT NOT NULL,
     repository   TEXT NOT NULL,
@@ -219,6 +228,8 @@ CREATE TABLE wal_status (                      -- what the receiver last said, p
     window       TEXT NOT NULL,                -- JSON list of {"from", "to"} ISO times, the recovery window
     at           TEXT NOT NULL,
     covered_until TEXT,                        -- all that the server had written by then is durable
+    server_at    TEXT,                         -- when the server last said where it stands, by its own clock
+    away_since   TEXT,                         -- the server has not answered since then; NULL while it does
     PRIMARY KEY (cluster, repository)
 ) STRICT;
 

@@ -19,6 +19,8 @@ class WalStatus:
 
     `window` is the recovery window as JSON: `{"from", "to"}` ISO times, oldest first, with holes between them.
     `covered_until`: all that the server had written by then is durable; None while nobody knows.
+    `server_at`: when the server last said where it stands, by its own clock; None while it never did.
+    `away_since`: it has not answered the receiver since then; None while it does.
     """
 
     cluster: ClusterName
@@ -31,15 +33,19 @@ class WalStatus:
     window: tuple[dict[str, str], ...]
     at: datetime
     covered_until: datetime | None = None
+    server_at: datetime | None = None
+    away_since: datetime | None = None
 
 
 def put(tx: Tx, status: WalStatus) -> None:
-    """Write the newest word over the one before; what was covered stays covered while the newest word does not know."""
+    """Write the newest word over the one before; what was covered, and heard, stays so while the newest word does not know."""
+    before = "FROM wal_status WHERE cluster = ? AND repository = ?"
     tx.execute(
-        "INSERT OR REPLACE INTO wal_status"
-        " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at, covered_until)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?,"
-        " (SELECT covered_until FROM wal_status WHERE cluster = ? AND repository = ?)))",
+        "INSERT OR REPLACE INTO wal_status"  # noqa: S608 - our own words
+        " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at, covered_until,"
+        " server_at, away_since)"
+        f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, (SELECT covered_until {before})),"
+        f" coalesce(?, (SELECT server_at {before})), ?)",
         [
             status.cluster,
             status.repository,
@@ -53,8 +59,17 @@ def put(tx: Tx, status: WalStatus) -> None:
             iso(status.covered_until) if status.covered_until else None,
             status.cluster,
             status.repository,
+            iso(status.server_at) if status.server_at else None,
+            status.cluster,
+            status.repository,
+            iso(status.away_since) if status.away_since else None,
         ],
     )
+
+
+def put_away(tx: Tx, cluster: ClusterName, since: datetime) -> None:
+    """Note that the server has not answered since then, where a receiver has nothing else to say yet."""
+    tx.execute("UPDATE wal_status SET away_since = coalesce(away_since, ?) WHERE cluster = ?", [iso(since), cluster])
 
 
 def put_window(tx: Tx, cluster: ClusterName, repository: str, window: tuple[dict[str, str], ...]) -> None:
@@ -84,4 +99,6 @@ def _status(row: dict[str, Any]) -> WalStatus:
         tuple(json.loads(row["window"])),
         at,
         parse_iso(row["covered_until"]),
+        parse_iso(row["server_at"]),
+        parse_iso(row["away_since"]),
     )

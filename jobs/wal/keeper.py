@@ -148,11 +148,13 @@ class Keeper:
             self._sql = None
 
     def _tell(self, now: Snapshot) -> None:
-        if not now.durable:
+        if not now.durable and now.away_since is None:
             return
         at = utc_now()
         try:
             with self._ledger.transaction() as tx:
+                if now.away_since is not None and not now.durable:
+                    wal_status.put_away(tx, self._cluster, now.away_since)
                 for name, durable in now.durable.items():
                     status = WalStatus(
                         cluster=self._cluster,
@@ -161,10 +163,12 @@ class Keeper:
                         timeline=durable.timeline,
                         received_lsn=now.received,
                         durable_lsn=durable.lsn,
-                        server_lsn=max(now.server, now.received),
+                        server_lsn=max(now.server, now.received, durable.lsn),
                         window=now.windows.get(name, ()),
                         at=at,
                         covered_until=durable.at,
+                        server_at=now.server_at,
+                        away_since=now.away_since,
                     )
                     wal_status.put(tx, status)
         except Unavailable as error:

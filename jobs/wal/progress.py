@@ -36,7 +36,8 @@ class Durable:
 class Snapshot:
     """The receiver at one moment. `problems` are sentences by their subject: a repository's name, `server` or `spool`.
 
-    `bytes_received` counts from the receiver's start; `gaps` are holes found since then.
+    `bytes_received` counts from the receiver's start; `gaps` are holes found since then. `server_at` is when the server last
+    said where it stands, by its clock; it has not answered since `away_since`, or it does and that is None.
     """
 
     timeline: int
@@ -48,6 +49,8 @@ class Snapshot:
     problems: dict[str, str]
     windows: dict[str, tuple[dict[str, str], ...]]
     bytes_received: int
+    server_at: datetime | None = None
+    away_since: datetime | None = None
 
 
 @dataclass
@@ -66,6 +69,8 @@ class Progress:
     _problems: dict[str, str] = field(default_factory=dict)
     _windows: dict[str, tuple[dict[str, str], ...]] = field(default_factory=dict)
     _bytes: int = 0
+    _server_at: datetime | None = None
+    _away_since: datetime | None = None
     _generation: int = 0
 
     def streaming(self, timeline: int, start: Lsn, counted_from: Lsn) -> None:
@@ -85,12 +90,26 @@ class Progress:
         """The server's WAL went up to `lsn` at its time `at`."""
         with self._lock:
             self._server = max(self._server, lsn)
+            self._server_at = max(at, self._server_at or at)
             last = self._marks[-1] if self._marks else None
             if last is not None and last.lsn == lsn:
                 # Nothing new was written: the time by which all before this LSN was written moves on.
                 self._marks[-1] = Mark(lsn, max(at, last.at))
             elif last is None or at - last.at >= _MARK_EVERY:
                 self._marks.append(Mark(lsn, at))
+
+    def lost_server(self, at: datetime) -> bool:
+        """The server does not answer; return whether that is news."""
+        with self._lock:
+            news = self._away_since is None
+            self._away_since = self._away_since or at
+            return news
+
+    def found_server(self) -> datetime | None:
+        """The server answers; return since when it had not, or None when that is no news."""
+        with self._lock:
+            since, self._away_since = self._away_since, None
+            return since
 
     def received(self, lsn: Lsn) -> None:
         """WAL up to `lsn` was written into the spool."""
@@ -151,6 +170,8 @@ class Progress:
                 dict(self._problems),
                 dict(self._windows),
                 self._bytes,
+                self._server_at,
+                self._away_since,
             )
 
     def wait(self, generation: int, timeout_s: float) -> int:

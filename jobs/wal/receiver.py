@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import structlog
+
 from bot.errors import Failed, PitstopError, Unavailable
 from bot.host.files import free_bytes
 from bot.host.spool import Spool
@@ -16,6 +18,8 @@ from jobs.wal.position import Gap, Held, Position, after_gap, start_position
 from jobs.wal.progress import Progress
 from jobs.wal.slots import SlotNames, ensure_slot
 from jobs.wal.spool import SegmentWriter, histories, put_history
+
+log = structlog.get_logger("pitstop.wal")
 
 _READ_S = 0.5
 _STATUS_EVERY_S = 1.0
@@ -63,10 +67,17 @@ class Receiver:
         with ReplicationConnection.open(self._dsn, application_name=self._slots.stream) as conn:
             system_id, timeline, _ = conn.identify()
             self._expect(system_id)
+            self._found()
             forks = self._fetch_histories(conn, timeline)
             position = self._position(timeline, forks)
             self._progress.problem("server", None)
             self._follow(conn, position)
+
+    def _found(self) -> None:
+        """Say once that the server is back, after it was said that it is away."""
+        since = self._progress.found_server()
+        if since is not None:
+            log.info("server answers again", slot=self._slots.stream, away_since=since.isoformat())
 
     def _expect(self, system_id: str) -> None:
         if system_id != self._system_id:

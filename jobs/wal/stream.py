@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.errors import Conflict, PitstopError
+import structlog
+
+from bot.errors import Conflict, PitstopError, Unavailable
 from bot.host.locks import FileLock
 from bot.host.spool import Spool, SpoolIdentity
 from bot.model.ids import SystemId
@@ -22,6 +24,8 @@ from jobs.wal.receiver import Receiver, heals
 from jobs.wal.shipper import Shipper
 from jobs.wal.slots import slot_names
 from jobs.wal.spool import content, spool_of
+
+log = structlog.get_logger("pitstop.wal")
 
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _PIECE_SHARE = 0.5
@@ -134,11 +138,18 @@ class _Stream:
                 if not heals(error):
                     raise
                 self._progress.problem("server", error.message)
+                self._lost(error)
                 self._context.note(error.message)
             self._check_threads()
             failures = 0 if self._progress.snapshot().received > before else failures + 1
             if failures:
                 self._context.wait_cancelled(_BACK_OFF_S[min(failures, len(_BACK_OFF_S)) - 1])
+
+    def _lost(self, error: PitstopError) -> None:
+        """Note, and say once, that the server does not answer; a full spool or a taken slot is not that."""
+        away = isinstance(error, Unavailable) and error.reason_code != "spool-disk"
+        if away and self._progress.lost_server(self._context.now()):
+            log.warning("server does not answer", cluster=self._context.run.cluster, reason=error.message)
 
     def _stopping(self) -> bool:
         """Say whether to stop; called between batches, so it is also where threads are looked after and progress is told."""

@@ -9,9 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from bot.errors import Conflict
 from bot.host.locks import is_locked
+from bot.ledger import wal_status
+from bot.ledger.wal_status import WalStatus
+from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.model.wal import Lsn, segment_name
 from bot.postgres.connect import connect
@@ -227,6 +231,33 @@ def test_a_restarted_server(plain_server: PlainServerFactory, tmp_path: Path) ->
         end = flushed(server)
         wait_durable(here, end)
     check_same(here, server, until=end)
+    server.stop("immediate")
+
+
+def test_a_server_that_is_away_is_said_to_be(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """While the server is down the ledger says since when, what was read of it stays of then, and each turn is logged once."""
+    server = plain_server(18, settings=KEEP)
+    here = install(tmp_path / "pitstop", server, FAST_PIECES)
+
+    def said() -> WalStatus:
+        with here.ledger.read() as tx:
+            return wal_status.list(tx, ClusterName(CLUSTER))[0]
+
+    def anything() -> bool:
+        with here.ledger.read() as tx:
+            return bool(wal_status.list(tx, ClusterName(CLUSTER)))
+
+    with capture_logs() as logged, here.receiving():
+        wait_for(anything, what="a first word")
+        wait_for(lambda: said().server_at is not None and said().away_since is None, what="word of the server")
+        server.stop("fast")
+        wait_for(lambda: said().away_since is not None, what="word that the server is away")
+        first = said()
+        wait_for(lambda: said().at > first.at, what="a later word")
+        assert (said().away_since, said().server_at) == (first.away_since, first.server_at)
+        server = restarted(server)  # stopping what has stopped is fine
+        wait_for(lambda: said().away_since is None, what="word that the server is back")
+    assert [each["event"] for each in logged] == ["server does not answer", "server answers again"]
     server.stop("immediate")
 
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -410,3 +411,18 @@ def test_a_ledger_in_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path)
     (tmp_path / "file").write_text("x")
     with pytest.raises(Unavailable, match="cannot be made"):
         Ledger(tmp_path / "file" / "ledger.db").create()
+
+
+def test_a_server_that_is_away_is_not_forgotten(world: World) -> None:
+    """Since when the server does not answer, and when it last said where it stands, outlive a receiver that never reached it."""
+    later = NOON + timedelta(minutes=5)
+    status = WalStatus(SLIPS, "local", SystemId("7"), 1, Lsn(3), Lsn(2), Lsn(4), (), NOON, server_at=NOON)
+    with world.ledger.transaction() as tx:
+        wal_status.put(tx, status)
+        wal_status.put_away(tx, SLIPS, later)
+        wal_status.put_away(tx, SLIPS, later + timedelta(minutes=1))
+        assert wal_status.list(tx, SLIPS) == [replace(status, away_since=later)]
+        wal_status.put(tx, replace(status, server_at=None, at=later, away_since=later))
+        assert wal_status.list(tx, SLIPS) == [replace(status, at=later, away_since=later)]
+        wal_status.put(tx, replace(status, server_at=later, at=later))
+        assert wal_status.list(tx, SLIPS)[0].away_since is None

@@ -62,6 +62,9 @@ def verdict(status: ClusterStatus, now: datetime) -> str:
     oldest_word = min(wal.at for wal in status.wal)
     if now - oldest_word > max(status.rpo, timedelta(minutes=2)):
         return f"⚠️ WAL was last heard of {span((now - oldest_word).total_seconds())} ago"
+    away = [wal.away_since for wal in status.wal if wal.away_since]
+    if away:
+        return f"⚠️ server unreachable since {moment(min(away))}; recoverable to what was received until then"
     behind = max(max(int(wal.server_lsn) - int(wal.durable_lsn), 0) for wal in status.wal)
     return f"✅ recoverable; {size(behind)} of WAL not durable yet" if behind else "✅ recoverable to its last commit"
 
@@ -100,8 +103,8 @@ def _last(what: str, backups: Sequence[BackupSummary], now: datetime) -> list[st
 
 def _wal_fact(wal: WalStatus, now: datetime) -> str:
     behind = max(int(wal.server_lsn) - int(wal.durable_lsn), 0)
-    heard = span((now - wal.at).total_seconds())
-    return f"• WAL durable in {code(wal.repository, 60)} to `{wal.durable_lsn}`, {size(behind)} behind the server, {heard} ago"
+    read = f"{size(behind)} behind the server as read {span((now - (wal.server_at or wal.at)).total_seconds())} ago"
+    return f"• WAL durable in {code(wal.repository, 60)} to `{wal.durable_lsn}`, {read}"
 
 
 def window_lines(wal: Sequence[WalStatus]) -> list[str]:
