@@ -62,15 +62,16 @@ class Attention:
 
     def tell(self, stop: threading.Event) -> None:
         """Send what the fallback has to tell until `stop`; what it does not take is tried again, a minute later."""
-        urls = self.place.config.notify.urls
-        if not urls:
-            stop.wait()
-            return
         try:
-            fallback = Fallback(urls)
+            urls = self.place.config.notify.urls
+            fallback = Fallback(urls) if urls else None
         except Usage as error:  # backups go on without it, but not in silence
             log.error("no fallback", error=error.message, hint=error.hint)
             self._note(fallback_down(f"{error.message} {error.hint}"))
+            stop.wait()
+            return
+        self._note([])  # what stood in its way before this start may be gone; if not, the first notice says so again
+        if fallback is None:
             stop.wait()
             return
         while not stop.is_set():
@@ -128,7 +129,10 @@ class Attention:
 
     def _note(self, concerns: list[Concern]) -> None:
         judged = Judged(frozenset({("fallback", "")}))
-        desk.observe(self.place.ledger, concerns, judged, self.place.now())
+        try:
+            desk.observe(self.place.ledger, concerns, judged, self.place.now())
+        except Unavailable as away:
+            log.warning("not noted", error=away.message)
 
 
 def note_repositories(place: Place, cluster: str, error: PitstopError | None) -> None:

@@ -101,10 +101,14 @@ def _last(backups: Sequence[BackupSummary]) -> dict[str, Any] | None:
 
 
 def _waiting(tx: Tx, names: set[ClusterName]) -> dict[str, Any]:
+    from bot.commands.alerts import alert_row
     from bot.commands.rows import request_row, run_row, server_row
-    from bot.ledger import requests, runs, servers
+    from bot.ledger import alerts, requests, runs, servers
+    from bot.model.alerts import AlertState
 
+    standing = [alert for alert in alerts.list(tx) if alert.state is not AlertState.RESOLVED]
     return {
+        "alerts": [alert_row(alert) for alert in standing if alert.concern.cluster in {*names, ""}],
         "runs": [run_row(run) for run in runs.unfinished(tx) if run.cluster in names],
         "requests": [request_row(r) for r in requests.recent(tx) if r.cluster in names and not r.state.ended],
         "servers": [server_row(s) for s in servers.list(tx) if s.cluster in names],
@@ -114,6 +118,9 @@ def _waiting(tx: Tx, names: set[ClusterName]) -> dict[str, Any]:
 def _say(document: dict[str, Any]) -> None:
     if not document["leader"]:
         say("No bot leads here: nothing runs by its schedule. Start one with `pitstop run`.")
+    for alert in document["alerts"]:
+        who = f" ({alert['state']}: {alert['by']})" if alert["by"] else ""
+        say(f"{alert['severity']} {alert['id']}: {alert['sentence']}{who}")
     for name, cluster in document["clusters"].items():
         _say_cluster(name, cluster)
         _say_receiver(cluster, led=document["leader"])

@@ -81,17 +81,18 @@ class Monitor:
         if (gaps := told_by_ledger.gaps(told, self._config)) is not None:
             found += gaps
             judged.add(("wal-gap", name))
-        seen = self._server(name, config, sight, found)
-        if seen is not None:
+        receiver, judgeable = receiver_down(self._receiver(told, now), after=config.alerts.receiver_down)
+        found += receiver
+        if judgeable:
+            judged.add(("receiver-down", name))
+        # A receiver that has only just begun, or ended, is about to make its slots.
+        seen = self._server(name, config, sight, found, expected=ours_of(name) if judgeable else ())
+        if seen is not None and judgeable:
             judged.add(("slot", name))
         lag = config.objectives.rpo
         durabilities = _durabilities(told, seen)
         found += wal_lag(durabilities, target=lag.target, maximum=lag.maximum, now=now)
         self._keep_exposure(name, durabilities, now)
-        concerns, judgeable = receiver_down(self._receiver(told, now), after=config.alerts.receiver_down)
-        found += concerns
-        if judgeable:
-            judged.add(("receiver-down", name))
 
     def _keep_exposure(self, name: str, durabilities: list[Durability], now: datetime) -> None:
         """Keep each hour the worst there was of what would have been lost, for the digest's chart."""
@@ -104,7 +105,9 @@ class Monitor:
         if due:
             desk.sampled(self._ledger, {f"rpo:{name}": self._worst.pop(name)}, now, LOOK_BACK)
 
-    def _server(self, name: str, config: ClusterConfig, sight: Sight, found: list[Concern]) -> Seen | None:
+    def _server(
+        self, name: str, config: ClusterConfig, sight: Sight, found: list[Concern], expected: tuple[str, ...]
+    ) -> Seen | None:
         try:
             seen = self._probes.ask(name, lambda: look_at(config.observe, name), SERVER_WITHIN_S)
         except TimeoutError:
@@ -119,7 +122,7 @@ class Monitor:
             found += slots(
                 name,
                 seen.slots,
-                expected=ours_of(name),
+                expected=expected,
                 safe_bytes=limits.slot_safe_bytes,
                 retained_bytes=limits.slot_retained_bytes,
             )

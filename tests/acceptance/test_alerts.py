@@ -12,7 +12,7 @@ from bot.model.alerts import AlertState
 from bot.model.runs import Job, RunState
 from bot.postgres.plain import PlainServer
 from bot.slack.cards import actions
-from tests.acceptance.office import ALERTS, Office, open_office
+from tests.acceptance.office import ALERTS, RESULTS, Office, open_office
 from tests.integration.test_attention import Listener, listening
 from tests.servers import FAST
 
@@ -87,6 +87,19 @@ def test_a_failed_backup_is_one_card_until_the_next_success(office: Office, tmp_
     assert (ended.channel, ended.ts) == (first.channel, first.ts)
     told = [m for m in office.driver.messages(ALERTS) if "A job failed" in m.text and not m.thread_ts]
     assert len(told) == 1
+
+
+def test_a_channel_that_takes_nothing(office: Office, listener: Listener) -> None:
+    """Cards for an archived channel are told among the alerts; opened again, and the bot started anew, they come and it ends."""
+    office.driver.change_channel(RESULTS, is_archived=True)
+    office.types("nok", "/backup now slips", ALERTS)
+    told = office.alert("undelivered", "results", cluster="", text="archived")
+    assert "pitstop check" in told.text
+    office.driver.change_channel(RESULTS, is_archived=False)
+    office.stop_bot()
+    office.start_bot(PITSTOP_NOTIFY_URLS=f"json://{listener.url}/duty")
+    office.alert("undelivered", "results", cluster="", text="Over at")
+    office.until(lambda: not office.out_of_step(), "the cards", 60)
 
 
 def occurrence(office: Office) -> str:

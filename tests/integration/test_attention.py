@@ -33,7 +33,7 @@ from bot.model.runs import Job
 from bot.notify import Fallback, beat
 from bot.process.place import Place
 from tests.commands import Typed
-from tests.jobs import install
+from tests.jobs import install, wait_for
 from tests.unit.card_rows import Rows
 from tests.unit.desk_world import CAROL, NOON, SLIPS, World, new_world
 
@@ -219,6 +219,28 @@ def test_an_address_nobody_knows_is_named_by_its_place() -> None:
     assert "secret-word" not in str(caught.value)
 
 
+@pytest.mark.parametrize("content", ["nonsense", None])
+def test_a_fallback_that_cannot_be_opened_stops_nothing(house: House, content: str | None) -> None:
+    """A bad or missing list of addresses is an alert, not the end of the bot: backups go on."""
+    urls, stop = house.place.config.notify.urls_file, threading.Event()
+    assert urls is not None
+    urls.unlink()
+    if content is not None:
+        urls.write_text(content, "utf-8")
+    thread = threading.Thread(target=house.attention.tell, args=(stop,))
+    thread.start()
+    wait_for(lambda: _alerted(house), what="the alert")
+    assert thread.is_alive()
+    stop.set()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def _alerted(house: House) -> bool:
+    with house.world.ledger.read() as tx:
+        return alerts.find(tx, "fallback", "", "") is not None
+
+
 def test_nobody_there_is_said_in_time() -> None:
     """A port where nobody listens is an error without the address in it."""
     port = _closed_port()
@@ -257,6 +279,7 @@ def test_alerts_on_the_command_line(typed: Typed, tmp_path: Path) -> None:
         (("snooze", alert.id, "--for", "2h"), "snoozed"),
         (("resolve", alert.id), "resolved"),
     ):
+        assert "It failed." in typed("status", config=here.config_path).out
         said = typed("alert", *words, "--json", config=here.config_path)
         assert (said.code, json.loads(said.out)["state"]) == (0, state)
     assert typed("alert", "list", config=here.config_path).out == "Nothing needs anybody.\n"

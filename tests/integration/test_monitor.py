@@ -89,6 +89,8 @@ def test_a_server_that_is_down_says_so_and_hides_nothing_else(plain_server: Plai
     server = plain_server(18)
     watch = Watch(install(tmp_path / "pitstop", server))
     keep = slot_names(CLUSTER).durable
+    assert watch.sees("slot", keep) is None
+    watch.later(seconds=61)
     assert watch.sees("slot", keep) == WARN
     server.stop("fast")
     assert watch.sees("server-down") == WARN
@@ -120,6 +122,7 @@ def test_a_slot_the_server_gives_up_pages(plain_server: PlainServerFactory, tmp_
     for name in (stream, keep):
         execute(server, f"SELECT pg_create_physical_replication_slot('{name}', true)")
     assert watch.sees("slot", keep) in {None, WARN}
+    watch.later(seconds=61)
     for _ in range(6):
         switch(server)
     execute(server, "CHECKPOINT")
