@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.commands.output import say, table, when
+from bot.model.bring_back import bring_back_line
 from bot.model.destinations import Beside, Destination, InPlace, destination_text
 from bot.model.dumps import Part
 from bot.model.plans import Facts, Recovery, Steps
@@ -106,5 +107,8 @@ def say_outcome(outcome: dict[str, Any]) -> None:
     elif schema := outcome.get("schema"):
         say(f"  into   the schema {schema} of {outcome.get('database')}")
     say(f"  psql   psql {shell_word(str(outcome.get('dsn')))}")
+    if host := outcome.get("host"):
+        say(f"  where  on {host} as {outcome.get('user')}")
+        say(f"  table  {bring_back_line(str(outcome.get('dsn')), outcome)}")
     if expires := outcome.get("expires_at"):
         say(f"  until  {when(datetime.fromisoformat(str(expires)))}")

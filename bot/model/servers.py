@@ -23,7 +23,8 @@ class ServerState(StrEnum):
 class Server:
     """A server as the ledger keeps it; `id` is its request's, times are aware UTC.
 
-    `detail` is JSON of whoever starts and stops it: postmaster identity, socket folder, port, forwarder run.
+    `detail` is JSON of whoever starts and stops it: postmaster identity, socket folder, port, forwarder run; `host` and `user`
+    are where, and as whom, `dsn` works.
     """
 
     id: RequestId

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from typing import Any
 
 from bot import desk
 from bot.errors import Conflict, PitstopError
+from bot.host.accounts import Account
 from bot.ledger import runs
 from bot.model.ids import RunId
 from bot.model.runs import Job
@@ -64,7 +66,7 @@ def _register(work: Work, server: IsolatedServer, dsn: str) -> Server:
             request_id=work.request.id,
             dsn=dsn,
             size_bytes=size,
-            detail=server.detail(),
+            detail={**server.detail(), "host": socket.gethostname(), "user": Account.current().name},
             at=work.context.now(),
         )
     )

@@ -29,6 +29,8 @@ def _result(work: Work, recovered: Recovered, found: dict[str, Any], server: Ser
     return {
         "directory": server.directory,
         "dsn": server.dsn,
+        "host": server.detail.get("host"),
+        "user": server.detail.get("user"),
         "target": work.steps.recovery.target.as_json(),
         "proof": recovered.proof,
         **found,
@@ -38,6 +40,7 @@ def _result(work: Work, recovered: Recovered, found: dict[str, Any], server: Ser
         "wal_bytes": recovered.wal_bytes,
         "disk_bytes": server.size_bytes,
         "backup": work.steps.chain[-1].backup,
+        "warnings": list(work.request.plan.facts.warnings) if work.request.plan else [],
         "expires_at": server.expires_at.isoformat(),
     }
 

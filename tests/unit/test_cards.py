@@ -28,7 +28,7 @@ from bot.slack import forms
 from bot.slack.blocks import Message
 from bot.slack.cards import alert_card, call_card, request_card, run_card, run_progress, wake_card
 from bot.slack.cards.help import error_message, help_card
-from bot.slack.cards.result import psql_line
+from bot.slack.cards.result import psql_line, server_lines
 from bot.slack.cards.server import server_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card
 from bot.slack.text import code, cut_marked, escape, mention, mention_approver, named
@@ -242,3 +242,19 @@ def test_the_line_to_copy_is_safe_to_paste(dsn: str) -> None:
     assert shlex.split(f"psql {shell_word(dsn)}") == ["psql", dsn]
     assert shell_word(dsn)[0] == "'" or not set(dsn) & set("$`!\\")
     assert_harmless(psql_line(dsn))
+
+
+def test_a_copy_says_where_it_is_and_how_a_table_comes_back() -> None:
+    """The host and the user of the password file stand beside the line, and the line for a table quotes its name exactly."""
+    made = Rows(7).server()
+    dsn = "host=/run/copy user=pitstop_r1 dbname=shop"
+    server = replace(made, state=ServerState.RUNNING, dsn=dsn, detail={"host": "vault-1", "user": "pitstop"})
+    tables = [
+        {"database": "other", "schema": "public", "table": "more", "rows": 9},
+        {"database": "shop", "schema": "public", "table": 'Order "Lines"', "rows": 5},
+    ]
+    looks, back, _ = server_lines(server, {"tables": tables})
+    assert "on `vault-1` as `pitstop`:" in looks
+    line = back.partition("```")[2].rstrip("`")
+    assert shlex.split(line)[:4] == ["pg_dump", dsn, "-t", '"public"."Order ""Lines"""']
+    assert '"SCHEMA"."TABLE"' in server_lines(server, {"seconds": 1})[1]

@@ -108,7 +108,7 @@ def _state_lines(view: RequestView, place: str) -> list[str]:
                 else "Steps and times are in the approvals channel."
             ]
         case State.SUCCEEDED:
-            return [*result_lines(request.outcome or {}), *server_lines(view.server)]
+            return [*result_lines(request.outcome or {}), *server_lines(view.server, request.outcome)]
         case State.DENIED:
             return [_denied(request)]
         case State.EXPIRED:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bot.model.bring_back import bring_back_line
 from bot.model.servers import Server, ServerState
 from bot.model.typed import shell_word
 from bot.slack.text import code, code_block, escape, moment, size, span
@@ -45,8 +46,8 @@ def psql_line(dsn: str) -> str:
     return code_block(f"psql {shell_word(dsn)}")
 
 
-def server_lines(server: Server | None) -> list[str]:
-    """Say how to connect to a server beside, what disk it holds, and until when it lives."""
+def server_lines(server: Server | None, result: Mapping[str, Any] | None = None) -> list[str]:
+    """Say how to connect to a server beside, what it holds, until when it lives, and with `result` how a table is copied."""
     if server is None:
         return []
     if server.state is ServerState.REMOVED:
@@ -55,9 +56,22 @@ def server_lines(server: Server | None) -> list[str]:
     if server.state is ServerState.STOPPED:
         return [f"The server is stopped. {kept} until it is removed."]
     return [
-        f"Look at it on the database host:\n{psql_line(server.dsn)}",
+        f"Look at it on {_place(server)}:\n{psql_line(server.dsn)}",
+        *([_bring_back(server.dsn, result)] if result else []),
         f"{kept} and is stopped at {moment(server.expires_at)}. It is a copy of production's data: treat it so.",
     ]
+
+
+def _place(server: Server) -> str:
+    """Say where, and as whom, the line to connect works: the password is in a file of that user there."""
+    host, user = server.detail.get("host"), server.detail.get("user")
+    who = f" as {code(str(user), 60)}" if user else ""
+    return f"{code(str(host), 120)}{who}" if host else "Pitstop's own host"
+
+
+def _bring_back(dsn: str, result: Mapping[str, Any]) -> str:
+    line = bring_back_line(dsn, result)
+    return f"To bring one table back, where the live server has none of that name any more:\n{code_block(line)}"
 
 
 def check_lines(checks: object) -> list[str]:
