@@ -38,7 +38,7 @@ JOBS: dict[Job, str] = {
     Job.WAL_CHECK: "jobs.wal_check",
     Job.PLAN: "jobs.plan",
     Job.EXECUTE: "jobs.execute",
-    Job.RESTORE_CLEAN: "jobs.restore:clean",
+    Job.RESTORE_CLEAN: "jobs.execute:clean",
     Job.DRILL: "jobs.drill",
     Job.DRILL_CLEAN: "jobs.drill:clean",
     Job.RETENTION: "jobs.retention",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands.output import AsJson, say, show, table, when
+from bot.commands.output import AsJson, Reason, say, show, table, when
 
 if TYPE_CHECKING:
     from bot.commands.surroundings import Surroundings
+    from bot.model.requests import Request
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the request that replaced it.")]
 
@@ -19,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Databases that a restore in place replaced.", rich_markup_mode=None)
     group.command("list")(list_kept)
     group.command("keep")(keep)
+    group.command("undo")(undo)
     group.command("remove")(remove)
     app.add_typer(group, name="kept")
 
@@ -64,6 +66,55 @@ def keep(
         raise Usage(f"{by!r} is no duration: {error}.", hint="--by 7d", code="bad-duration") from None
     kept = desk.extend_kept(here.ledger, extension=extension, **_decider(here, request_id, "extend-kept"))
     show(kept_row(kept), lambda: say(f"{kept.name} is kept until {when(kept.remove_at)}."), as_json=as_json)
+
+
+def undo(
+    request_id: Annotated[
+        str, typer.Argument(metavar="[ID]", help="The id of the request that replaced it.", show_default=False)
+    ] = "",
+    reason: Reason = "",
+    request: Annotated[str, typer.Option("--request", metavar="ID", help="Go on with this request.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a kept database back, once another person agrees.
+
+    What has its name since is kept in its turn. The command waits for the approval.
+    """
+    from bot.commands.asking import find
+    from bot.commands.plans import say_outcome
+    from bot.commands.requested import carry_out, existing, planned, show_plan
+    from bot.commands.surroundings import surroundings
+    from bot.errors import Usage
+
+    here = surroundings()
+    if bool(request_id) == bool(request):
+        raise Usage(
+            "Say what to bring back, or which request to go on with.",
+            hint="`pitstop kept list` shows what is kept; or --request ID.",
+            code="no-target",
+        )
+    given = existing(here, find(here, request).cluster, request, "undo") if request else None
+    found = given or _ask_undo(here, request_id, reason)
+    ready = planned(here, found, quiet=as_json)
+    if dry_run:
+        show_plan(here, ready, as_json=as_json)
+        return
+    outcome = carry_out(here, ready, reason, as_json=as_json)
+    show(outcome, lambda: say_outcome(outcome), as_json=as_json)
+
+
+def _ask_undo(here: Surroundings, request_id: str, reason: str) -> Request:
+    from bot.commands.asking import ask_for
+    from bot.ledger import kept
+    from bot.model.ids import RequestId
+    from bot.model.restores import Wanted
+
+    with here.attempt("undo", request_id), here.ledger.read() as tx:
+        row = kept.get(tx, RequestId(request_id))
+    text = f"{row.database} as kept by request {row.id}"
+    destination = {"kind": "in-place", "database": row.database}
+    return ask_for(here, row.cluster, "undo", Wanted(row.id, row.database), text, destination, reason)
 
 
 def remove(request_id: Id, as_json: AsJson = False) -> None:

@@ -92,14 +92,14 @@ def _port(destination: Destination) -> str:
 def say_outcome(outcome: dict[str, Any]) -> None:
     """Print what a recovery or a restore achieved and how to reach what it brought."""
     target, seconds = outcome.get("target", {}), span(outcome.get("seconds", 0))
+    if kept := outcome.get("kept"):
+        say_swapped(outcome, str(kept), seconds)
+        return
     if target:
         say(f"Recovered to {target.get('lsn')} on timeline {target.get('timeline')} in {seconds}.")
     else:
         say(f"Restored {outcome.get('from_database')} from {outcome.get('backup')} in {seconds}.")
-    checks = outcome.get("checks") or []
-    if checks:
-        rows = [("ok" if c.get("ok") else "FAILED", str(c.get("name", "")), str(c.get("detail", ""))) for c in checks]
-        table(("", "check", ""), rows, empty="")
+    _say_checks(outcome)
     for sentence in (*outcome.get("left_out", ()), *outcome.get("warnings", ())):
         say(f"  note   {sentence}")
     if directory := outcome.get("directory"):
@@ -112,3 +112,26 @@ def say_outcome(outcome: dict[str, Any]) -> None:
         say(f"  table  {bring_back_line(str(outcome.get('dsn')), outcome)}")
     if expires := outcome.get("expires_at"):
         say(f"  until  {when(datetime.fromisoformat(str(expires)))}")
+
+
+def say_swapped(outcome: dict[str, Any], kept: str, seconds: str) -> None:
+    """Print what a restore in place or an undo did: which database serves, what is kept, what was said around it."""
+    origin = outcome.get("backup") or "what was kept"
+    say(f"The database {outcome.get('database')} is now {origin}, in {seconds}.")
+    _say_checks(outcome)
+    for hook in outcome.get("hooks", ()):
+        say(f"  {hook.get('when', ''):<6} {hook.get('command')}: {hook.get('trouble') or 'done'}")
+    for sentence in outcome.get("warnings", ()):
+        say(f"  note   {sentence}")
+    say(f"  kept   {kept} until {when(datetime.fromisoformat(str(outcome.get('kept_until'))))}")
+    say(f"  back   pitstop kept undo {outcome.get('request')}")
+
+
+def _say_checks(outcome: dict[str, Any]) -> None:
+    words = {True: "ok", False: "FAILED"}
+    rows = [
+        (words.get(c.get("ok"), ""), str(c.get("name", "")), str(c.get("detail", "")))
+        for c in outcome.get("checks") or []
+    ]
+    if rows:
+        table(("", "check", ""), rows, empty="")

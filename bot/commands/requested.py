@@ -16,6 +16,9 @@ from bot.model.requests import Request, State
 _PLANNED = (State.PROPOSED, State.PENDING, State.APPROVED, State.RUNNING, State.VERIFYING, State.SUCCEEDED)
 
 
+_COMMANDS = {"pitr": "pitr {cluster}", "restore": "restore {cluster}", "undo": "kept undo"}
+
+
 def existing(here: Surroundings, cluster: str, request_id: str, verb: str) -> Request:
     """Return the request to go on with.
 
@@ -27,7 +30,7 @@ def existing(here: Surroundings, cluster: str, request_id: str, verb: str) -> Re
     if (request.cluster, request.verb) != (name, verb):
         raise Usage(
             f"Request {request_id} is a {request.noun} of {request.cluster}, not a {verb} of {cluster}.",
-            hint=f"pitstop {request.verb} {request.cluster} --request {request_id}",
+            hint=f"pitstop {_COMMANDS[request.verb].format(cluster=request.cluster)} --request {request_id}",
             code="other-cluster",
         )
     return request

@@ -30,6 +30,10 @@ IntoDirectory = Annotated[
     Path | None,
     typer.Option("--into-directory", help="A base backup: a new or empty folder for a server of its own."),
 ]
+InPlace = Annotated[
+    bool,
+    typer.Option("--in-place", help="Take the place of the live database, which is kept for a while."),
+]
 Database = Annotated[
     str,
     typer.Option(
@@ -57,6 +61,7 @@ def restore(
     into_database: IntoDatabase = "",
     into_schema: IntoSchema = "",
     into_directory: IntoDirectory = None,
+    in_place: InPlace = False,
     database: Database = "",
     table: Table = None,
     schema_only: Annotated[bool, typer.Option("--schema-only", help="The definitions without the rows.")] = False,
@@ -66,13 +71,16 @@ def restore(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a backup of CLUSTER beside what exists.
+    """Restore a backup of CLUSTER, beside what exists or in its place.
 
     A dump goes into a new database or schema of the live server, a base backup into a directory.
 
-    Nothing is overwritten: a database or schema of that name is a refusal. For example:
+    Nothing is overwritten: a database or schema of that name is a refusal. In place, the live database is kept under another
+    name, and `pitstop kept undo` brings it back; that always takes a second person. For example:
 
       pitstop restore slips --into-database slips_monday --reason "compare"
+
+      pitstop restore slips --in-place --reason "bad migration"
 
       pitstop restore slips verified --table Transactions --into-schema slips.rescued --dry-run
 
@@ -80,7 +88,12 @@ def restore(
     """
     from bot.commands.surroundings import surroundings
 
-    destinations = {"database": into_database, "schema": into_schema, "beside": into_directory}
+    destinations = {
+        "database": into_database,
+        "schema": into_schema,
+        "beside": into_directory,
+        "in-place": in_place,
+    }
     chosen = [kind for kind, given in destinations.items() if given]
     _check_words(chosen, request=request, reason=reason, dry_run=dry_run, as_json=as_json)
     here = surroundings()
@@ -113,7 +126,7 @@ def _check_words(chosen: list[str], *, request: str, reason: str, dry_run: bool,
     if len(chosen) + bool(request) != 1:
         raise Usage(
             "Say where to, or which request to go on with.",
-            hint="--into-database NAME, --into-schema DATABASE.SCHEMA, --into-directory PATH or --request ID; one of them.",
+            hint="--into-database NAME, --into-schema DATABASE.SCHEMA, --into-directory PATH, --in-place or --request ID; one.",
             code="no-destination",
         )
     if not (reason or request or dry_run) and (as_json or not can_ask_reason()):
@@ -140,6 +153,8 @@ def _destination(kind: str, database: str, schema: str, directory: Path | None) 
 
     if kind == "database":
         return {"kind": kind, "database": database}
+    if kind == "in-place":
+        return {"kind": kind, "database": None}
     if kind == "beside":
         assert directory is not None
         return {"kind": kind, "directory": str(directory.expanduser().absolute()), "port": None}

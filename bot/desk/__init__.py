@@ -20,6 +20,7 @@ from bot.desk.keeping import (
     kept_back,
     kept_removed,
     remove_kept,
+    swap_taken_back,
     sweep_kept,
 )
 from bot.desk.locking import claim_deletion, hold, release
@@ -87,6 +88,7 @@ __all__ = [
     "journal_swap",
     "keep_database",
     "kept_back",
+    "swap_taken_back",
     "kept_removed",
     "extend_kept",
     "remove_kept",

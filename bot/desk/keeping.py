@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,6 +61,50 @@ def keep_database(
         rows.insert(tx, kept)
         _tell(tx, kept, "keep", PITSTOP, at)
         return kept
+
+
+def swap_taken_back(
+    ledger: Ledger,
+    *,
+    request_id: RequestId,
+    swap: Swap,
+    undone: str | None,
+    size_bytes: int,
+    at: datetime,
+    keep_for: timedelta,
+) -> None:
+    """Record that a request's own swap was taken back at once. Idempotent.
+
+    What a restore had brought is kept as `undone`; without one, what an undo had brought back is kept again as before.
+    """
+    with ledger.transaction() as tx:
+        own, request = rows.find(tx, request_id), requests.get(tx, request_id)
+        for other in rows.list(tx, cluster=request.cluster, all_=True):
+            if other.oid == swap.incoming_oid and other.state is KeptState.BACK and other.id != request_id:
+                _change(tx, changes.reach(other, KeptState.KEPT), "again", PITSTOP, at)
+        if undone is None:
+            if own is not None and own.state is KeptState.KEPT:
+                _change(tx, changes.reach(own, KeptState.BACK), "back", PITSTOP, at)
+            return
+        now = Kept(
+            id=request_id,
+            cluster=request.cluster,
+            database=swap.database,
+            name=undone,
+            oid=swap.incoming_oid,
+            current_oid=swap.oid,
+            state=KeptState.KEPT,
+            version=1,
+            owner=request.requester,
+            size_bytes=size_bytes,
+            kept_at=at,
+            remove_at=at + keep_for,
+        )
+        if own is None:
+            rows.insert(tx, now)
+            _tell(tx, now, "undone", PITSTOP, at)
+        elif own.oid != now.oid:
+            _change(tx, replace(now, version=own.version + 1), "undone", PITSTOP, at)
 
 
 def kept_back(ledger: Ledger, request_id: RequestId, at: datetime) -> Kept | None:

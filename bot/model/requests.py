@@ -179,5 +179,5 @@ class Request:
 
     @property
     def noun(self) -> str:
-        """What sentences call it: a recovery or a restore."""
-        return "recovery" if self.verb == "pitr" else "restore"
+        """What sentences call it: a recovery, a restore or an undo."""
+        return {"pitr": "recovery"}.get(self.verb, self.verb)

@@ -97,10 +97,12 @@ def read_note(comment: str | None) -> Note | None:
 def standing(names: Mapping[str, int], swap: Swap) -> Standing:
     """Say from the server's databases (name → OID) whether the swap has happened.
 
+    It has not while the old one has the name, also when the other was dropped since.
+
     Raises:
         Conflict: neither; somebody renamed or dropped one of the two by hand.
     """
-    if names.get(swap.database) == swap.oid and names.get(swap.incoming) == swap.incoming_oid:
+    if names.get(swap.database) == swap.oid:
         return Standing.BEFORE
     if names.get(swap.database) == swap.incoming_oid and names.get(swap.outgoing) == swap.oid:
         return Standing.AFTER

@@ -22,7 +22,11 @@ from bot.model.restores import Wanted
 from bot.model.standing import next_step, standing
 from bot.model.targets import Target
 
-DESTINATIONS: Mapping[str, tuple[str, ...]] = {"pitr": ("beside",), "restore": ("database", "schema", "beside")}
+DESTINATIONS: Mapping[str, tuple[str, ...]] = {
+    "pitr": ("beside",),
+    "restore": ("database", "schema", "beside", "in-place"),
+    "undo": ("in-place",),
+}
 """Where each verb may lead."""
 
 MAX_REASON = 1000

@@ -7,13 +7,13 @@ from typing import Any
 from bot import desk
 from bot.errors import PitstopError
 from bot.ledger import requests
+from bot.model.destinations import InPlace
 from bot.model.plans import Plan
 from bot.model.requests import Request
 from bot.model.restores import Wanted
 from jobs.context import JobContext
 from jobs.plan.make import make_plan
 from jobs.plan.window import measured_window
-from jobs.restore.plan import plan_restore
 
 __all__ = ["make_plan", "measured_window", "run"]
 
@@ -41,8 +41,16 @@ def _plan(context: JobContext, request: Request) -> Plan:
         context.check_cancelled()
         context.note(text)
 
+    # Both plan with the modules of this package, whose import must therefore be done.
+    from jobs.in_place.plan import plan_in_place, plan_undo
+    from jobs.restore.plan import plan_restore
+
     if isinstance(request.target, Wanted):
-        return plan_restore(
+        if request.verb == "undo":
+            return plan_undo(
+                context.config, context.ledger, cluster=request.cluster, wanted=request.target, name=request.id
+            )
+        return (plan_in_place if request.destination["kind"] == InPlace.kind else plan_restore)(
             context.config,
             context.ledger,
             cluster=request.cluster,

@@ -18,7 +18,7 @@ WANTED = {
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
     "request stop", "verify", "import", "expire", "pin", "unpin",
     "alert list", "alert ack", "alert snooze", "alert resolve",
-    "kept list", "kept keep", "kept remove",
+    "kept list", "kept keep", "kept undo", "kept remove",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",
     "keys init", "keys list", "storage setup", "audit verify", "audit export",

@@ -43,7 +43,8 @@ def test_the_server_s_names_say_where_a_swap_stands() -> None:
     """Before, after, or neither: never guessed from names alone."""
     assert standing({"live": 5, "coming": 6}, SWAP) is Standing.BEFORE
     assert standing({"live": 6, "before": 5}, SWAP) is Standing.AFTER
-    for strange in ({"live": 5}, {"live": 6}, {"live": 6, "before": 7}, {"live": 9, "coming": 6}, {}):
+    assert standing({"live": 5}, SWAP) is Standing.BEFORE
+    for strange in ({"live": 6}, {"live": 6, "before": 7}, {"live": 9, "coming": 6}, {}):
         with pytest.raises(Conflict):
             standing(strange, SWAP)
 

@@ -37,6 +37,7 @@ _AGAIN = {State.REFUSED, State.EXPIRED, State.VOID, State.INTERRUPTED, State.FAI
 _PLANNING = {
     "recovery": "Reading the repository and the WAL for the exact place to stop.",
     "restore": "Reading the backup, and looking at the place it goes to.",
+    "undo": "Looking whether the kept database can have its name back.",
 }
 _MAX_DECISIONS = 12
 
@@ -158,6 +159,8 @@ def _trouble(request: Request) -> list[str]:
         State.INTERRUPTED: "Its process ended before it was done. It is taken up again or ended; nothing was overwritten.",
         State.FAILED: "It did not succeed. Nothing that was there before was touched.",
     }[request.state]
+    if request.state is State.FAILED and must_type_cluster(request):
+        opening = "It did not succeed. Nothing that was there before is gone:"
     return [opening, *_error_lines(request.outcome), *_nearest_lines(request.outcome)]
 
 
