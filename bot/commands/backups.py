@@ -66,6 +66,9 @@ def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> 
     from bot import desk
     from bot.commands.following import finish
     from bot.commands.surroundings import surroundings
+    from bot.host.locks import is_locked
+    from bot.model.runs import Job
+    from jobs.wal.spool import spool_of
 
     here, started = surroundings(), time.monotonic()
     name, _ = here.cluster(cluster, "backup")
@@ -73,7 +76,13 @@ def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> 
         here.ledger, job=job, cluster=name, args=args, by=here.me.key, at=here.now(), entropy=here.entropy()
     )
     result = {**finish(here, run.id, quiet=as_json), "run": run.id}
-    show(result, lambda: _say_backup(result, time.monotonic() - started), as_json=as_json)
+
+    def lines() -> None:
+        _say_backup(result, time.monotonic() - started)
+        if job is Job.BASE_BACKUP and not is_locked(spool_of(here.config.spool, name).lock_path):
+            remark(f"Note: no receiver runs, so what is committed after this is not kept; `pitstop wal stream {name}`.")
+
+    show(result, lines, as_json=as_json)
 
 
 def _say_backup(result: dict[str, Any], seconds: float) -> None:

@@ -63,6 +63,7 @@ def all_points(config: Config) -> Iterator[Point]:
     for name, cluster in config.clusters.items():
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
         yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name: _slots(config, n))  # type: ignore[misc]
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
     yield from _guarded("alerts", lambda: attention_points(config))
@@ -140,7 +141,8 @@ def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iter
     about = f"repository {name}"
     yield from _place(name, repository)
     opened = open_repository(name, repository, config.encryption)
-    yield Point(about, "ok", "keys", f"The key opens all {len(opened.keys.ids())} data keys.")
+    held = len(opened.keys.ids())
+    yield Point(about, "ok", "keys", f"The key opens {'the one data key' if held == 1 else f'all {held} data keys'}.")
     path, content = f"{CHECK}/{secrets.token_hex(8)}", secrets.token_bytes(1024)
     opened.seal(path, [content])
     try:
@@ -204,6 +206,30 @@ def _histories(config: Config, name: str) -> Iterator[Point]:
     for repository in opened:
         require_own_history(repository, ClusterName(name), system_id, major)
         yield Point(f"cluster {name}", "ok", "history", f"What {repository.name} keeps of it is of this server.")
+
+
+def _slots(config: Config, name: str) -> Iterator[Point]:
+    """Check that slots which hold WAL have a receiver; one that has gone for good lets the server's disk fill up."""
+    from bot.errors import PitstopError
+    from bot.host.locks import is_locked
+    from bot.postgres.connect import connect
+    from bot.slack.text import size
+    from jobs.wal.slots import idle_slots, slot_names
+    from jobs.wal.spool import spool_of
+
+    if is_locked(spool_of(config.spool, name).lock_path):
+        return
+    try:
+        with connect(config.cluster(name).observe) as conn:
+            idle = idle_slots(conn, slot_names(name))
+    except PitstopError:
+        return  # said above, with its own line to put right
+    if idle:
+        held = " and ".join(f"{slot} ({size(held_bytes)})" for slot, held_bytes in idle)
+        drop = " ".join(f"SELECT pg_drop_replication_slot('{slot}');" for slot, _ in idle)
+        fix = f"Start `pitstop run`, or `pitstop wal stream {name}`. If no receiver shall come back: {drop}"
+        sentence = f"No receiver runs, and its slots make the server keep WAL: {held}."
+        yield Point(f"cluster {name}", "warn", "idle-slots", sentence, fix)
 
 
 def _rights(config: Config, name: str, cluster: ClusterConfig) -> Iterator[Point]:

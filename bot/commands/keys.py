@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.commands.output import AsJson, say, show, table
+
+if TYPE_CHECKING:
+    from bot.config import Config
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,6 +41,8 @@ def init(
     config = None if path else read_config()[0]
     where = config.encryption.key_file if config else Path(path or "").expanduser().absolute()
     made = config is None or not where.exists()
+    if config and made:
+        _require_new(config, where)
     key = create_key_file(where) if made else read_key_file(where).id
     repositories = dict(config.repositories) if config else {}
     for name, repository in repositories.items():
@@ -51,6 +57,28 @@ def init(
 
     document = {"key": key, "path": str(where), "made": made, "repositories": list(repositories)}
     show(document, lines, as_json=as_json)
+
+
+def _require_new(config: Config, where: Path) -> None:
+    """Refuse to make a key where a repository was begun with another one. Writes nothing.
+
+    Raises:
+        Usage: a repository has data keys, so the key that opens them is the one that is missing.
+        Unavailable: a storage cannot be asked.
+    """
+    from bot.errors import Usage
+    from bot.repository.layout import KEYS
+    from bot.repository.open import open_store
+
+    for name, repository in config.repositories.items():
+        if repository.directory is not None and not repository.directory.is_dir():
+            continue
+        if open_store(name, repository).children(KEYS):
+            raise Usage(
+                f"Repository {name} was begun with a key, and its file {where} is missing; a new key would open nothing in it.",
+                hint=f"Bring the copy of the key back: install -m 0600 COPY {shlex.quote(str(where))}",
+                code="key-missing",
+            )
 
 
 def list_keys(as_json: AsJson = False) -> None:

@@ -63,6 +63,17 @@ def read_slot(conn: Connection, name: str) -> SlotState | None:
     return SlotState(name, Lsn.parse(row[0]) if row[0] else None, row[1], row[2] == "lost", row[3])
 
 
+def idle_slots(conn: Connection, names: SlotNames) -> list[tuple[str, int]]:
+    """Return the slots that make the server keep WAL, and how many bytes, while nobody streams; none while somebody does."""
+    rows = conn.execute(
+        "SELECT slot_name::text, active, pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()"
+        " ELSE pg_current_wal_lsn() END, restart_lsn)::bigint FROM pg_replication_slots"
+        " WHERE slot_name::text = ANY(%s) AND restart_lsn IS NOT NULL ORDER BY slot_name",
+        [[names.stream, names.durable]],
+    ).fetchall()
+    return [] if any(active for _, active, _ in rows) else [(str(name), max(0, int(held))) for name, _, held in rows]
+
+
 def ensure_slot(conn: Connection, name: str, dsn: str) -> tuple[SlotState, bool]:
     """Return a slot that keeps WAL and whether it had to be made: it was missing, or the server had given it up.
 

@@ -133,6 +133,18 @@ def test_keys_made_without_a_configuration(tmp_path: Path) -> None:
     assert content.decode().strip() not in made.out + made.err
 
 
+def test_a_key_that_was_lost_is_not_replaced(tmp_path: Path, typed: Typed) -> None:
+    """`keys init` where a repository waits for the key that is missing: refused with the way back, and no stray key is made."""
+    own = install(tmp_path / "pitstop", AWAY)
+    assert typed("keys", "init", config=own.config_path).code == 0
+    (own.home / "key").unlink()
+    before = sorted(own.home.rglob("*"))
+    said = typed("keys", "init", "--json", config=own.config_path)
+    assert (said.code, said.json["error"]["code"]) == (2, "key-missing")
+    assert f"COPY {own.home / 'key'}" in said.json["error"]["hint"]
+    assert sorted(own.home.rglob("*")) == before
+
+
 def test_a_reader_that_leaves(here: Installation) -> None:
     """`pitstop audit export | head` ends quietly when the reader has had enough."""
     command = " ".join([*PITSTOP, "--config", str(here.config_path), "audit", "export"])

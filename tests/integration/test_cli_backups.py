@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.model.ids import is_backup_id
+from bot.postgres.connect import connect
 from tests.commands import pitstop
 from tests.jobs import Installation, install
 from tests.servers import PlainServerFactory
@@ -82,6 +83,17 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
     assert levels["repository local", "write-read"] == "ok"
     assert levels["cluster slips", "requesters"] == "warn"
     assert checked.json["configuration"]["effective"]["clusters"]["slips"]
+    assert ("cluster slips", "idle-slots") not in levels
+    with connect(here.config.cluster("slips").stream) as sql:
+        for name in ("pitstop_slips", "pitstop_slips_keep"):
+            sql.execute("SELECT pg_create_physical_replication_slot(%s, true)", [name])
+        idle = pitstop("check", "--json", config=here.config_path)
+        [warned] = [point for point in idle.json["points"] if point["code"] == "idle-slots"]
+        assert warned["level"] == "warn"
+        assert "pitstop_slips (" in warned["sentence"]
+        for line in warned["fix"].partition(": ")[2].split("; "):
+            sql.execute(line.encode())
+        assert not sql.execute("SELECT 1 FROM pg_replication_slots").fetchall(), "the lines to drop them do not"
     (here.home / "key").unlink()
     again = pitstop("check", config=here.config_path)
     assert again.code == 1
