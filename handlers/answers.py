@@ -19,7 +19,7 @@ from bot.slack.cards.schedule import ClusterSchedule, schedule_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card
 from handlers.wiring import Wiring
 
-_SHOWN_JOBS = (Job.BASE_BACKUP, Job.DUMP, Job.WAL_CHECK)
+_SHOWN_JOBS = (Job.BASE_BACKUP, Job.DUMP, Job.WAL_CHECK, Job.DRILL)
 _OPEN = tuple(state for state in State if not state.ended)
 
 

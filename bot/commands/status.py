@@ -78,12 +78,14 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
+    proved = [backup for backup in backups if backup.verified_at and not backup.damaged]
     attempts = {job: runs.recent(tx, cluster=name, jobs=(job,), limit=1) for job in (Job.BASE_BACKUP, Job.DUMP)}
     return {
         "last_backup": _last([backup for backup in backups if backup.kind != "dump"]),
         "last_attempt": run_row(attempts[Job.BASE_BACKUP][0]) if attempts[Job.BASE_BACKUP] else None,
         "last_dump": _last([backup for backup in backups if backup.kind == "dump"]),
         "last_dump_attempt": run_row(attempts[Job.DUMP][0]) if attempts[Job.DUMP] else None,
+        "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "receiver": is_locked(spool_of(here.config.spool, name).lock_path),
@@ -136,6 +138,11 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
     say(name)
     _say_kind("backup", cluster["last_backup"], cluster["last_attempt"], f"none yet: `pitstop backup base {name}`")
     _say_kind("dump", cluster["last_dump"], cluster["last_dump_attempt"], f"none yet: `pitstop backup dump {name}`")
+    for kind, newest in cluster["newest_verified"].items():
+        if newest:
+            say(f"  verified     {kind} {newest['id']}, by the drill of {_time(newest['verified_at'])}")
+    if not any(cluster["newest_verified"].values()):
+        say(f"  verified     none yet: `pitstop verify {name}`")
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
         for part in wal["recovery_window"]:

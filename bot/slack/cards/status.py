@@ -98,7 +98,19 @@ def _last(what: str, backups: Sequence[BackupSummary], now: datetime) -> list[st
     age = span((now - last.finished_at).total_seconds())
     damaged = f" ⚠️ damaged: {escape(last.damaged, 200)}" if last.damaged else ""
     many = count(len(backups), what)
-    return [f"• Last {what} {age} ago: {code(last.id, 60)}, {size(last.bytes_stored)}; {many} in all{damaged}"]
+    told = f"• Last {what} {age} ago: {code(last.id, 60)}, {size(last.bytes_stored)}; {many} in all{damaged}"
+    return [told, _verified(what, backups, last, now)]
+
+
+def _verified(what: str, backups: Sequence[BackupSummary], last: BackupSummary, now: datetime) -> str:
+    """Say which is the newest that a drill proved."""
+    proved = [backup for backup in backups if backup.verified_at and not backup.damaged]
+    if not proved:
+        return f"• No {what} was verified by a drill yet"
+    newest = max(proved, key=lambda backup: backup.finished_at)
+    assert newest.verified_at is not None
+    which = "that one" if newest.id == last.id else code(newest.id, 60)
+    return f"• Newest verified {what}: {which}, by a drill {span((now - newest.verified_at).total_seconds())} ago"
 
 
 def _wal_fact(wal: WalStatus, now: datetime) -> str:
