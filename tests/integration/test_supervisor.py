@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot import desk
-from bot.config import load
+from bot.config import Schedule, load
 from bot.host import processes
 from bot.ledger import Ledger, runs
 from bot.model.ids import ClusterName, RunId
@@ -35,7 +35,7 @@ key = "file:/nowhere/key"
 [clusters.slips]
 dsn = "host=/nowhere"
 timezone = "Asia/Bangkok"
-schedule = { base_backup = "0 2 * * *", dump = "off", wal_check = "off" }
+schedule = { base_backup = "0 2 * * *", OTHERS }
 """
 
 
@@ -59,7 +59,8 @@ def clock() -> Clock:
 def place(tmp_path: Path, clock: Clock) -> Iterator[Place]:
     """A configuration and a ledger; whatever still runs afterwards is killed by its identity."""
     path = tmp_path / "pitstop.toml"
-    path.write_text(CONFIG)
+    others = ", ".join(f'{job} = "off"' for job in Schedule.model_fields if job != "base_backup")
+    path.write_text(CONFIG.replace("OTHERS", others))
     config, path = load(path)
     ledger = Ledger(config.ledger)
     ledger.create()
