@@ -20,7 +20,7 @@ from slack_bolt.response import BoltResponse
 from bot.errors import Usage
 from bot.slack.client import quiet_logs
 from bot.slack.replays import SeenSignatures
-from handlers import backup, buttons, catchall, modals, pitr, rehearsal
+from handlers import backup, buttons, catchall, modals, pitr, rehearsal, restore
 from handlers.inbox import InboxWorker, work_off_inbox
 from handlers.payloads import is_ours
 from handlers.wiring import Wiring, build_sender, wire
@@ -95,7 +95,7 @@ def register(app: App, wiring: Wiring) -> None:
         return None
 
     app.use(ours)
-    for room in (backup, pitr, buttons, modals, rehearsal, catchall):
+    for room in (backup, pitr, buttons, modals, rehearsal, restore, catchall):
         room.register(app, wiring)
 
 

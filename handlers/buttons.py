@@ -8,10 +8,11 @@ from slack_bolt import App
 
 from bot.slack.cards import actions
 from handlers.edge import edged, errand
-from handlers.modals import open_again_form, open_approve_form, open_deny_form, open_reason_form
+from handlers.modals import open_approve_form, open_deny_form, open_reason_form
 from handlers.payloads import Body, delivery_key, from_interaction, pressed
 from handlers.recording import NotRecorded
 from handlers.replies import reply_error
+from handlers.restore import open_again
 from handlers.wiring import Wiring
 
 
@@ -42,4 +43,4 @@ def register(app: App, wiring: Wiring) -> None:
     app.action(actions.REASON)(edged(wiring, opens(open_reason_form)))
     app.action(actions.APPROVE_TYPED)(edged(wiring, opens(open_approve_form)))
     app.action(actions.DENY)(edged(wiring, opens(open_deny_form)))
-    app.action(actions.ASK_AGAIN)(edged(wiring, opens(open_again_form)))
+    app.action(actions.ASK_AGAIN)(edged(wiring, opens(open_again)))

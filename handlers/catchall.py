@@ -14,7 +14,7 @@ from handlers.replies import reply
 from handlers.wiring import Wiring
 
 _ANY = re.compile(r".*", re.DOTALL)
-_COMMAND = "Pitstop does not know this command. Try `/backup help` or `/pitr help`."
+_COMMAND = "Pitstop does not know this command. Try `/backup help`, `/restore help` or `/pitr help`."
 _OLD_BUTTON = "This button is from another version of Pitstop and does nothing any more. Look for the current card."
 
 

@@ -111,22 +111,30 @@ def open_form(wiring: Wiring, doer: Doer, trigger: str, title: str, fill: Callab
 
 
 def _pitr_view(wiring: Wiring, doer: Doer, draft: PitrDraft) -> View:
-    """Authorize for the cluster that is filled in, or for any, and make the form."""
-    named = [known_cluster(draft.cluster, wiring.config.clusters)] if draft.cluster else list(wiring.config.clusters)
+    only, facts = admit(wiring, doer, draft.cluster)
+    zone = wiring.zone(facts.person.timezone if facts.person else None, only)
+    filled = PitrDraft(only, draft.target, draft.reason)
+    return forms.pitr_form(filled, token=token_for(wiring, doer.who, "ask", None), zone=str(zone))
+
+
+def admit(wiring: Wiring, doer: Doer, cluster: str) -> tuple[str, Facts]:
+    """Authorize asking for the cluster that is filled in, or for any; return the one to fill in, and what is known of the person.
+
+    Raises:
+        Refused: they may not ask for any of them; the attempt is audited. Usage: there is no such cluster.
+    """
+    named = [known_cluster(cluster, wiring.config.clusters)] if cluster else list(wiring.config.clusters)
     policies = [wiring.config.cluster(name).policy for name in named]
     facts = fetch_facts(wiring, doer.who, policies)
     refusals = [_refusal(wiring, doer, policy, facts, Action.ASK, None) for policy in policies]
     first = next((refusal for refusal in refusals if refusal is not None), None)
     if first is not None and None not in refusals:
-        note(wiring, doer, "form", draft.cluster or "any", first)
+        note(wiring, doer, "form", cluster or "any", first)
         raise first
     if facts.person is not None:
         with wiring.ledger.transaction() as tx:
             people.put(tx, facts.person)
-    only = draft.cluster or (next(iter(wiring.config.clusters)) if len(wiring.config.clusters) == 1 else "")
-    zone = wiring.zone(facts.person.timezone if facts.person else None, only)
-    filled = PitrDraft(only, draft.target, draft.reason)
-    return forms.pitr_form(filled, token=token_for(wiring, doer.who, "ask", None), zone=str(zone))
+    return cluster or (next(iter(wiring.config.clusters)) if len(wiring.config.clusters) == 1 else ""), facts
 
 
 def _open_request(wiring: Wiring, doer: Doer, request_id: str, action: Action, state: State) -> Request:
@@ -191,7 +199,7 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
     now = wiring.now()
     try:
         payload = _read_pitr(wiring, doer, given, now)
-    except _AtInput as refused:
+    except AtInput as refused:
         block, error = refused.block, refused.error
         ack(response_action="errors", errors={block: f"{error.message} {error.hint}".strip()[:2000]})
         errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
@@ -200,7 +208,7 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
     record_form(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)
 
 
-class _AtInput(Exception):
+class AtInput(Exception):
     """A refusal that belongs to one input of the form."""
 
     def __init__(self, block: str, error: Usage) -> None:
@@ -213,17 +221,17 @@ def _read_pitr(wiring: Wiring, doer: Doer, given: dict[str, str], now: datetime)
     try:
         name = known_cluster(cluster, wiring.config.clusters)
     except Usage as error:
-        raise _AtInput(forms.CLUSTER, error) from None
+        raise AtInput(forms.CLUSTER, error) from None
     if bool(text) == bool(picked):
         what = "Write a target or pick a time, not both." if text else "Write a target or pick a time."
-        raise _AtInput(forms.TARGET, Usage(what, hint="For example 14:30 or before:xid:84213.", code="bad-target"))
+        raise AtInput(forms.TARGET, Usage(what, hint="For example 14:30 or before:xid:84213.", code="bad-target"))
     if picked:
         text = datetime.fromtimestamp(int(picked), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     zone = wiring.zone(known_zone(wiring, doer.who), name)
     try:
         target = parse_target(text, now=now, zone=zone)
     except Usage as error:
-        raise _AtInput(forms.AT if picked else forms.TARGET, error) from None
+        raise AtInput(forms.AT if picked else forms.TARGET, error) from None
     return {
         "cluster": name,
         "target": target.as_json(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.errors import Refused, Usage
 from bot.ledger import inbox
 from bot.slack.blocks import Message
-from handlers import alert_verbs, backup_verbs, kept_verbs, rehearsal, request_verbs
+from handlers import alert_verbs, backup_verbs, kept_verbs, rehearsal, request_verbs, restore
 from handlers.facts import explained
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
@@ -30,5 +30,12 @@ def carry_out(wiring: Wiring, item: inbox.Item) -> Message | None:
         raise explained(wiring, doer, error) from None
 
 
-VERBS = {**request_verbs.VERBS, **backup_verbs.VERBS, **kept_verbs.VERBS, **alert_verbs.VERBS, **rehearsal.VERBS}
+VERBS = {
+    **request_verbs.VERBS,
+    **backup_verbs.VERBS,
+    **kept_verbs.VERBS,
+    **alert_verbs.VERBS,
+    **rehearsal.VERBS,
+    **restore.VERBS,
+}
 """The kinds of items there are, each with what carries it out."""

@@ -41,15 +41,15 @@ class PitrDraft:
 
 def loading(title: str) -> View:
     """Return what is shown until the form is ready; Slack gives three seconds to open something."""
-    return {"type": "modal", "title": _plain(title, 24), "blocks": [_section("Looking …")]}
+    return {"type": "modal", "title": plain_text(title, 24), "blocks": [_section("Looking …")]}
 
 
 def refusal(title: str, error: PitstopError) -> View:
     """Return a form that only says why it cannot be used."""
     return {
         "type": "modal",
-        "title": _plain(title, 24),
-        "close": _plain("Close", 24),
+        "title": plain_text(title, 24),
+        "close": plain_text("Close", 24),
         "blocks": [_section(error_message(error).text)],
     }
 
@@ -61,20 +61,20 @@ def pitr_form(draft: PitrDraft, *, token: str, zone: str) -> View:
         "type": "modal",
         "callback_id": actions.PITR_FORM,
         "private_metadata": token,
-        "title": _plain("Point-in-time recovery", 24),
-        "submit": _plain("Make a plan", 24),
-        "close": _plain("Close", 24),
+        "title": plain_text("Point-in-time recovery", 24),
+        "submit": plain_text("Make a plan", 24),
+        "close": plain_text("Close", 24),
         "blocks": [
-            _input(CLUSTER, "Cluster", _cluster_select(draft.cluster)),
-            _input(
+            input_block(CLUSTER, "Cluster", cluster_select(draft.cluster)),
+            input_block(
                 TARGET,
                 "Go back to",
                 _target_text(draft.target),
                 optional=True,
                 hint="14:30, before 14:30, xid:84213, latest …",
             ),
-            _input(AT, "or pick the minute", {"type": "datetimepicker", "action_id": AT}, optional=True),
-            _input(REASON, "Reason", _reason_text(draft.reason), optional=True, hint="The approvers read it."),
+            input_block(AT, "or pick the minute", {"type": "datetimepicker", "action_id": AT}, optional=True),
+            input_block(REASON, "Reason", reason_text(draft.reason), optional=True, hint="The approvers read it."),
             {"type": "context", "elements": [{"type": "mrkdwn", "text": reading}]},
         ],
     }
@@ -86,13 +86,13 @@ def reason_form(request: Request, *, token: str) -> View:
         "type": "modal",
         "callback_id": actions.REASON_FORM,
         "private_metadata": token,
-        "title": _plain("Send for approval", 24),
-        "submit": _plain("Send", 24),
-        "close": _plain("Go back", 24),
+        "title": plain_text("Send for approval", 24),
+        "submit": plain_text("Send", 24),
+        "close": plain_text("Go back", 24),
         "blocks": [
             *_summary(request),
-            _input(
-                REASON, "Why is this needed?", _reason_text(request.reason), hint="The approvers and the audit read it."
+            input_block(
+                REASON, "Why is this needed?", reason_text(request.reason), hint="The approvers and the audit read it."
             ),
         ],
     }
@@ -104,18 +104,18 @@ def approve_form(request: Request, *, token: str) -> View:
         "type": "plain_text_input",
         "action_id": TYPED,
         "max_length": 80,
-        "placeholder": _plain("the name, exactly as above", 150),
+        "placeholder": plain_text("the name, exactly as above", 150),
     }
     return {
         "type": "modal",
         "callback_id": actions.APPROVE_FORM,
         "private_metadata": token,
-        "title": _plain("Approve in place", 24),
-        "submit": _plain("Approve", 24),
-        "close": _plain("Go back", 24),
+        "title": plain_text("Approve in place", 24),
+        "submit": plain_text("Approve", 24),
+        "close": plain_text("Go back", 24),
         "blocks": [
             *_summary(request, lines=8),
-            _input(TYPED, "Type the name of the cluster", typed, hint="This replaces a live database."),
+            input_block(TYPED, "Type the name of the cluster", typed, hint="This replaces a live database."),
         ],
     }
 
@@ -126,29 +126,29 @@ def deny_form(request: Request, *, token: str) -> View:
         "type": "modal",
         "callback_id": actions.DENY_FORM,
         "private_metadata": token,
-        "title": _plain("Deny the recovery", 24),
-        "submit": _plain("Deny", 24),
-        "close": _plain("Go back", 24),
+        "title": plain_text("Deny the recovery", 24),
+        "submit": plain_text("Deny", 24),
+        "close": plain_text("Go back", 24),
         "blocks": [
             *_summary(request),
-            _input(REASON, "Why not?", _reason_text(""), hint="The person who asked reads it."),
+            input_block(REASON, "Why not?", reason_text(""), hint="The person who asked reads it."),
         ],
     }
 
 
 def rehearsal_form(*, token: str) -> View:
     """Return the form for the notes of a rehearsal."""
-    options = [{"text": _plain(text, 75), "value": value} for text, value in _WENT]
+    options = [{"text": plain_text(text, 75), "value": value} for text, value in _WENT]
     return {
         "type": "modal",
         "callback_id": actions.REHEARSAL_FORM,
         "private_metadata": token,
-        "title": _plain("Notes of a rehearsal", 24),
-        "submit": _plain("Keep", 24),
-        "close": _plain("Go back", 24),
+        "title": plain_text("Notes of a rehearsal", 24),
+        "submit": plain_text("Keep", 24),
+        "close": plain_text("Go back", 24),
         "blocks": [
-            _input(WENT, "How did it go?", {"type": "radio_buttons", "action_id": WENT, "options": options}),
-            _input(
+            input_block(WENT, "How did it go?", {"type": "radio_buttons", "action_id": WENT, "options": options}),
+            input_block(
                 NOTES,
                 "What was slow, unclear or wrong?",
                 {"type": "plain_text_input", "action_id": NOTES, "multiline": True, "max_length": 2000},
@@ -164,7 +164,7 @@ def cluster_options(clusters: Collection[str], typed: str) -> list[dict[str, Any
     fitting = sorted(
         (name for name in clusters if sought in name), key=lambda name: (not name.startswith(sought), name)
     )
-    return [_option(name) for name in fitting[:MAX_OPTIONS]]
+    return [option(name, name) for name in fitting[:MAX_OPTIONS]]
 
 
 def filled_in(state: Mapping[str, Any]) -> dict[str, str]:
@@ -189,15 +189,16 @@ def _summary(request: Request, lines: int = 3) -> list[dict[str, Any]]:
     return [_section(cut_marked("\n".join(said), _MAX_SECTION))]
 
 
-def _cluster_select(cluster: str) -> dict[str, Any]:
+def cluster_select(cluster: str) -> dict[str, Any]:
+    """Return the picker of a cluster."""
     select: dict[str, Any] = {
         "type": "external_select",
         "action_id": actions.CLUSTER_OPTIONS,
         "min_query_length": 0,
-        "placeholder": _plain("Choose a cluster", 150),
+        "placeholder": plain_text("Choose a cluster", 150),
     }
     if cluster:
-        select["initial_option"] = _option(cluster)
+        select["initial_option"] = option(cluster, cluster)
     return select
 
 
@@ -206,14 +207,15 @@ def _target_text(target: str) -> dict[str, Any]:
         "type": "plain_text_input",
         "action_id": TARGET,
         "max_length": _MAX_TARGET_CHARS,
-        "placeholder": _plain("before 14:30", 150),
+        "placeholder": plain_text("before 14:30", 150),
     }
     if target:
         element["initial_value"] = cut(visible(target), _MAX_TARGET_CHARS)
     return element
 
 
-def _reason_text(reason: str) -> dict[str, Any]:
+def reason_text(reason: str) -> dict[str, Any]:
+    """Return the input of a reason."""
     element: dict[str, Any] = {
         "type": "plain_text_input",
         "action_id": REASON,
@@ -225,20 +227,29 @@ def _reason_text(reason: str) -> dict[str, Any]:
     return element
 
 
-def _input(
+def input_block(
     block: str, label: str, element: dict[str, Any], *, optional: bool = False, hint: str = ""
 ) -> dict[str, Any]:
-    found = {"type": "input", "block_id": block, "label": _plain(label, 2000), "element": element, "optional": optional}
-    return {**found, "hint": _plain(hint, 2000)} if hint else found
+    """Return one input with its label; its block id is what errors are keyed by."""
+    found = {
+        "type": "input",
+        "block_id": block,
+        "label": plain_text(label, 2000),
+        "element": element,
+        "optional": optional,
+    }
+    return {**found, "hint": plain_text(hint, 2000)} if hint else found
 
 
-def _option(name: str) -> dict[str, Any]:
-    return {"text": _plain(name, 75), "value": name[:150]}
+def option(text: str, value: str) -> dict[str, Any]:
+    """Return one option of a select."""
+    return {"text": plain_text(text, 75), "value": value[:150]}
 
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
-def _plain(text: str, limit: int) -> dict[str, Any]:
+def plain_text(text: str, limit: int) -> dict[str, Any]:
+    """Return plain text, cut."""
     return {"type": "plain_text", "text": cut(text, limit), "emoji": False}

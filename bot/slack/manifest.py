@@ -22,6 +22,11 @@ charts."""
 
 COMMANDS = (
     ("/backup", "How safe is the database? Back it up now", "[now CLUSTER | list CLUSTER | help]"),
+    (
+        "/restore",
+        "Bring a database or tables back out of a backup, beside the live ones",
+        "[CLUSTER BACKUP into NAME reason: …]",
+    ),
     ("/pitr", "Go back to a point in time, beside the live database", "[CLUSTER TARGET reason: …]"),
 )
 

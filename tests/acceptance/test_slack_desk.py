@@ -6,6 +6,7 @@ import os
 import urllib.request
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 
 from bot import desk
@@ -106,3 +107,41 @@ def test_a_pause_is_seen_by_all_and_ended_by_anybody_who_may(office: Office) -> 
     assert "⏸️ paused by" in office.answer_to("nok", "/backup schedule slips")
     assert "goes on" in office.press("somchai", card, actions.RESUME)
     assert "⏸️" not in office.answer_to("nok", "/backup schedule slips").replace("`/backup pause", "")
+
+
+def test_a_dump_is_restored_through_the_form(office: Office) -> None:
+    """The form's pickers know the backup's databases and tables; a wrong name is refused at its input; the rows come back."""
+    office.answer_to("nok", "/backup now slips dump")
+    office.until(lambda: "-dump-" in office.answer_to("nok", "/backup list slips"), "the dump in the list")
+    [(rows,)] = office.sql("SELECT count(*) FROM slips")
+    office.types("nok", "/restore slips")
+    form = office.see(
+        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.RESTORE_FORM), None), "the form"
+    )
+    driver = office.driver
+    backups = [one["value"] for one in driver.options("nok", form, actions.BACKUP_OPTIONS, "-dump-")]
+    assert len(backups) == 1
+    databases = [one["value"] for one in driver.options("nok", form, actions.DATABASE_OPTIONS)]
+    assert "postgres" in databases
+    assert "public.slips" in [one["value"] for one in driver.options("nok", form, actions.TABLE_OPTIONS, "slip")]
+    filled = {"backup": "latest", "database": "postgres", "into": "x" * 64, "reason": "to compare"}
+    assert "63" in driver.submit("nok", form, filled).errors["into"]
+    assert not driver.submit("nok", form, {**filled, "into": "slips_monday"}).errors
+    plan = office.see(
+        lambda d: next((m for m in d.dm("nok") if m.has_button(actions.CONFIRM) and "slips_monday" in m.text), None),
+        "the plan",
+    )
+    assert driver.click("nok", plan, actions.CONFIRM).acked
+    request = next(one["value"] for one in plan.buttons if one["action_id"] == actions.CONFIRM)
+    card = office.card(request, "approvals", actions.APPROVE)
+    assert driver.click("somchai", card, actions.APPROVE).acked
+    office.card(request, "results")
+    with psycopg.connect(office.server.dsn("slips_monday")) as connection:
+        assert connection.execute("SELECT count(*) FROM slips").fetchone() == (rows,)
+
+
+def test_restore_typed_wrongly_is_refused_with_the_line_to_write(office: Office) -> None:
+    """What cannot be read is answered with what can be typed; help says it all."""
+    assert "into NEWNAME" in office.answer_to("nok", "/restore slips latest")
+    assert "`/restore orphan latest into slips_monday" in office.answer_to("nok", "/restore help")
+    assert "Guests may not do this" in office.answer_to("kit", "/restore slips latest into copy")

@@ -12,6 +12,7 @@ import pytest
 from bot.errors import Usage
 from bot.model.backup_commands import parse_backup
 from bot.model.commands import parse_pitr, parse_target
+from bot.model.restore_commands import parse_restore
 from tests.unit.test_cli_help import WANTED
 
 PAGE = (Path(__file__).parents[2] / "docs/commands.md").read_text("utf-8")
@@ -61,6 +62,8 @@ def test_slack_commands_of_the_page() -> None:
         word, _, rest = typed.partition(" ")
         if word == "/backup":
             assert parse_backup(rest, clusters=["slips"])
+        elif word == "/restore":
+            assert parse_restore(rest, clusters=["slips"])
         else:
             assert parse_pitr(rest, clusters=["slips"], now=NOW, zone=ZONE)
 

@@ -46,7 +46,11 @@ REASON_FORM = "request.reason.form"
 DENY_FORM = "request.deny.form"
 APPROVE_FORM = "request.approve.form"
 REHEARSAL_FORM = "rehearsal.form"
+RESTORE_FORM = "restore.form"
 CLUSTER_OPTIONS = "pitr.cluster"
+BACKUP_OPTIONS = "restore.backup"
+DATABASE_OPTIONS = "restore.database"
+TABLE_OPTIONS = "restore.tables"
 
 
 def confirm_with_reason(request: RequestId) -> Button:

@@ -21,6 +21,13 @@ _BACKUP = (
     "`/backup runbook {c}` how to restore it, with and without the bot",
     "`/backup pause {c} 2h` hold the schedule back for so long; `/backup resume {c}` ends that",
 )
+_RESTORE = (
+    "`/restore` the form",
+    "`/restore {c} latest into slips_monday reason: to compare` the newest dump into a new database",
+    "`/restore {c} verified into slips_monday` the newest one that a drill proved",
+    "`/restore {c} latest into slips.rescued tables Transactions, audit.log` tables into a new schema of a live database",
+    "`/restore {c} latest into empty database slips schema-only` of several databases one, without rows",
+)
 _PITR = (
     "`/pitr` the form",
     "`/pitr {c} 14:30` everything committed up to 14:30, by your clock",
@@ -36,21 +43,21 @@ _HOW = (
     "You see the plan first, confirm it with a reason, and somebody else approves."
 )
 
+_LINES = {"/backup": _BACKUP, "/restore": _RESTORE, "/pitr": _PITR}
 _MAX_ERROR_CHARS = 2900
 """A section of a form holds 3000."""
 
 
 def help_card(command: str, clusters: Collection[str]) -> Message:
-    """Render help for `/backup` or `/pitr` with a cluster that exists in the examples. Pure."""
+    """Render help for a command with a cluster that exists in the examples. Pure."""
     example = entities(min(clusters, default="CLUSTER"))
-    lines = _BACKUP if command == "/backup" else _PITR
+    lines = _LINES[command]
     card = Card(f"What {command} understands").lines(*(line.format(c=example) for line in lines))
     if command == "/pitr":
         card.lines(_TIMES).note(_HOW)
     names = ", ".join(code(name, 60) for name in sorted(clusters)[:20])
-    return card.note(
-        f"Clusters: {names or 'none'} · other command: `{'/pitr' if command == '/backup' else '/backup'} help`"
-    ).message()
+    others = " · ".join(f"`{other} help`" for other in _LINES if other != command)
+    return card.note(f"Clusters: {names or 'none'} · other commands: {others}").message()
 
 
 def error_message(error: PitstopError) -> Message:
