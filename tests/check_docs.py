@@ -9,7 +9,11 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
+from pydantic import BaseModel
+
+from bot.config import Config
 from bot.model.requests import TRANSITIONS, Arrow, State
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +36,29 @@ def addresses_in_locks() -> Iterator[str]:
     for lock in ROOT.glob("*.lock"):
         if re.search(r"https?://|file://|--(extra-)?index-url|--find-links", lock.read_text(encoding="utf-8")):
             yield f"{lock.name}: holds an address"
+
+
+def unnamed_settings() -> Iterator[str]:
+    """Yield each key of the configuration that its page does not name."""
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    named = {word for code in re.findall(r"`([^`]+)`", page) for word in re.findall(r"[a-z0-9_]+", code)}
+    for path in _settings(Config, ""):
+        if path.rpartition(".")[2] not in named:
+            yield f"docs/configuration.md: {path} is not named"
+
+
+def _settings(model: type[BaseModel], path: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{path}{name}"
+        for inner in _models_in(field.annotation):
+            yield from _settings(inner, f"{path}{name}.")
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def transitions_table() -> str:
@@ -87,7 +114,7 @@ def problems() -> list[str]:
     """Return everything that is wrong, one sentence each."""
     documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
     found = [problem for document in documents for problem in broken_links(document)]
-    return [*found, *addresses_in_locks(), *stale_transitions(), *stale_diagram()]
+    return [*found, *addresses_in_locks(), *unnamed_settings(), *stale_transitions(), *stale_diagram()]
 
 
 if __name__ == "__main__":
