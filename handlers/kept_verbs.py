@@ -9,8 +9,10 @@ from bot import desk
 from bot.errors import Conflict
 from bot.ledger import inbox
 from bot.ledger import kept as rows
+from bot.model.destinations import InPlace
 from bot.model.ids import RequestId
 from bot.model.kept import Kept
+from bot.model.restores import Wanted
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
 from handlers.facts import card_shows, policy_of, told_of
@@ -37,6 +39,29 @@ def _remove(wiring: Wiring, item: inbox.Item, doer: Doer) -> None:
     )
 
 
+def _undo(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
+    """Ask for the database back: a request like any other, whose plan comes to the person who pressed."""
+    kept = _pressed(wiring, item, doer)
+    request = desk.ask(
+        wiring.ledger,
+        key=item.key,
+        at=wiring.now(),
+        by=doer.who,
+        verb="undo",
+        cluster=kept.cluster,
+        target=Wanted(kept.id, kept.database),
+        target_text=f"{kept.database} as kept by request {kept.id}",
+        destination={"kind": InPlace.kind, "database": kept.database},
+        reason="",
+        entropy=wiring.entropy(16),
+        asked_in=doer.channel or None,
+        **told_of(wiring, doer, policy_of(wiring, kept.cluster)),
+    )
+    return Message(
+        f"Making a plan to undo it. It comes to you as a direct message in a moment (request `{request.id}`)."
+    )
+
+
 def _pressed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Kept:
     """Return the kept database whose card was pressed, or whose request's."""
     request = RequestId(str(item.payload["request"]))
@@ -51,4 +76,5 @@ def _pressed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Kept:
 VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
     actions.KEPT_EXTEND: _extend,
     actions.KEPT_REMOVE: _remove,
+    actions.UNDO: _undo,
 }

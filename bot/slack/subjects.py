@@ -64,6 +64,7 @@ def request_view(tx: Tx, request_id: RequestId, policies: Policies) -> RequestVi
         request=request,
         run=runs.get(tx, request.run) if request.run else None,
         server=servers.find(tx, request.id),
+        kept=kept.find(tx, request.id),
         asked=_asked(tx, request, policies),
         approvers=_approvers(request, policies),
     )

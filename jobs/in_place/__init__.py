@@ -14,7 +14,7 @@ from bot.model.kept import Kept
 from bot.model.swaps import Standing, Swap, SwapStep
 from bot.postgres.maintenance import connect_beside, database_oids
 from jobs.context import JobContext
-from jobs.in_place.around import Around
+from jobs.in_place.around import Around, AroundFailed
 from jobs.in_place.change import Change, change_over, record_kept, take_back
 from jobs.in_place.claim import claim
 from jobs.in_place.work import SwapWork
@@ -145,11 +145,13 @@ def _put_right(work: SwapWork, around: Around, error: BaseException) -> None:
         )
     if isinstance(error, PitstopError):
         error.message = f"{error.message} {serving}"
+    if isinstance(error, AroundFailed):
+        error.told = {"hooks": around.said, "logs": around.logs()}
 
 
-def _unwell(change: Change) -> Failed:
+def _unwell(change: Change) -> AroundFailed:
     said = next((str(c["detail"]) for c in reversed(change.checks) if c["name"] == "the application is well"), "")
-    return Failed(
+    return AroundFailed(
         f"The application was not well after the swap ({said}), so it was taken back.",
         hint="Its log and the server's are in the thread. What was restored is kept for a while as undone.",
         code="unhealthy",

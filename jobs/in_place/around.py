@@ -21,6 +21,16 @@ from jobs.in_place.work import SwapWork
 TAIL_BYTES = 2000
 
 
+class AroundFailed(Failed):
+    """A command or the application said no; `told` is what they and the logs said, for the thread."""
+
+    told: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the error with the last words of the commands and the logs."""
+        return {**super().as_json(), **getattr(self, "told", {})}
+
+
 @dataclass
 class Around:
     """The hooks of a swap as they ran, for the report: `said` is JSON, in order."""
@@ -32,12 +42,12 @@ class Around:
         """Stop the application; with `heed` a run that is asked to stop stops here.
 
         Raises:
-            Failed: `hook-failed`: a command failed or hung; those before it have run.
+            AroundFailed: `hook-failed`: a command failed or hung; those before it have run.
         """
         for command in self.work.hooks.before:
             done = self._run("before", command, heed=heed)
             if not done.ok:
-                raise Failed(
+                raise AroundFailed(
                     f"The command before the swap, {shlex.join(command)}, failed. {done.trouble}",
                     hint=f"What it said last: {_last_line(done.output)}" if done.output else "It said nothing.",
                     code="hook-failed",

@@ -143,6 +143,7 @@ def test_a_command_before_that_fails_or_hangs_changes_nothing(
     assert failed.value.reason_code == "hook-failed"
     assert trouble in failed.value.message
     assert "The database shop of before serves." in failed.value.message
+    assert [hook["when"] for hook in failed.value.as_json()["hooks"]] == ["before", "after"]
     assert said(shop) == ["stopped", "started"]
     assert (shop.orders(), shop.databases()) == (50, {"shop"})
 

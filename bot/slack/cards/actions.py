@@ -17,6 +17,7 @@ STOP = "server.stop"
 REMOVE = "server.remove"
 KEPT_EXTEND = "kept.extend"
 KEPT_REMOVE = "kept.remove"
+UNDO = "kept.undo"
 ACKNOWLEDGE = "alert.acknowledge"
 SNOOZE_1H = "alert.snooze.1h"
 SNOOZE_24H = "alert.snooze.24h"
@@ -37,6 +38,7 @@ DECISIONS = (
     RESOLVE,
     KEPT_EXTEND,
     KEPT_REMOVE,
+    UNDO,
     RESUME,
 )
 """Clicks that are recorded as they are; the others open a form first."""
@@ -129,6 +131,17 @@ def resolve_alert(alert: AlertId) -> Button:
 def keep_longer(request: RequestId) -> Button:
     """Keep a replaced database longer."""
     return Button("Keep 7 d longer", KEPT_EXTEND, request)
+
+
+def undo(request: RequestId) -> Button:
+    """Ask for the database back that a restore in place replaced."""
+    return Button(
+        "Undo",
+        UNDO,
+        request,
+        None,
+        ("Ask for the old database back?", "A plan comes to you as a direct message; another person approves it."),
+    )
 
 
 def remove_kept(request: RequestId) -> Button:

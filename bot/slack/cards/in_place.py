@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bot.model.hooks import Hooks
 from bot.model.plans import Lost, Plan
 from bot.model.restores import Undoing
-from bot.slack.text import code, count, moment, size, span
+from bot.slack.text import code, code_block, count, escape, moment, size, span
 
 _MAX_COMMANDS = 6
+_TAIL_LINES, _TAIL_CHARS = 12, 900
 
 
 def undoing_line(work: Undoing) -> str:
@@ -59,3 +61,40 @@ def _commands(word: str, commands: Sequence[Sequence[str]], limit_s: int) -> lis
         return []
     more = f" and {len(commands) - _MAX_COMMANDS} more" if len(commands) > _MAX_COMMANDS else ""
     return [f"*{word}* runs {', '.join(shown)}{more}, each up to {span(limit_s)}"]
+
+
+def swap_line(result: Mapping[str, Any]) -> str:
+    """Say which database has the name now, and how long nobody could come in."""
+    database = code(str(result.get("database", "?")), 120)
+    backup = result.get("backup")
+    origin = f"is the one from {code(str(backup), 60)}" if backup else "is the one that was kept"
+    ended, door = result.get("sessions_ended"), result.get("door_s")
+    told = ""
+    if isinstance(ended, int) and isinstance(door, int | float):
+        told = f"; {count(ended, 'session')} ended, the door was held for {door:.1f} s"
+    return f"*Now* {database} {origin}{told}."
+
+
+def what_ran(result: Mapping[str, Any]) -> list[str]:
+    """Show the last words of the commands that ran and of the logs, as plain text that mentions nobody."""
+    lines = []
+    for hook in _dicts(result.get("hooks")):
+        mark = "✅" if hook.get("ok") else "❌"
+        lines.append(
+            f"{mark} {code(str(hook.get('command', '')), 200)} {escape(str(hook.get('trouble', '')), 200)}".rstrip()
+        )
+        if said := str(hook.get("output", "")).strip():
+            lines.append(code_block(_end(said)))
+    for log in _dicts(result.get("logs")):
+        lines.append(f"The last of the {escape(str(log.get('name', '')), 40)}'s log:")
+        lines.append(code_block(_end(str(log.get("text", ""))) or "(empty)"))
+    return lines
+
+
+def _end(text: str) -> str:
+    """Return the last lines of a text, as many as can be read."""
+    return "\n".join(text.splitlines()[-_TAIL_LINES:])[-_TAIL_CHARS:]
+
+
+def _dicts(found: object) -> list[Mapping[str, Any]]:
+    return [one for one in found[:_MAX_COMMANDS] if isinstance(one, Mapping)] if isinstance(found, list) else []

@@ -41,4 +41,4 @@ def kept_buttons(kept: Kept | None) -> list[Button | None]:
     """Return what can be done with a kept database."""
     if kept is None or kept.state is not KeptState.KEPT:
         return []
-    return [actions.keep_longer(kept.id), actions.remove_kept(kept.id)]
+    return [actions.undo(kept.id), actions.keep_longer(kept.id), actions.remove_kept(kept.id)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bot.model.kept import Kept
 from bot.model.requests import Decision, Request, State
 from bot.model.runs import Run
 from bot.model.servers import Server, ServerState
@@ -12,6 +13,7 @@ from bot.model.transitions import MAX_REASON, must_type_cluster
 from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
 from bot.slack.cards.help import escape_hint
+from bot.slack.cards.kept import kept_buttons, kept_lines
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
 from bot.slack.text import code, count, escape, mention_approver, moment, named
@@ -51,6 +53,7 @@ class RequestView:
     server: Server | None = None
     asked: int = 0
     approvers: tuple[str, ...] = ()
+    kept: Kept | None = None
 
 
 def request_card(view: RequestView, *, place: str) -> Message:
@@ -109,7 +112,11 @@ def _state_lines(view: RequestView, place: str) -> list[str]:
                 else "Steps and times are in the approvals channel."
             ]
         case State.SUCCEEDED:
-            return [*result_lines(request.outcome or {}), *server_lines(view.server, request.outcome)]
+            return [
+                *result_lines(request.outcome or {}),
+                *server_lines(view.server, request.outcome),
+                *kept_lines(view.kept),
+            ]
         case State.DENIED:
             return [_denied(request)]
         case State.EXPIRED:
@@ -207,7 +214,7 @@ def _buttons(view: RequestView, place: str) -> list[Button | None]:
         case State.RUNNING | State.VERIFYING:
             return [actions.cancel(request.id, running=True)] if own else []
         case State.SUCCEEDED:
-            return server_buttons(view.server) if place != RESULTS else []
+            return [*server_buttons(view.server), *kept_buttons(view.kept)] if place != RESULTS else []
         case _:
             return [actions.ask_again(request.id)] if request.state in _AGAIN else []
 

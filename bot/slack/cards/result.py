@@ -8,6 +8,7 @@ from typing import Any
 from bot.model.bring_back import bring_back_line
 from bot.model.servers import Server, ServerState
 from bot.model.typed import shell_word
+from bot.slack.cards.in_place import swap_line, what_ran
 from bot.slack.text import code, code_block, escape, moment, size, span
 
 _MAX_CHECKS = 12
@@ -17,6 +18,8 @@ _MAX_LEFT_OUT = 6
 def result_lines(result: Mapping[str, Any]) -> list[str]:
     """Say what came of a recovery or a restore; keys that are missing are left out, unknown ones ignored."""
     lines = []
+    if result.get("kept"):
+        return swapped_lines(result)
     restored = bool(result.get("from_database"))
     if seconds := _number(result.get("seconds")):
         lines.append(f"{'Restored' if restored else 'Recovered'} and checked in {span(seconds)}.")
@@ -39,6 +42,16 @@ def _restored(result: Mapping[str, Any]) -> list[str]:
     if isinstance(left, list):
         lines.extend(f"⚠️ {escape(str(sentence), 300)}" for sentence in left[:_MAX_LEFT_OUT])
     return lines
+
+
+def swapped_lines(result: Mapping[str, Any]) -> list[str]:
+    """Say what a swap did: what has the name, what was ended, what the checks and the application say."""
+    return [swap_line(result), *check_lines(result.get("checks")), *_warnings(result), *what_ran(result)]
+
+
+def _warnings(result: Mapping[str, Any]) -> list[str]:
+    found = result.get("warnings")
+    return [f"⚠️ {escape(str(said), 300)}" for said in found[:_MAX_LEFT_OUT]] if isinstance(found, list) else []
 
 
 def psql_line(dsn: str) -> str:

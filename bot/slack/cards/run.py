@@ -10,6 +10,7 @@ from bot.model.runs import Job, Phase, Run, RunState
 from bot.slack.blocks import Card, Message
 from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
+from bot.slack.cards.in_place import what_ran
 from bot.slack.cards.keeping import retention_result
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
@@ -60,6 +61,7 @@ def run_progress(run: Run) -> Message:
     card = _begin(run)
     _add_progress(card, run)
     card.lines(*(_phase_line(phase, current=not run.state.ended) for phase in run.phases[-_MAX_PHASES:]))
+    card.lines(*what_ran(run.result or run.error or {}))
     card.lines(*_error_lines(run))
     return card.note(_small_print(run)).message()
 

@@ -1,0 +1,123 @@
+"""Swaps in Slack: approved by typing the cluster's name, undone from the card, and shown with what ran around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot import desk
+from bot.ledger import kept, requests
+from bot.model.destinations import InPlace
+from bot.model.ids import RequestId, SystemId
+from bot.model.requests import State
+from bot.model.restores import Restoration, Wanted
+from bot.model.swaps import Swap
+from bot.slack.cards import actions
+from bot.slack.cards.result import result_lines
+from tests.unit.desk_world import ALICE, BOB, CAROL, GUEST, SLIPS, plan
+from tests.unit.handler_world import Office, new_office
+
+
+@pytest.fixture
+def office() -> Iterator[Office]:
+    """Return an office of its own for each test."""
+    with new_office() as opened:
+        yield opened
+
+
+def in_place(office: Office) -> RequestId:
+    """Have Alice's restore in place wait for approval."""
+    world = office.world
+    asked = desk.ask(
+        world.ledger, key=world.key(), at=world.now, by=ALICE, name="Alice", facts=world.facts(ALICE), policy=world.policy,
+        verb="restore", cluster=SLIPS, target=Wanted(), target_text="the newest dump",
+        destination={"kind": "in-place", "database": None}, reason="bad migration", entropy=world.entropy(),
+    )  # fmt: skip
+    assert asked.run is not None
+    made = plan(version=world.policy.version)
+    work = Restoration(SystemId("7000000000000000001"), "shop", "db-0")
+    place = InPlace("shop", 5, "pitstop_restoring_x", None, "shop_before_x")
+    steps = replace(made.steps, verb="restore", work=work, destination=place)
+    desk.start_run(world.ledger, asked.run, world.now)
+    desk.propose(world.ledger, asked.id, replace(made, steps=steps), world.now)
+    desk.finish_run(world.ledger, asked.run, {}, world.now)
+    world.confirm(asked.id)
+    office.settle()
+    return asked.id
+
+
+def test_in_place_is_approved_by_typing_the_name_of_the_cluster(office: Office) -> None:
+    """The card has no button that approves by itself; another name is said at its input; a forged click approves nothing."""
+    request = in_place(office)
+    card = office.card(request, "approvals")
+    assert [action for action, _ in card.buttons] == [actions.APPROVE_TYPED, actions.DENY]
+    office.press_at(card.channel, card.ts, actions.APPROVE, request, CAROL)
+    office.settle()
+    assert office.refusals() == [("UCAROL", "cluster-not-typed")]
+    office.press(card, actions.APPROVE_TYPED, CAROL)
+    office.settle()
+    token = office.slack.called("views.update")[-1]["view"]["private_metadata"]
+    answer = office.submit(actions.APPROVE_FORM, token, CAROL, typed="slipz")
+    assert '"typed"' in answer.body
+    office.settle()
+    assert office.world.state(request) is State.PENDING
+    office.submit(actions.APPROVE_FORM, token, CAROL, typed="slips")
+    office.settle()
+    assert office.world.state(request) is State.APPROVED
+
+
+def test_undo_on_the_card_asks_for_the_old_database(office: Office) -> None:
+    """The result of a restore in place offers Undo; pressing it is a request of who pressed, planned and approved like any."""
+    world = office.world
+    request = in_place(office)
+    with world.ledger.transaction() as tx:
+        tx.execute("UPDATE requests SET state = 'verifying' WHERE id = ?", [request])
+    swap = Swap(request, "shop", 5, "pitstop_restoring_x", 6, "shop_before_x")
+    desk.keep_database(
+        world.ledger, request_id=request, swap=swap, size_bytes=7, at=world.now, keep_for=timedelta(days=7)
+    )
+    desk.succeed(
+        world.ledger, request, {"database": "shop", "kept": "shop_before_x", "backup": "b", "checks": []}, world.now
+    )
+    office.settle()
+    card = office.card(request, "approvals")
+    assert [action for action, _ in card.buttons] == [actions.UNDO, actions.KEPT_EXTEND, actions.KEPT_REMOVE]
+    office.press(card, actions.UNDO, GUEST)
+    office.press(card, actions.KEPT_REMOVE, BOB)
+    office.settle()
+    assert office.refusals() == [("UGUEST", "guest"), ("UBOB", "not-approver")]
+    office.press(card, actions.UNDO, BOB)
+    office.settle()
+    with world.ledger.read() as tx:
+        [undo] = [one for one in requests.recent(tx) if one.verb == "undo"]
+    assert (undo.requester, undo.target, undo.state) == (BOB, Wanted(request, "shop"), State.PLANNING)
+    office.press(card, actions.KEPT_EXTEND, CAROL)
+    office.settle()
+    with world.ledger.read() as tx:
+        assert kept.get(tx, request).remove_at == world.now + timedelta(days=14)
+
+
+def test_what_ran_is_shown_as_text_that_mentions_nobody() -> None:
+    """Output of commands and logs is escaped, cut to its end, and cannot break out of its block."""
+    log = "\n".join(["first", *["x"] * 40, "<!channel> ```*bold*``` & <@U1>"])
+    result = {
+        "database": "shop",
+        "kept": "shop_before_r1",
+        "backup": "b",
+        "sessions_ended": 3,
+        "door_s": 0.21,
+        "checks": [{"name": "the application is well", "ok": False, "detail": "HTTP 503"}],
+        "hooks": [{"command": "/bin/x <!here>", "ok": False, "trouble": "It ended with exit code 5.", "output": log}],
+        "logs": [{"name": "application", "text": log}],
+    }
+    text = "\n".join(result_lines(result))
+    assert "3 sessions ended" in text
+    assert "exit code 5" in text
+    assert "HTTP 503" in text
+    assert "<!" not in text
+    assert "<@" not in text
+    assert "first" not in text
+    assert text.count("```") == 4
