@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Mapping
+from typing import Protocol
 
 import psycopg
 
-from bot.postgres.binaries import find_client
+from bot.postgres.binaries import Binaries, find_client
 from bot.postgres.plain import PlainServer
 
 NAME = 'Odd "Slips" ตาราง'
@@ -172,7 +172,20 @@ def make_awkward(server: PlainServer, name: str = NAME) -> None:
             connection.execute(statement.format(name=quoted(name)))
 
 
-def schema_of(server: PlainServer, name: str) -> str:
+class Server(Protocol):
+    """A server that can be looked into as its superuser."""
+
+    @property
+    def binaries(self) -> Binaries:
+        """Its programs."""
+        ...
+
+    def dsn(self, dbname: str = "postgres") -> str:
+        """How to reach one of its databases."""
+        ...
+
+
+def schema_of(server: Server, name: str) -> str:
     """Return the schema as pg_dump writes it, without what is random in it; two databases with the same one are alike."""
     tool = find_client(("pg_dump",), at_least=server.binaries.major).tool("pg_dump")
     known = subprocess.run([tool, "--help"], capture_output=True, check=True).stdout
@@ -183,7 +196,7 @@ def schema_of(server: PlainServer, name: str) -> str:
     return RESTRICT.sub(b"", done.stdout).decode()
 
 
-def database_of(server: PlainServer, name: str) -> dict[str, object]:
+def database_of(server: Server, name: str) -> dict[str, object]:
     """Return what belongs to the database itself: encoding, locale, owner, limit, grants, settings, comment."""
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         row = connection.execute(
@@ -199,7 +212,7 @@ def database_of(server: PlainServer, name: str) -> dict[str, object]:
     return dict(zip(names, row, strict=True))
 
 
-def contents_of(server: PlainServer, name: str) -> Mapping[str, object]:
+def contents_of(server: Server, name: str) -> dict[str, object]:
     """Return hashes of the ordered rows of every table and filled materialized view, sequences' values, and large objects."""
     found: dict[str, object] = {}
     with psycopg.connect(server.dsn(name), autocommit=True) as connection:

@@ -64,8 +64,8 @@ class Restoration:
     """What is restored out of a dump, exactly.
 
     It goes into the server whose system identifier is `server`. `archive` of the dump holds `database`; `part` and `tables`
-    (none: all of them) of it are restored, with as many `jobs` at once. How a new database is created (encoding, locale,
-    owner, settings, grants) is in the archive itself.
+    (none: all of them) of it are restored. How a new database is created (encoding, locale, owner, settings, grants) is in the
+    archive itself.
     """
 
     server: SystemId
@@ -73,7 +73,6 @@ class Restoration:
     archive: str
     part: Part = Part.FULL
     tables: tuple[TableName, ...] = ()
-    jobs: int = 1
     hooks: Hooks = NO_HOOKS
 
     def as_json(self) -> dict[str, Any]:
@@ -84,7 +83,6 @@ class Restoration:
             "archive": self.archive,
             "part": self.part.value,
             "tables": [[table.schema, table.name] for table in self.tables],
-            "jobs": self.jobs,
             "hooks": self.hooks.as_json(),
         }
 
@@ -97,7 +95,6 @@ class Restoration:
             archive=data["archive"],
             part=Part(data["part"]),
             tables=tuple(TableName(schema, name) for schema, name in data["tables"]),
-            jobs=data["jobs"],
             hooks=Hooks.from_json(data["hooks"]),
         )
 

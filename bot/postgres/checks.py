@@ -12,12 +12,13 @@ from bot.errors import PitstopError
 from bot.host.files import same_filesystem
 from bot.model.schedule import OFF
 from bot.postgres.binaries import clients, installed
-from bot.postgres.connect import Connection, connect, is_local
+from bot.postgres.connect import Connection, connect, dsn_field, is_local
 from bot.postgres.dump_rules import UNREADABLE_OBJECTS, check_dump_programs, check_large_objects
 from bot.postgres.findings import Finding
 from bot.postgres.hba_rules import HbaRule, check_hba
 from bot.postgres.program_rules import check_programs
 from bot.postgres.replication import ReplicationConnection
+from bot.postgres.restore_rules import check_restoring, read_restoring_role
 from bot.postgres.right_rules import Rights, check_dump_rights, check_rights
 from bot.postgres.setting_rules import Settings, check_settings
 from bot.postgres.transport import check_transport
@@ -34,6 +35,7 @@ def check_cluster(config: Config, name: str) -> list[Finding]:
         *_streaming(cluster),
         *_observing(cluster, config.postgres.bin_directories),
         *_dumping(cluster, config.postgres.bin_directories),
+        *_restoring(cluster),
         *check_disks(config, name),
     ]
 
@@ -114,6 +116,23 @@ def _dumping(cluster: ClusterConfig, bin_directories: Sequence[Path]) -> Iterato
     except psycopg.Error as error:
         yield Finding(
             "fail", "dump", f"Looking for what dumps need failed: {error}.", "Does the server's log say more?"
+        )
+
+
+def _restoring(cluster: ClusterConfig) -> Iterator[Finding]:
+    user = dsn_field(cluster.restoring, "user") if cluster.restoring else None
+    if not cluster.restoring:
+        yield from check_restoring(None, None)
+        return
+    try:
+        with connect(cluster.observe) as conn:
+            name = user or conn.info.user
+            yield from check_restoring(name, read_restoring_role(conn, name))
+    except PitstopError:
+        return  # what the observing role cannot reach was said before
+    except psycopg.Error as error:
+        yield Finding(
+            "fail", "restore", f"Looking at the restoring role failed: {error}.", "Does the server's log say more?"
         )
 
 

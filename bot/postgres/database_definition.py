@@ -18,12 +18,14 @@ _RESET = re.compile(r"^\\.*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """SQL that makes a database like the one dumped: first `create`, alone; `properties` once it is filled; `comment` last.
+    """SQL that makes a database like the one dumped: `create`, alone; `owner`; `properties` once it is filled; `comment` last.
 
-    `properties` are its owner, settings and grants, to be run in a session of another database, outside any transaction block.
+    All of it is run in a session of another database. `owner` comes before anything is restored: whoever owns the database may
+    create in its schema `public`, and so could those who owned things there. `properties` are settings, limit and grants.
     """
 
     create: str
+    owner: str | None
     properties: tuple[str, ...]
     comment: str | None
 
@@ -46,13 +48,14 @@ def definition(toc: Toc, name: str) -> Definition:
     of_it = [entry for entry in toc.entries if database.id in entry.needs]
     grants = [entry for entry in of_it if entry.desc in {"ACL", "SECURITY LABEL"}]
     settings = [entry for entry in toc.kind("DATABASE PROPERTIES") if entry.tag == old]
-    owner = f"ALTER DATABASE {quote_ident(name)} OWNER TO {quote_ident(database.owner)};" if database.owner else ""
+    owner = f"ALTER DATABASE {quote_ident(name)} OWNER TO {quote_ident(database.owner)};" if database.owner else None
     comment = next((entry for entry in of_it if entry.desc == "COMMENT"), None)
     return Definition(
         rename_database(database.defn, old, name),
+        owner,
         tuple(
             statement
-            for text in (owner, *(rename_database(_plain(entry), old, name) for entry in (*settings, *grants)))
+            for text in (rename_database(_plain(entry), old, name) for entry in (*settings, *grants))
             for statement in statements(text)
         ),
         rename_database(comment.defn, old, name) if comment else None,

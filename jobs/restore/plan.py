@@ -61,6 +61,12 @@ def plan_restore(
     _require_sense(record["name"], str(manifest.body.get("mode", "full")), wanted, going_to)
     on_note("Looking at the server")
     observe, settings = config.cluster(cluster).observe, config.cluster(cluster)
+    if not settings.restoring:
+        raise Refused(
+            f"No role is configured that may restore into {cluster}.",
+            hint="Set restore_dsn; `pitstop check` prints the line that makes the role.",
+            code="no-restore-role",
+        )
     require_verified(settings)
     place = look_at_place(observe, settings.restoring, settings.data_directory)
     require_primary(place)

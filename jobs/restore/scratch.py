@@ -21,6 +21,8 @@ def make(work: RestoreWork, name: str, *, becomes: str) -> None:
     with connect_beside(work.dsn, name) as connection:
         drop(connection, name)
         run(connection, made.create)
+        if made.owner is not None and not work.what.tables:
+            run(connection, made.owner)
         oid = database_oids(connection)[name]
         note = Note(
             work.request.id, work.request.cluster, "coming", becomes, oid, work.context.now().isoformat()

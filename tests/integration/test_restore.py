@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import psycopg
 import pytest
 
 from bot import desk
+from bot.config import load
 from bot.errors import Conflict
 from bot.host.accounts import Account
 from bot.ledger import leases
@@ -20,6 +23,8 @@ from bot.model.ids import BackupId, backup_id
 from bot.model.requests import Request, State
 from bot.model.restores import Wanted
 from bot.model.runs import Job
+from bot.postgres.checks import check_cluster
+from bot.postgres.isolated import remove_directory
 from bot.postgres.plain import PlainServer
 from jobs.context import JobContext, utc_now
 from tests.jobs import CLUSTER, Installation, install
@@ -296,15 +301,13 @@ def test_a_statement_that_fails_makes_the_restore_fail(here: Installation, serve
     assert number(server, "SELECT count(*) FROM pg_database WHERE datname = 'broken_2'") == 0
 
 
-def test_rows_that_differ_make_the_restore_fail(
-    here: Installation, server: PlainServer, stage: tuple[Installation, PlainServer, dict[str, Any]]
-) -> None:
-    """A dump whose archive holds other rows than were counted: the restore fails, names the table, and nothing is left."""
+def forge(here: Installation, original: str, change: Callable[[dict[str, Any]], None], *, version: int = 0) -> str:
+    """Write a copy of a dump whose manifest says something else of its database, or of the server; return its id."""
     repository = here.repository()
-    manifest = repository.manifest(BackupId(stage[2]["id"]))
-    forged = backup_id("dump", at=utc_now(), entropy=b"\xff\xff")
+    manifest = repository.manifest(BackupId(original))
+    forged = backup_id("dump", at=utc_now() - timedelta(days=1), entropy=os.urandom(2))
     body = json.loads(json.dumps(manifest.body))
-    next(table for table in body["databases"][0]["tables"] if table["name"] == "Orders")["rows"] = 901
+    change(body["databases"][0])
     with repository.begin(forged) as writer:
         for archive in manifest.archives:
             copy = writer.archive(archive.name, tar=False)
@@ -313,12 +316,101 @@ def test_rows_that_differ_make_the_restore_fail(
             copy.close()
         writer.commit(
             body, started_at=manifest.started_at, finished_at=manifest.finished_at, timeline=manifest.timeline,
-            start_lsn=manifest.start_lsn, end_lsn=manifest.end_lsn, server_version=manifest.server_version,
+            start_lsn=manifest.start_lsn, end_lsn=manifest.end_lsn, server_version=version or manifest.server_version,
         )  # fmt: skip
+    return forged
+
+
+def orders(database: dict[str, Any]) -> dict[str, Any]:
+    """Return what a dump says of the table of orders."""
+    return next(table for table in database["tables"] if table["name"] == "Orders")
+
+
+def test_rows_that_differ_make_the_restore_fail(
+    here: Installation, server: PlainServer, stage: tuple[Installation, PlainServer, dict[str, Any]]
+) -> None:
+    """A dump whose archive holds other rows than were counted: the restore fails, names the table, and nothing is left."""
+    forged = forge(here, stage[2]["id"], lambda database: orders(database).update(rows=901))
     done = execute(here, agreed(here, plan(here, Wanted(forged), into("forged"))).id)
     assert done.state is State.FAILED
     assert "public.Orders has 900 rows, and the dump counted 901" in (done.outcome or {})["message"]
     assert number(server, "SELECT count(*) FROM pg_database WHERE datname = 'forged'") == 0
+
+
+def test_a_dump_of_a_newer_server_is_refused(
+    here: Installation, server: PlainServer, stage: tuple[Installation, PlainServer, dict[str, Any]]
+) -> None:
+    """What a later major version dumped may not be understood: refused when it is planned."""
+    forged = forge(here, stage[2]["id"], lambda _: None, version=190001)
+    said = refused(here, Wanted(forged), into("newer"))
+    assert said["code"] == "older-server"
+    assert "PostgreSQL 19" in said["message"]
+
+
+def test_too_little_disk_is_refused(
+    here: Installation, server: PlainServer, stage: tuple[Installation, PlainServer, dict[str, Any]]
+) -> None:
+    """Tables larger than the server's disk are refused when it is planned; without them the rest fits."""
+    forged = forge(here, stage[2]["id"], lambda database: orders(database).update(bytes=10**16))
+    assert refused(here, Wanted(forged), into("huge"))["code"] == "too-little-disk"
+    assert plan(here, Wanted(forged, tables=("Users",)), into("small")).state is State.PROPOSED
+
+
+def test_a_role_that_is_no_superuser(here: Installation, server: PlainServer, tmp_path: Path) -> None:
+    """CREATEDB and membership in the owners are enough for what no superuser owns; without, the plan names the line."""
+    for statement in (
+        "CREATE ROLE restorer LOGIN",
+        "CREATE ROLE keeper",
+        "CREATE DATABASE kept TEMPLATE template0 OWNER keeper",
+    ):
+        sql(server, statement)
+    for statement in (
+        "SET ROLE keeper; CREATE TABLE t AS SELECT generate_series(1, 70) AS n",
+        "GRANT SELECT ON t TO clerk",
+        "ALTER DATABASE kept SET work_mem = '5MB'",
+    ):
+        sql(server, statement, dbname="kept")
+    with here.config_path.open() as file:
+        text = file.read()
+    dsn = server.dsn(user="restorer").replace('"', '\\"')
+    own = tmp_path / "pitstop.toml"
+    own.write_text(text.replace("[clusters.slips]\n", f'[clusters.slips]\nrestore_dsn = "{dsn}"\n'))
+    config, _ = load(own)
+    limited = replace(here, config=config, config_path=own)
+    here.run(Job.DUMP, databases=["kept"])
+    said = refused(limited, Wanted(database="kept"), into("kept_2"))
+    assert said["code"] == "right-createdb"
+    assert 'ALTER ROLE "restorer"' in said["hint"]
+    found = {finding.code: finding for finding in check_cluster(config, CLUSTER)}
+    for code in ("right-createdb", "right-signal-backend", "right-set-role"):
+        sql(server, found[code].fix)
+    left = {finding.code for finding in check_cluster(config, CLUSTER)}
+    assert "restore-rights" in left
+    assert not left & {"right-createdb", "right-signal-backend", "right-set-role"}
+    restored(limited, Wanted(database="kept"), into("kept_2"))
+    assert number(server, "SELECT tableowner FROM pg_tables WHERE tablename = 't'", "kept_2") == "keeper"
+    assert number(server, "SHOW work_mem", "kept_2") == "5MB"
+    assert number(server, "SELECT has_table_privilege('clerk', 't', 'SELECT')", "kept_2") is True
+
+
+def test_a_base_backup_comes_back_whole(here: Installation, server: PlainServer, tmp_path: Path) -> None:
+    """A base backup named by its id becomes a server of its own, as it stood at its end; parts of it are refused."""
+    base = here.run(Job.BASE_BACKUP)["id"]
+    sql(server, "CREATE TABLE later AS SELECT 1 AS n")
+    said = refused(here, Wanted(base, tables=("Orders",)), into("x"))
+    assert said["code"] == "whole-base-backup"
+    directory = here.home.parent / "whole"
+    request = plan(here, Wanted(base), {"kind": "beside", "directory": str(directory), "port": None})
+    assert request.plan is not None, request.outcome
+    assert request.plan.steps.verb == "restore"
+    done = execute(here, agreed(here, request).id)
+    try:
+        assert done.state is State.SUCCEEDED, done.outcome
+        with psycopg.connect((done.outcome or {})["dsn"]) as connection:
+            assert connection.execute('SELECT count(*) FROM "Orders"').fetchone() == (900,)
+            assert connection.execute("SELECT to_regclass('later')").fetchone() == (None,)
+    finally:
+        remove_directory(directory)
 
 
 def test_what_changes_between_plan_and_start_makes_it_void(here: Installation, server: PlainServer) -> None:

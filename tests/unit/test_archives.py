@@ -209,8 +209,8 @@ def test_the_database_gets_another_name_everywhere(name: str) -> None:
     assert made.create.startswith(f"CREATE DATABASE {quoted} WITH")
     assert made.comment is not None
     assert made.comment.startswith(f"COMMENT ON DATABASE {quoted} IS 'of DATABASE slips';")
+    assert made.owner == f'ALTER DATABASE {quoted} OWNER TO "app";'
     assert made.properties == (
-        f'ALTER DATABASE {quoted} OWNER TO "app";',
         f"ALTER ROLE clerk IN DATABASE {quoted} SET x TO 'DATABASE slips; y';",
         f"REVOKE ALL ON DATABASE {quoted} FROM PUBLIC;",
         f"GRANT CONNECT ON DATABASE {quoted} TO clerk;",

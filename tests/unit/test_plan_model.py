@@ -37,7 +37,6 @@ restorations = st.builds(
     archive=st.just("db-0"),
     part=st.sampled_from(Part),
     tables=st.lists(st.builds(TableName, words, words), max_size=4).map(tuple),
-    jobs=st.integers(1, 8),
     hooks=hooks,
 )
 destinations = st.one_of(
