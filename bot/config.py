@@ -34,6 +34,7 @@ from bot.model.policy import joined
 from bot.model.retention import Keeping
 from bot.model.runs import Job
 from bot.model.schedule import OFF, Cron, schedule_of
+from bot.model.scrub import Budget
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)")
@@ -285,6 +286,7 @@ class Schedule(_Model):
     wal_check: str = "0 * * * *"
     drill: str = "0 3 * * 0"
     retention: str = "0 4 * * *"
+    scrub: str = "0 5 * * *"
     digest: str = "0 9 * * mon-fri"
     rehearsal: str = "0 10 1 * *"
 
@@ -389,6 +391,23 @@ class RetentionConfig(_Model):
         )
 
 
+class ScrubConfig(_Model):
+    """How much of what is stored is read again per day: a share of it like `5%`, or a size like `20GiB`."""
+
+    budget: str = "5%"
+
+    @field_validator("budget")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        Budget.parse(value)
+        return value
+
+    @property
+    def daily(self) -> Budget:
+        """The budget, read."""
+        return Budget.parse(self.budget)
+
+
 class DrillConfig(_Model):
     """What a drill expects of the copies it makes; tables are named `Name`, `schema.Name` or `database.schema.Name`.
 
@@ -482,6 +501,7 @@ class ClusterConfig(_Model):
     drill: DrillConfig = DrillConfig()
     old_backups: OldBackupsConfig | None = None
     retention: RetentionConfig = RetentionConfig()
+    scrub: ScrubConfig = ScrubConfig()
     objectives: Objectives = Objectives()
     alerts: Thresholds = Thresholds()
     checks: tuple[Check, ...] = ()

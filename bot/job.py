@@ -42,6 +42,7 @@ JOBS: dict[Job, str] = {
     Job.DRILL: "jobs.drill",
     Job.DRILL_CLEAN: "jobs.drill:clean",
     Job.RETENTION: "jobs.retention",
+    Job.SCRUB: "jobs.scrub",
     Job.PIN: "jobs.pin",
     Job.SERVER_STOP: "jobs.servers:stop",
     Job.SERVER_REMOVE: "jobs.servers:remove",

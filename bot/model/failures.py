@@ -18,6 +18,8 @@ def concern_of(run: Run) -> Concern | None:
     """
     if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not proved(run):
         return _unproved(run)
+    if _amiss(run):
+        return _found(run)
     if run.state not in BAD or run.job.of_request or run.job in _TOLD_ELSEWHERE:
         return None
     error = run.error or {}
@@ -39,9 +41,39 @@ def concern_of(run: Run) -> Concern | None:
 
 def judged_by(run: Run) -> Judged:
     """Return what the end of a run says about its job: a success ends the alert of the failures before it."""
-    if not proved(run):
+    if not proved(run) or _amiss(run):
         return Judged()
     return Judged(keys=frozenset({("run-failed", run.cluster, run.job.value)}))
+
+
+def _amiss(run: Run) -> bool:
+    """Say whether a run that looks after what is kept came to its end and found something that is not as it should be."""
+    return run.job in _KEEPERS and run.state is RunState.SUCCEEDED and not (run.result or {}).get("ok")
+
+
+def _found(run: Run) -> Concern:
+    """Say what scrub found damaged, which pages, or what kept it or retention from their work."""
+    result = run.result or {}
+    damaged = [str(one.get("message", "")) for one in result.get("damaged", []) if isinstance(one, dict)]
+    refused = [
+        f"{one.get('id')} could not be removed: {one.get('reason')}"
+        for history in result.get("repositories", [])
+        if isinstance(history, dict)
+        for one in history.get("refused", [])
+    ]
+    told = [*damaged, *(str(problem) for problem in result.get("problems", [])), *refused]
+    more = f" And {len(told) - _POINTS} more." if len(told) > _POINTS else ""
+    sentence = f"The {run.job.value} of {run.cluster} found: {' '.join(told[:_POINTS])}{more}"
+    fix = "Is there another repository or a later backup? Keep the damaged objects, and take a new base backup."
+    if not damaged:
+        fix = f"Can the repository be reached, and does it let go of old objects? `pitstop {_COMMANDS[run.job]} {run.cluster}`"
+    severity = Severity.PAGE if damaged else Severity.WARN
+    return Concern("run-failed", run.cluster, run.job.value, severity, sentence, fix, occurrence=run.id)
+
+
+_KEEPERS = frozenset({Job.RETENTION, Job.SCRUB})
+"""Jobs that look after what is kept: that something was not as it should be is their result."""
+_COMMANDS = {Job.RETENTION: "expire", Job.SCRUB: "scrub"}
 
 
 def _unproved(run: Run) -> Concern:

@@ -29,6 +29,7 @@ class Mode(StrEnum):
     DRILL = "drill"
     IN_PLACE = "in-place"
     RETENTION = "retention"
+    SCRUB = "scrub"
     READ = "read"
     WRITE = "write"
     DELETE = "delete"
@@ -50,6 +51,7 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
             SELF({Mode.CHECK}),
             SELF({Mode.DRILL}),
             SELF({Mode.RETENTION}),
+            SELF({Mode.SCRUB}),
             SELF({Mode.IN_PLACE}),
             frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
             frozenset({Mode.IN_PLACE, Mode.DUMP}),
@@ -135,18 +137,17 @@ def needed(
     """
     server = args.get("server") or request
     match job:
-        case Job.BASE_BACKUP | Job.DUMP | Job.IMPORT | Job.WAL_STREAM | Job.WAL_CHECK:
+        case Job.BASE_BACKUP | Job.DUMP | Job.IMPORT | Job.WAL_STREAM | Job.WAL_CHECK | Job.DRILL_CLEAN:
+            return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
+        case Job.RETENTION | Job.SCRUB:
+            # retention locks each backup just before it goes, so that a restore never waits for the whole run; scrub keeps
+            # nothing from going, and what goes under it is no damage
             return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
         case Job.DRILL:
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
             return (Lock(f"cluster:{cluster}", Mode.DRILL), Lock(f"chain:{cluster}", Mode.READ))
         case Job.DIGEST | Job.REHEARSAL:
             return (Lock(f"message:{job.value}/{cluster}", Mode.USE),)
-        case Job.DRILL_CLEAN:
-            return (Lock(f"cluster:{cluster}", Mode.DRILL),)
-        case Job.RETENTION:
-            # each backup is locked just before it goes, so that a restore never waits for the whole run
-            return (Lock(f"cluster:{cluster}", Mode.RETENTION),)
         case Job.PIN:
             backup = f"{cluster}/{args['backup']}"
             return (Lock(f"pin:{backup}", Mode.USE), Lock(f"chain:{backup}", Mode.READ))
@@ -171,6 +172,9 @@ _ON_CLUSTERS = {
     Job.IMPORT: Mode.DUMP,
     Job.WAL_STREAM: Mode.STREAM,
     Job.WAL_CHECK: Mode.CHECK,
+    Job.DRILL_CLEAN: Mode.DRILL,
+    Job.RETENTION: Mode.RETENTION,
+    Job.SCRUB: Mode.SCRUB,
 }
 
 

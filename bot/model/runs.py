@@ -40,6 +40,7 @@ class Job(StrEnum):
     DRILL = "drill"
     DRILL_CLEAN = "drill-clean"
     RETENTION = "retention"
+    SCRUB = "scrub"
     PIN = "pin"
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import ParamSpec
 
 from bot.errors import Corruption, PitstopError, Refused, Usage
-from bot.model.ids import BackupId
+from bot.model.ids import BackupId, is_backup_id
 from bot.model.wal import parse_history, parse_history_name, parse_segment_name
 from bot.repository import events, layout, reader
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.keys.ring import decode
 from bot.repository.layout import KEYS, key_folder
-from bot.repository.manifest import Manifest
+from bot.repository.manifest import Archive, Manifest, Volume
 from bot.repository.repository import Repository
-from bot.repository.stores import Store
+from bot.repository.stores import ObjectInfo, Store
 
 P = ParamSpec("P")
 
@@ -29,6 +30,120 @@ class Damage:
     chunk: int | None
     piece: int | None
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One object that is there, or that a manifest says should be (`suspect`, as where its size is not the one recorded).
+
+    `kind` is key, identity, manifest, summary, event, index, volume, wal or other; `size` bytes as stored.
+    """
+
+    path: str
+    kind: str
+    size: int
+    modified: datetime
+    backup: BackupId | None = None
+    suspect: bool = False
+    archive: Archive | None = None
+    volume: Volume | None = None
+
+    @property
+    def vital(self) -> bool:
+        """Whether its backup cannot be restored without it; a summary is made anew, an event only says something."""
+        return self.kind in {"manifest", "index", "volume"}
+
+
+def parts(cluster: ClusterRepository) -> Iterator[Part]:
+    """Yield every object kept of `cluster` and its data keys, and those its manifests name; reads manifests alone.
+
+    What is left of backups without a manifest is passed over: it is being written, or waits to be cleared away.
+    """
+    store, root = cluster.repository.store, layout.system(cluster.name, cluster.system_id)
+    for info in store.list(KEYS):
+        yield Part(info.path, "key", info.size, info.modified)
+    folders: dict[str, dict[str, ObjectInfo]] = {}
+    prefix = layout.backups(cluster.name, cluster.system_id) + "/"
+    for info in store.list(root):
+        if info.path.startswith(prefix):
+            folders.setdefault(info.path[len(prefix) :].split("/")[0], {})[info.path] = info
+            continue
+        kind = "wal" if info.path.startswith(f"{root}/wal/") else "other"
+        kind = "identity" if info.path == layout.identity(cluster.name, cluster.system_id) else kind
+        yield Part(info.path, kind, info.size, info.modified)
+    for name, objects in folders.items():
+        if is_backup_id(name) and layout.manifest(prefix + name) in objects:
+            yield from _backup_parts(cluster, BackupId(name), objects)
+
+
+def _backup_parts(cluster: ClusterRepository, backup: BackupId, objects: dict[str, ObjectInfo]) -> Iterator[Part]:
+    folder = layout.backup(cluster.name, cluster.system_id, backup)
+    written = objects[layout.manifest(folder)]
+    named: dict[str, Part] = {}
+    readable = True
+    try:
+        manifest = cluster.manifest(backup)
+    except (Corruption, Usage):
+        readable = False
+    else:
+        for archive in manifest.archives:
+            if archive.index is not None:
+                named[archive.index] = Part(archive.index, "index", 0, written.modified, backup, True, archive)
+            for volume in archive.volumes:
+                size = volume.bytes_stored
+                named[volume.path] = Part(volume.path, "volume", size, written.modified, backup, True, archive, volume)
+    kinds = {layout.manifest(folder): "manifest", layout.summary(folder): "summary"}
+    for path, info in objects.items():
+        part = named.pop(path, None)
+        if part is not None:
+            wrong = part.kind == "volume" and part.size != info.size
+            yield replace(part, size=info.size, modified=info.modified, suspect=wrong)
+        else:
+            kind = kinds.get(path, "event" if path.startswith(f"{folder}/events/") else "other")
+            yield Part(path, kind, info.size, info.modified, backup, suspect=kind == "manifest" and not readable)
+    yield from named.values()
+
+
+def examine_object(cluster: ClusterRepository, part: Part) -> list[Damage]:
+    """Read one object whole, and return what is wrong with it.
+
+    Raises:
+        Unavailable: the repository could not be reached; nothing was proved.
+    """
+    repository, path = cluster.repository, part.path
+    match part.kind:
+        case "key":
+            return [*_caught(path, _key, repository.store, path), *_caught(path, _proved, cluster, path)]
+        case "identity":
+            return list(_caught(path, _identity, cluster))
+        case "manifest" if part.backup is not None:
+            return list(_caught(path, cluster.manifest, part.backup))
+        case "summary" if part.backup is not None:
+            return list(_caught(path, _summary_of, cluster, part.backup))
+        case "event":
+            return list(_caught(path, events.read_event, repository, path))
+        case "index" if part.archive is not None:
+            return list(_caught(path, _drain, reader.members(repository, part.archive)))
+        case "volume" if part.volume is not None:
+            return list(_caught(path, _drain, reader.pieces(repository, part.volume)))
+        case "wal":
+            return list(_caught(path, _wal, cluster, path))
+        case _:
+            return list(_caught(path, _opened, repository, path))
+
+
+def _proved(cluster: ClusterRepository, path: str) -> None:
+    cluster.repository.keys.prove(path.split("/")[1])
+
+
+def _summary_of(cluster: ClusterRepository, backup: BackupId) -> None:
+    """Hold a summary to its manifest; where that cannot be read, to itself."""
+    try:
+        manifest = cluster.manifest(backup)
+    except (Corruption, Usage):
+        cluster.stored_summary(backup)
+        return
+    _summary(cluster, manifest, layout.backup(cluster.name, cluster.system_id, backup))
 
 
 def examine(cluster: ClusterRepository, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[Damage]:

@@ -1,11 +1,11 @@
-"""What retention says in the results channel: what went and why, what could not go, and how far back one can still go."""
+"""What retention and scrub say in the results channel: what went and why, how far back one can go, what is damaged."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from bot.slack.text import code, count, escape, moment, size
+from bot.slack.text import code, count, escape, moment, size, span
 
 _MAX_REMOVED = 20
 _MAX_OTHERS = 8
@@ -48,3 +48,20 @@ def _of_repository(one: dict[str, Any]) -> list[str]:
         older = f", and {count(len(after) - 1, 'older range')}" if len(after) > 1 else ""
         lines.append(f"{code(str(one.get('repository', '?')), 60)}: back to any time from {since} to {until}{older}")
     return lines
+
+
+def scrub_result(result: dict[str, Any]) -> list[str]:
+    """Return what a scrub's card says: how much was read, how old the oldest look is, and each damaged object. Pure."""
+    damaged = [one for one in result.get("damaged", []) if isinstance(one, dict)]
+    read, stored = (size(int(result.get(key, 0))) for key in ("bytes", "stored_bytes"))
+    age = span(float(result.get("coverage_age_s", 0)))
+    number = count(int(result.get("objects", 0)), "object")
+    seen = f"{number} read, {read} of {stored}; nothing was left unread for longer than {age}"
+    lines = [f"*{count(len(damaged), 'object')} damaged or missing*" if damaged else seen]
+    lines += [
+        f"❌ {code(str(d.get('repository', '?')), 60)}: {escape(str(d.get('message', '')), 300)}"
+        for d in damaged[:_MAX_REMOVED]
+    ]
+    if len(damaged) > _MAX_REMOVED:
+        lines.append(f"and {len(damaged) - _MAX_REMOVED} more: `pitstop scrub CLUSTER --json`")
+    return lines + [f"⚠️ {escape(str(text), 300)}" for text in result.get("problems", [])[:_MAX_OTHERS]]

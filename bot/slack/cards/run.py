@@ -11,7 +11,7 @@ from bot.slack.blocks import Card, Message
 from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
 from bot.slack.cards.in_place import what_ran
-from bot.slack.cards.keeping import retention_result
+from bot.slack.cards.keeping import retention_result, scrub_result
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
 _WORDS = {
@@ -25,6 +25,7 @@ _WORDS = {
     Job.RESTORE_CLEAN: "Clearing away after a restore",
     Job.DRILL: "Drill",
     Job.RETENTION: "Retention",
+    Job.SCRUB: "Scrub",
     Job.PIN: "Pinning",
     Job.DRILL_CLEAN: "Clearing away after a drill",
     Job.SERVER_STOP: "Stopping a server",
@@ -155,6 +156,7 @@ _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
     Job.DUMP: _dump_result,
     Job.WAL_CHECK: _check_result,
     Job.RETENTION: retention_result,
+    Job.SCRUB: scrub_result,
     Job.DRILL: drill_result,
 }
 
