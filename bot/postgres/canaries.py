@@ -73,7 +73,9 @@ def _make(connection: Connection) -> None:
     """Make the table unless it is there: a role that may write to it need not be allowed to make it."""
     there = connection.execute(b"SELECT to_regclass('pitstop.canary') IS NOT NULL").fetchone()
     if there != (True,):
-        for statement in _MAKE:
+        # IF NOT EXISTS asks for the right to make a schema even where there is one.
+        schema = connection.execute(b"SELECT to_regnamespace('pitstop') IS NOT NULL").fetchone() == (True,)
+        for statement in _MAKE[schema:]:
             connection.execute(statement)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from bot.host.accounts import Account
-from bot.host.feeding import feed
+from bot.host.children import Child
 from bot.postgres.binaries import Binaries
 from bot.postgres.connect import make_dsn
 from bot.postgres.isolated import IsolatedServer, prepare
@@ -16,6 +16,7 @@ from bot.postgres.isolated_folder import ServerFolder
 from bot.postgres.own_session import session_options
 from bot.postgres.plain import initdb
 
+_LOOK_EVERY_S = 0.5
 _PRESENT = ("postgres", "template1")
 _ERROR = re.compile(r"^pg_restore: (?:error|fatal): (?P<text>.*)$", re.MULTILINE)
 _TOTAL = re.compile(r"errors ignored on restore: (\d+)")
@@ -64,10 +65,28 @@ def restore_archive(
         dsn,
     ]
     env = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    code, said = feed(argv, pieces, env={**env, "LC_ALL": "C"}, check=check)
+    with Child(argv, env={**env, "LC_ALL": "C"}, fed=True) as child:
+        _feed(child, pieces, check)
+        while not child.ended(_LOOK_EVERY_S):
+            check()
+        code, said = child.wait()
     errors = [found["text"][:300] for found in _ERROR.finditer(said)]
     total = _TOTAL.search(said)
     number = int(total[1]) if total else len(errors)
     if code != 0 and not number:
         errors, number = [f"pg_restore ended with {code}: {' '.join(said.split())[-200:]}"], 1
     return number, errors[:5]
+
+
+def _feed(child: Child, pieces: Iterable[bytes], check: Callable[[], None]) -> None:
+    """Write all pieces; where the program takes no more, the rest is still read, so that what is wrong with it is found."""
+    taking = True
+    for piece in pieces:
+        rest = memoryview(piece)
+        while taking and rest:
+            check()
+            written = child.write(rest, _LOOK_EVERY_S)
+            taking = written is not None
+            rest = rest[written or 0 :]
+        check()
+    child.end_input()

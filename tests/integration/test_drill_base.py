@@ -185,3 +185,21 @@ def test_what_is_not_the_newest_never_passes_for_it(server_home: Path, plain_ser
 def stored(here: Installation, segment: str) -> bool:
     """Say whether the repository holds a whole segment."""
     return any(path.name == segment and path.is_file() for path in (here.home / "repository").rglob(segment))
+
+
+def test_canaries_that_may_not_be_written_are_said(server_home: Path, plain_server: PlainServerFactory) -> None:
+    """A role without the right changes nothing and fails nothing: the checklist has the line that puts it right, which works."""
+    server = plain_server(18)
+    for statement in ("CREATE ROLE canaries LOGIN", "REVOKE CREATE ON DATABASE postgres FROM PUBLIC"):
+        execute(server, statement)
+    dsn = server.dsn(user="canaries")
+    here = shop(server_home / "p", server, {"drill": "{ canary = true }", "restore_dsn": f'"{dsn}"'})
+    with here.receiving():
+        here.run(Job.BASE_BACKUP)
+        [proof] = drilled(here)["proofs"]
+        ok, said = points(proof)["canaries"]
+        assert (ok, proof["verified"]) == (None, True)
+        line = said[said.index("CREATE SCHEMA") : said.index(" --")]
+        execute(server, line)
+        [proof] = drilled(here)["proofs"]
+    assert points(proof)["canaries"][0] is True
