@@ -14,6 +14,7 @@ class PitstopError(Exception):
         hint: what to do next, a question or a command; may be empty.
         code: stable, for scripts and the audit; the class's default unless given.
         exit_code: what the command line answers with.
+        more: further keys of `as_json`, as the ledger kept them.
     """
 
     code: ClassVar[str] = "error"
@@ -24,13 +25,14 @@ class PitstopError(Exception):
         self.message = message
         self.hint = hint
         self.reason_code = code or type(self).code
+        self.more: dict[str, Any] = {}
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
 
     def as_json(self) -> dict[str, Any]:
         """Return the error as `--json` prints it and the ledger keeps it."""
-        return {"code": self.reason_code, "message": self.message, "hint": self.hint}
+        return {"code": self.reason_code, "message": self.message, "hint": self.hint, **self.more}
 
 
 class Usage(PitstopError):

@@ -32,6 +32,17 @@ class Standing:
     slack_away: bool
 
 
+def understood(here: Surroundings, cluster: str, target_text: str) -> Target:
+    """Return the target that somebody typed for a cluster.
+
+    Raises:
+        Usage: the cluster is unknown or the target cannot be understood; noted in the audit.
+    """
+    here.cluster(cluster, "ask")
+    with here.attempt("ask", cluster):
+        return parse_target(target_text, now=here.now(), zone=local_zone())
+
+
 def ask(
     here: Surroundings, cluster: str, target_text: str, *, directory: Path | None, port: int | None, reason: str
 ) -> Request:
@@ -41,9 +52,7 @@ def ask(
         Usage: the cluster is unknown or the target cannot be understood; noted in the audit.
         Refused: this login may not ask.
     """
-    here.cluster(cluster, "ask")
-    with here.attempt("ask", cluster):
-        target = parse_target(target_text, now=here.now(), zone=local_zone())
+    target = understood(here, cluster, target_text)
     destination = {
         "kind": "beside",
         "directory": str(directory.expanduser().absolute()) if directory else None,
@@ -183,6 +192,15 @@ def decider(here: Surroundings, cluster: ClusterName, verb: str) -> dict[str, An
 def can_ask_reason() -> bool:
     """Say whether somebody sits at a terminal who can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def agreed(question: str) -> bool:
+    """Ask on a terminal; where nobody sits at one, nothing is asked and the command line itself is the answer."""
+    if not can_ask_reason():
+        return True
+    import typer
+
+    return bool(typer.confirm(question, default=False, err=True))
 
 
 def _ask_reason() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.commands.output import progress, remark
@@ -11,6 +12,7 @@ from bot.errors import Conflict, Corruption, Failed, PitstopError, Refused, Unav
 from bot.model.ids import RequestId, RunId
 from bot.model.requests import Request, State
 from bot.model.runs import Run, RunState
+from bot.model.times import written
 from bot.process.errand import Errand
 from bot.process.leader import leads
 
@@ -86,11 +88,14 @@ def _result(run: Run) -> dict[str, Any]:
 def error_from(error: dict[str, Any], otherwise: type[PitstopError]) -> PitstopError:
     """Return the error that a ledger row keeps as JSON. Pure."""
     kind = _BY_EXIT_CODE.get(int(error.get("exit_code", 0)), otherwise)
-    return kind(
+    told = kind(
         str(error.get("message", "It failed, and did not say why.")),
         hint=_with_nearest(error),
         code=str(error.get("code", otherwise.code)),
     )
+    if nearest := error.get("nearest"):
+        told.more["nearest"] = nearest
+    return told
 
 
 def raise_unless(request: Request, *wanted: State) -> None:
@@ -113,7 +118,15 @@ def _ended(request: Request) -> str:
 
 def _with_nearest(error: dict[str, Any]) -> str:
     hint, nearest = str(error.get("hint", "")), error.get("nearest")
-    if not nearest or "earest" in hint:
+    if not nearest:
         return hint
-    times = ", ".join(str(time) for time in nearest) if isinstance(nearest, list) else str(nearest)
-    return f"{hint} Nearest reachable: {times}".strip()
+    times = " or ".join(_typeable(str(time)) for time in nearest) if isinstance(nearest, list) else str(nearest)
+    return f"{hint} Nearest reachable: {times}.".strip()
+
+
+def _typeable(time: str) -> str:
+    """Return an ISO time as people read and type it, in UTC, exactly; other text as it is."""
+    try:
+        return written(datetime.fromisoformat(time), UTC)
+    except ValueError:
+        return time

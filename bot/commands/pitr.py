@@ -29,6 +29,7 @@ Into = Annotated[
 Port = Annotated[
     int | None, typer.Option("--port", min=1024, max=65535, help="Also listen on 127.0.0.1:PORT, with a password.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Go on with the plan without asking, on a terminal too.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,6 +45,7 @@ def pitr(
     reason: Reason = "",
     request: Annotated[str, typer.Option("--request", metavar="ID", help="Go on with this request.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Recover CLUSTER to a point in time, beside the live server.
@@ -58,22 +60,25 @@ def pitr(
     """
     from bot.commands.surroundings import surroundings
 
-    _check_words(to=to, request=request, reason=reason, dry_run=dry_run, as_json=as_json)
+    _check_words(to=to, request=request)
     here = surroundings()
+    from bot.commands.asking import understood
     from bot.commands.plans import say_outcome
     from bot.commands.requested import carry_out, existing, planned, show_plan
 
     given = existing(here, cluster, request, "pitr") if request else None
+    if given is None:
+        understood(here, cluster, to)
+        check_reason(reason, dry_run=dry_run, as_json=as_json)
     found = planned(here, given or _ask(here, cluster, to, into_directory, port, reason), quiet=as_json)
     if dry_run:
         show_plan(here, found, as_json=as_json)
         return
-    outcome = carry_out(here, found, reason, as_json=as_json)
+    outcome = carry_out(here, found, reason, as_json=as_json, sure=yes)
     show(outcome, lambda: say_outcome(outcome), as_json=as_json)
 
 
-def _check_words(*, to: str, request: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    from bot.commands.asking import can_ask_reason
+def _check_words(*, to: str, request: str) -> None:
     from bot.errors import Usage
 
     if bool(to) == bool(request):
@@ -82,7 +87,18 @@ def _check_words(*, to: str, request: str, reason: str, dry_run: bool, as_json: 
             hint="--to 14:30, --to latest … or --request ID; one of them.",
             code="no-target",
         )
-    if not (reason or request or dry_run) and (as_json or not can_ask_reason()):
+
+
+def check_reason(reason: str, *, dry_run: bool, as_json: bool) -> None:
+    """Want a reason now where nobody can be asked for it later.
+
+    Raises:
+        Usage: there is none.
+    """
+    from bot.commands.asking import can_ask_reason
+    from bot.errors import Usage
+
+    if not (reason or dry_run) and (as_json or not can_ask_reason()):
         raise Usage("A reason is needed.", hint="Add --reason 'why this is done', or --dry-run.", code="no-reason")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.commands.asking import cancel, confirm, find
+from bot.commands.asking import agreed, cancel, confirm, find
 from bot.commands.following import follow, raise_unless
 from bot.commands.output import show
 from bot.commands.plans import say_plan
 from bot.commands.rows import request_row
 from bot.commands.surroundings import Surroundings
-from bot.errors import Usage
+from bot.errors import Conflict, Usage
 from bot.model.requests import Request, State
 
 _PLANNED = (State.PROPOSED, State.PENDING, State.APPROVED, State.RUNNING, State.VERIFYING, State.SUCCEEDED)
@@ -54,8 +54,10 @@ def show_plan(here: Surroundings, request: Request, *, as_json: bool) -> None:
     show(request_row(request)["plan"], lambda: say_plan(request), as_json=as_json)
 
 
-def carry_out(here: Surroundings, request: Request, reason: str, *, as_json: bool) -> dict[str, Any]:
+def carry_out(here: Surroundings, request: Request, reason: str, *, as_json: bool, sure: bool = True) -> dict[str, Any]:
     """Confirm the plan, follow the request to its end, and return its outcome with its id.
+
+    On a terminal it is asked first whether to go on with the plan just shown, unless the person is `sure`.
 
     Raises:
         PitstopError: as it ended, if not well.
@@ -63,6 +65,9 @@ def carry_out(here: Surroundings, request: Request, reason: str, *, as_json: boo
     if request.state is State.PROPOSED:
         if not as_json:
             say_plan(request)
+            if not sure and not agreed("Go on with this plan?"):
+                cancel(here, request.id, "the plan was not wanted")
+                raise Conflict("Nothing was done: the request is cancelled.", hint="`--yes` goes on without asking.")
         request = confirm(here, request, reason)
     ended = follow(here, request.id, (State.SUCCEEDED,), quiet=as_json)
     raise_unless(ended, State.SUCCEEDED)

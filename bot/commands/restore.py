@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bot.commands.output import AsJson, Reason, show
+from bot.commands.pitr import Yes, check_reason
 
 if TYPE_CHECKING:
     from bot.commands.surroundings import Surroundings
@@ -69,6 +70,7 @@ def restore(
     reason: Reason = "",
     request: Annotated[str, typer.Option("--request", metavar="ID", help="Go on with this request.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore a backup of CLUSTER, beside what exists or in its place.
@@ -95,19 +97,22 @@ def restore(
         "in-place": in_place,
     }
     chosen = [kind for kind, given in destinations.items() if given]
-    _check_words(chosen, request=request, reason=reason, dry_run=dry_run, as_json=as_json)
+    _check_words(chosen, request=request)
     here = surroundings()
     if request:
         from bot.commands.requested import existing
 
         found = existing(here, cluster, request, "restore")
     else:
+        here.cluster(cluster, "restore")
         wanted = _wanted(backup, database, tuple(table or ()), schema_only=schema_only, data_only=data_only)
-        found = _ask(here, cluster, wanted, _destination(chosen[0], into_database, into_schema, into_directory), reason)
-    _carry_on(here, found, reason, dry_run=dry_run, as_json=as_json)
+        destination = _destination(chosen[0], into_database, into_schema, into_directory)
+        check_reason(reason, dry_run=dry_run, as_json=as_json)
+        found = _ask(here, cluster, wanted, destination, reason)
+    _carry_on(here, found, reason, dry_run=dry_run, yes=yes, as_json=as_json)
 
 
-def _carry_on(here: Surroundings, found: Request, reason: str, *, dry_run: bool, as_json: bool) -> None:
+def _carry_on(here: Surroundings, found: Request, reason: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:
     from bot.commands.plans import say_outcome
     from bot.commands.requested import carry_out, planned, show_plan
 
@@ -115,12 +120,11 @@ def _carry_on(here: Surroundings, found: Request, reason: str, *, dry_run: bool,
     if dry_run:
         show_plan(here, ready, as_json=as_json)
         return
-    outcome = carry_out(here, ready, reason, as_json=as_json)
+    outcome = carry_out(here, ready, reason, as_json=as_json, sure=yes)
     show(outcome, lambda: say_outcome(outcome), as_json=as_json)
 
 
-def _check_words(chosen: list[str], *, request: str, reason: str, dry_run: bool, as_json: bool) -> None:
-    from bot.commands.asking import can_ask_reason
+def _check_words(chosen: list[str], *, request: str) -> None:
     from bot.errors import Usage
 
     if len(chosen) + bool(request) != 1:
@@ -129,8 +133,6 @@ def _check_words(chosen: list[str], *, request: str, reason: str, dry_run: bool,
             hint="--into-database NAME, --into-schema DATABASE.SCHEMA, --into-directory PATH, --in-place or --request ID; one.",
             code="no-destination",
         )
-    if not (reason or request or dry_run) and (as_json or not can_ask_reason()):
-        raise Usage("A reason is needed.", hint="Add --reason 'why this is done', or --dry-run.", code="no-reason")
 
 
 def _wanted(backup: str, database: str, tables: tuple[str, ...], *, schema_only: bool, data_only: bool) -> Wanted:

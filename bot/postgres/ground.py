@@ -143,7 +143,7 @@ class Ground:
         """Say that `what` lies before the oldest backup's end."""
         return Unreachable(
             f"{what} lies before the end of the oldest usable base backup.",
-            hint="Nothing older can be recovered. Take the nearest time?",
+            hint="Nothing older can be recovered. Ask again, with the nearest time?",
             code="before-first-backup",
             nearest=self.nearest(self.first_reachable()),
         )

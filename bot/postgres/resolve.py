@@ -141,7 +141,7 @@ def lsn_unreachable(ground: Ground, lsn: Lsn, what: str) -> Unreachable:
     newer = [b.finished_at for b in ground.backups if b.end_lsn > lsn]
     return Unreachable(
         f"{what} lies in a hole: WAL between the backup before it and there is missing.",
-        hint="Take one of the nearest times?",
+        hint="Ask again, with one of the nearest times?",
         code="in-a-hole",
         nearest=ground.nearest(ground.reached(stretch) if stretch else None, min(newer, default=None)),
     )

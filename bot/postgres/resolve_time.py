@@ -88,7 +88,7 @@ def _after_everything(ground: Ground, at: datetime, stretch: Stretch, last: date
 def _in_a_hole(ground: Ground, at: datetime, stretch: Stretch) -> Unreachable:
     return Unreachable(
         f"{at.isoformat()} lies in a hole: WAL is missing there.",
-        hint="Take one of the nearest times?",
+        hint="Ask again, with one of the nearest times?",
         code="in-a-hole",
         nearest=ground.nearest(ground.reached(stretch), ground.first_reachable(after=at)),
     )

@@ -12,6 +12,7 @@ from bot.model.people import Person
 _ZERO_WIDTH = "\u200b"
 _MARKS = re.compile(r"([*_~`])")
 _PIECE = re.compile(r"&(?:amp|lt|gt);|<[^<>\n]*>|.", re.DOTALL)
+_ISO = re.compile(r"\b(?:19|20)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{6})?(?:[+-]\d\d:\d\d|Z)")
 _BAR_CELLS = 20
 
 
@@ -93,6 +94,19 @@ def moment(at: datetime, *, precise: bool = False) -> str:
     spec = "milliseconds" if precise and utc.microsecond else "seconds"
     written = utc.replace(tzinfo=None).isoformat(" ", spec)
     return f"<!date^{int(utc.timestamp())}^{{date_short_pretty}} {{time_secs}}|{written} UTC> ({written} UTC)"
+
+
+def moments(text: str) -> str:
+    """Return ready text with each ISO time that has an offset shown as `moment` does, except inside code spans."""
+    parts = text.split("`")
+    return "`".join(part if odd % 2 else _ISO.sub(_as_moment, part) for odd, part in enumerate(parts))
+
+
+def _as_moment(found: re.Match[str]) -> str:
+    try:
+        return moment(datetime.fromisoformat(found[0]), precise=True)
+    except (ValueError, OverflowError):
+        return found[0]
 
 
 def size(count: int | float) -> str:

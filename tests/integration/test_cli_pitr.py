@@ -28,6 +28,7 @@ from tests.confined import Circumstances
 from tests.jobs import Installation, install, wait_for
 from tests.roles import HBA, MARK, PASSWORD, readme_sql
 from tests.servers import FAST, execute
+from tests.terminal import on_terminal
 
 pytestmark = [pytest.mark.pg, pytest.mark.xdist_group("cli-pitr")]
 
@@ -187,6 +188,19 @@ def test_a_dry_run_leaves_nothing(scene: Scene) -> None:
     assert scene.restores() == []
 
 
+def test_a_terminal_is_asked_before_anything_is_done(scene: Scene) -> None:
+    """The plan is shown and wants a y on a terminal, a reason given or not; n ends it with exit 1 and the request cancelled."""
+    words = ("pitr", "slips", "--to", "latest", "--reason", "compare")
+    with on_terminal(*words, config=scene.here.config_path) as terminal:
+        terminal.wait_for(b"Go on with this plan? [y/N]")
+        terminal.press(b"n\n")
+        assert terminal.end() == 1
+    assert b"Nothing was done" in terminal.shown
+    [latest, *_] = scene.pitstop("request", "list", "--all").json["requests"]
+    assert latest["state"] == "cancelled"
+    assert scene.restores() == []
+
+
 @pytest.mark.parametrize(
     ("target", "code"),
     [
@@ -206,7 +220,8 @@ def test_targets_that_cannot_be_reached(scene: Scene, target: str, code: str) ->
     assert error["code"] == code or not code
     assert error["hint"]
     if code:
-        assert "earest" in error["hint"]
+        assert "Nearest reachable: " in error["hint"]
+        assert error["nearest"]
     assert "Traceback" not in said.err
 
 

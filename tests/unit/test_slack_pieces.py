@@ -204,3 +204,12 @@ def test_a_moment_is_said_in_two_zones() -> None:
     assert said.endswith("(2026-11-21 20:12:07.412 UTC)")
     assert "412" not in text.moment(at)
     assert text.moment(at.astimezone(UTC)) == text.moment(at)
+
+
+def test_iso_times_of_an_error_are_shown_as_a_card_shows_times() -> None:
+    """A time of an error or a warning is shown in the reader's zone with UTC beside it; what was typed stays in its code span."""
+    said = text.moments("2026-11-22T23:59:58.250000+00:00 is in the future; `2026-11-22T23:59:58+00:00` was typed.")
+    assert said.startswith("<!date^1795391998^")
+    assert "(2026-11-22 23:59:58.250 UTC) is in the future" in said
+    assert said.endswith("`2026-11-22T23:59:58+00:00` was typed.")
+    assert text.moments("2026-99-99T99:00:00Z") == "2026-99-99T99:00:00Z"

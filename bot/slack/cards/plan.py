@@ -9,7 +9,7 @@ from bot.model.restores import Restoration, Undoing, Wanted
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.transitions import MAX_TARGET_TEXT
 from bot.slack.cards.in_place import in_place_lines, undoing_line
-from bot.slack.text import code, count, escape, moment, size, span
+from bot.slack.text import code, count, escape, moment, moments, size, span
 
 _MAX_WARNINGS = 8
 _MAX_CHAIN = 6
@@ -156,7 +156,7 @@ def _checks_line(plan: Plan) -> str:
 
 
 def _warning_lines(warnings: tuple[str, ...]) -> list[str]:
-    lines = [f"⚠️ {escape(warning, 300)}" for warning in warnings[:_MAX_WARNINGS]]
+    lines = [f"⚠️ {moments(escape(warning, 300))}" for warning in warnings[:_MAX_WARNINGS]]
     if len(warnings) > _MAX_WARNINGS:
         lines.append(f"⚠️ and {len(warnings) - _MAX_WARNINGS} more warnings; see `pitstop request show`")
     return lines

@@ -16,7 +16,7 @@ from bot.slack.cards.help import escape_hint
 from bot.slack.cards.kept import kept_buttons, kept_lines
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
-from bot.slack.text import code, count, escape, mention_approver, moment, named
+from bot.slack.text import code, count, escape, mention_approver, moment, moments, named
 
 APPROVALS, RESULTS = "approvals", "results"
 _TITLES = {
@@ -174,14 +174,14 @@ def _trouble(request: Request) -> list[str]:
 def _error_lines(outcome: dict[str, Any] | None) -> list[str]:
     if not outcome or "message" not in outcome:
         return []
-    reasons = [f"• {escape(str(reason), 400)}" for reason in list(outcome.get("reasons", []))[:8]]
+    reasons = [f"• {moments(escape(str(reason), 400))}" for reason in list(outcome.get("reasons", []))[:8]]
     hint = str(outcome.get("hint", ""))
-    return [escape_hint(str(outcome["message"])), *reasons, f"→ {escape_hint(hint)}" if hint else ""]
+    return [moments(escape_hint(str(outcome["message"]))), *reasons, f"→ {moments(escape_hint(hint))}" if hint else ""]
 
 
 def _nearest_lines(outcome: dict[str, Any] | None) -> list[str]:
     nearest = nearest_times(outcome)
-    return [f"*Nearest reachable* {' or '.join(escape(time, 80) for time in nearest[:4])}"] if nearest else []
+    return [f"*Nearest reachable* {' or '.join(moments(escape(time, 80)) for time in nearest[:4])}"] if nearest else []
 
 
 def nearest_times(outcome: dict[str, Any] | None) -> list[str]:
