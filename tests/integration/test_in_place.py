@@ -22,10 +22,12 @@ from bot.model.requests import State
 from bot.model.runs import Job
 from bot.model.swaps import SwapStep
 from bot.postgres.plain import PlainServer
+from bot.process.watching import process_of
 from jobs.context import JobContext, utc_now
 from jobs.in_place import put_back
 from jobs.kept import remove as remove_kept
 from tests.servers import FAST, PlainServerFactory, execute
+from tests.supervised import Supervised
 from tests.swaps import Shop, open_shop, until, writing
 
 pytestmark = pytest.mark.pg
@@ -395,3 +397,40 @@ def test_a_kept_database_that_is_not_what_was_kept_is_not_removed(
         if back:
             execute(shop.server, back)
     assert len(shop.databases()) == 2
+
+
+def test_the_supervisor_goes_on_with_it_and_after_three_deaths_puts_it_back(
+    plain_server: PlainServerFactory, tmp_path: Path
+) -> None:
+    """Killed once it is taken up by itself; killed three times it has failed, the application runs, no half copy is left."""
+    shop = open_shop(plain_server(18, settings=CORPSES), tmp_path, settings=hooks(tmp_path, before="sleep 1"))
+    supervised = Supervised(shop.installation)
+    try:
+        first = shop.approved()
+        run = supervised.start(first.id)
+        until(lambda: shop.step(first.id) is SwapStep.STOP, "the stop")
+        supervised.kill(run)
+        assert supervised.until_ended(first.id).state is State.SUCCEEDED
+        assert (shop.orders(), said(shop)[-1]) == (100, "started")
+
+        second = shop.approved(undo=first.id)
+        run = supervised.start(second.id)
+        for death in range(3):
+            until(lambda: shop.step(second.id) is SwapStep.STOP, "the stop")
+            supervised.kill(run)
+            supervised.round()
+            if death < 2:
+                run = supervised.executor(second.id)
+                until(lambda run=run: process_of(supervised.place, run) is not None, "the next attempt")  # type: ignore[misc]
+        ended = supervised.until_ended(second.id)
+        assert ended.state is State.FAILED
+        assert ended.outcome is not None
+        assert ended.outcome["code"] == "interrupted"
+        assert (shop.orders(), said(shop)[-1]) == (100, "started")
+        kept = shop.kept(first.id)
+        assert kept is not None
+        assert shop.databases() == {"shop", kept.name}
+        assert shop.restore(undo=first.id)[0].state is State.SUCCEEDED
+        assert shop.orders() == 50
+    finally:
+        supervised.end_runs()
