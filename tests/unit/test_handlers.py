@@ -276,6 +276,19 @@ def test_a_dump_now_queues_a_dump(office: Office) -> None:
     assert "Dump of `slips` queued" in office.told(BOB)
 
 
+def test_verify_queues_one_drill_of_a_backup_that_is_known(office: Office) -> None:
+    """`/backup verify` queues a drill, once however often it is pressed; an id the list does not know is said, and queues none."""
+    office.command("verify slips 20260101T020000Z-base-abcd", BOB, "/backup")
+    office.settle()
+    assert "has no backup" in office.told(BOB)
+    office.command("verify slips", BOB, "/backup")
+    office.command("verify", BOB, "/backup")
+    office.settle()
+    with office.world.ledger.read() as tx:
+        [run] = runs.recent(tx)
+    assert (run.job, run.args) == (Job.DRILL, {})
+
+
 def test_half_a_surrogate_spoils_nothing(office: Office) -> None:
     """JSON can carry texts that no UTF-8 can: such a reason is stored with question marks, and such ids belong to nobody."""
     request = pending(office)
