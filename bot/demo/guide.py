@@ -6,14 +6,16 @@ import contextlib
 import json
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.demo.stage import CLUSTER
 from bot.demo.story import APPROVALS, DBA, ENGINEER, RESULTS
 from bot.errors import Unavailable
-from bot.ledger import Ledger, audit, catalogue, requests
+from bot.ledger import Ledger, audit, catalogue, requests, servers
 from bot.model.ids import ClusterName
 from bot.model.requests import Request, State
+from bot.model.servers import ServerState
 from bot.sandbox.driver import Driver
 
 LOOK_S = 0.7
@@ -25,12 +27,16 @@ _AGREED = _SENT - {State.PENDING}
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How far the people at the page have come; `lost_in` is the transaction that dropped the table."""
+    """How far the people at the page have come; `lost_in` is the transaction that dropped the table.
+
+    `request` is the furthest of those made since then; `copies` is how many of their servers are running.
+    """
 
     backed_up: bool = False
     lost_in: int | None = None
     request: State | None = None
     tried_alone: bool = False
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,8 @@ def panel(seen: Seen) -> Panel:
 
 def _heading(seen: Seen) -> tuple[str, str]:
     if seen.request is State.SUCCEEDED:
+        if not seen.copies:
+            return "The rows were back", "The copy is stopped or removed by now. Ask once more, or end here."
         return "The rows are back", "Press “Compare” below, or use the psql line in the card on this machine."
     if seen.lost_in is not None:
         return "The table is gone", "Bring it back as it stood just before, beside the live one."
@@ -76,13 +84,16 @@ def _step(text: str, done: bool, **more: str) -> dict[str, Any]:
     return {"text": text, "done": done, **more}
 
 
-def look(ledger: Ledger, lost_in: int | None) -> Seen:
-    """Read how far things are: of several requests the furthest counts."""
+def look(ledger: Ledger, lost_in: int | None, lost_at: datetime | None = None) -> Seen:
+    """Read how far things are: of several requests made since the loss the furthest counts."""
     with ledger.read() as tx:
         found = requests.recent(tx, cluster=ClusterName(CLUSTER), limit=20) if lost_in is not None else []
+        found = [each for each in found if lost_at is None or each.created_at >= lost_at]
+        ids = {each.id for each in found}
+        copies = sum(each.id in ids and each.state is ServerState.RUNNING for each in servers.list(tx))
         backed_up = bool(catalogue.list(tx, ClusterName(CLUSTER)))
         alone = any(_refused_alone(entry.action, entry.detail) for entry in audit.entries(tx))
-    return Seen(backed_up, lost_in, _furthest(found), alone)
+    return Seen(backed_up, lost_in, _furthest(found), alone, copies)
 
 
 def _furthest(found: list[Request]) -> State | None:
@@ -105,11 +116,12 @@ class Guide(threading.Thread):
         self._over = threading.Event()
         self._look_now = threading.Event()
         self._lost_in: int | None = None
+        self._lost_at: datetime | None = None
         self._shown: Panel | None = None
 
-    def lost(self, xid: int) -> None:
-        """Note which transaction dropped the table."""
-        self._lost_in = xid
+    def lost(self, xid: int, at: datetime) -> None:
+        """Note which transaction dropped the table, and when."""
+        self._lost_in, self._lost_at = xid, at
         self._look_now.set()
 
     def run(self) -> None:
@@ -122,7 +134,7 @@ class Guide(threading.Thread):
 
     def show(self) -> None:
         """Look once."""
-        now = panel(look(self._ledger, self._lost_in))
+        now = panel(look(self._ledger, self._lost_in, self._lost_at))
         if now != self._shown:
             self._driver.try_this(now.title, list(now.steps), intro=now.intro)
             self._shown = now

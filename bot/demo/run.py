@@ -78,12 +78,15 @@ class Play:
 
     def drop(self) -> str:
         """Drop the table, once, and say which transaction did it."""
+        again = self._dropped is not None
         if self._dropped is None:
             self._dropped = shop.drop_table(self._dsn, TABLE)
             if self._guide:
-                self._guide.lost(self._dropped.xid)
+                self._guide.lost(self._dropped.xid, self._dropped.at)
         gone = self._dropped
         when = f"{gone.at:%H:%M:%S} UTC in transaction {gone.xid}"
+        if again:
+            return f'"{TABLE}" is dropped already, since {when}.'
         return f'DROP TABLE "{TABLE}" committed at {when}: {gone.before.rows:,} rows are gone.'
 
     def compare(self) -> str:

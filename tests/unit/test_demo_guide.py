@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 import pytest
 
-from bot.demo.guide import Seen, panel
+from bot.demo.guide import Seen, look, panel
 from bot.model.requests import State
+from tests.unit.desk_world import new_world
 
 
 def _done(seen: Seen) -> list[bool]:
@@ -41,3 +43,17 @@ def test_everything_is_done_when_the_rows_are_back() -> None:
     last = panel(Seen(backed_up=True, lost_in=5, request=State.SUCCEEDED))
     assert all(step["done"] for step in last.steps)
     assert last.title == "The rows are back"
+
+
+def test_a_request_made_before_the_loss_does_not_count() -> None:
+    """Somebody who tried `/pitr` first has still to ask for the table, for an earlier copy has nothing to do with it."""
+    with new_world() as world:
+        request = world.proposed()
+        assert look(world.ledger, 5, request.created_at).request is request.state
+        assert look(world.ledger, 5, request.created_at + timedelta(seconds=1)).request is None
+
+
+def test_nothing_is_left_to_compare_with_once_the_copy_is_removed() -> None:
+    """After Stop or Remove the panel does not send people to a copy that is gone."""
+    ended = panel(Seen(backed_up=True, lost_in=5, request=State.SUCCEEDED, copies=0))
+    assert "Compare" not in ended.intro
