@@ -160,16 +160,19 @@ class SlackSide:
 
     def _serve(self, stop: threading.Event) -> None:
         from handlers import build_app, work_off_inbox
+        from handlers.home import Homes
         from handlers.wiring import build_sender, wire
 
         wiring = wire(self._place.config, self._place.ledger, self._client)
         try:
             _check_scopes(wiring.identity.scopes)
             sender = build_sender(wiring)
-            app = build_app(wiring, signing_secret=self._tokens.signing_secret)
+            homes = Homes(wiring)
+            app = build_app(wiring, signing_secret=self._tokens.signing_secret, homes=homes)
             self._note_away(False)
             crew = Crew()
             crew.start("sender", sender.run)
+            crew.start("home", homes.keep_current)
             crew.start("inbox", lambda ended: work_off_inbox(wiring, ended))
             crew.start("listener", self._listener(app))
             _until(stop, crew)

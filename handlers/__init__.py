@@ -20,7 +20,7 @@ from slack_bolt.response import BoltResponse
 from bot.errors import Usage
 from bot.slack.client import quiet_logs
 from bot.slack.replays import SeenSignatures
-from handlers import backup, buttons, catchall, modals, pitr, rehearsal, restore
+from handlers import backup, buttons, catchall, home, modals, pitr, rehearsal, restore
 from handlers.inbox import InboxWorker, work_off_inbox
 from handlers.payloads import is_ours
 from handlers.wiring import Wiring, build_sender, wire
@@ -30,7 +30,7 @@ log = structlog.get_logger("pitstop.handlers")
 LISTENERS = 64
 
 
-def build_app(wiring: Wiring, *, signing_secret: str | None = None) -> App:
+def build_app(wiring: Wiring, *, signing_secret: str | None = None, homes: home.Homes | None = None) -> App:
     """Return the Bolt app with every listener; with a signing secret it verifies signed HTTP, and takes no request twice.
 
     Raises:
@@ -64,7 +64,7 @@ def build_app(wiring: Wiring, *, signing_secret: str | None = None) -> App:
     )
     if signing_secret:
         _refuse_replays(app)
-    register(app, wiring)
+    register(app, wiring, homes)
     return app
 
 
@@ -82,7 +82,7 @@ def _refuse_replays(app: App) -> None:
     app.use(once)
 
 
-def register(app: App, wiring: Wiring) -> None:
+def register(app: App, wiring: Wiring, homes: home.Homes | None = None) -> None:
     """Register every listener; payloads of other apps or workspaces reach none of them."""
 
     identity = wiring.identity
@@ -95,6 +95,7 @@ def register(app: App, wiring: Wiring) -> None:
         return None
 
     app.use(ours)
+    home.register(app, wiring, homes or home.Homes(wiring))
     for room in (backup, pitr, buttons, modals, rehearsal, restore, catchall):
         room.register(app, wiring)
 

@@ -76,10 +76,11 @@ def _timetable(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterSchedule:
 
 def _status(wiring: Wiring, clusters: list[ClusterName]) -> Message:
     with wiring.ledger.read() as tx:
-        return status_card([_cluster(wiring, tx, cluster) for cluster in clusters], now=wiring.now())
+        return status_card([cluster_status(wiring, tx, cluster) for cluster in clusters], now=wiring.now())
 
 
-def _cluster(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatus:
+def cluster_status(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatus:
+    """Return what the ledger knows about one cluster."""
     config = wiring.config.cluster(cluster)
     recent = runs.recent(tx, cluster=cluster, jobs=_SHOWN_JOBS, limit=50)
     return ClusterStatus(

@@ -41,12 +41,18 @@ def manifest(*, request_url: str = "") -> dict[str, Any]:
         },
         "features": {
             "bot_user": {"display_name": "Pitstop", "always_online": True},
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": False,
+            },
             "slash_commands": [_command(*command, request_url) for command in COMMANDS],
         },
         "oauth_config": {"scopes": {"bot": list(SCOPES)}},
         "settings": {
             "socket_mode_enabled": not request_url,
             "interactivity": _interactivity(request_url),
+            "event_subscriptions": _events(request_url),
             "org_deploy_enabled": False,
             "token_rotation_enabled": False,
         },
@@ -56,6 +62,11 @@ def manifest(*, request_url: str = "") -> dict[str, Any]:
 def _command(name: str, description: str, hint: str, request_url: str) -> dict[str, Any]:
     command = {"command": name, "description": description, "usage_hint": hint, "should_escape": False}
     return {**command, "url": request_url} if request_url else command
+
+
+def _events(request_url: str) -> dict[str, Any]:
+    events = {"bot_events": ["app_home_opened"]}
+    return {**events, "request_url": request_url} if request_url else events
 
 
 def _interactivity(request_url: str) -> dict[str, Any]:

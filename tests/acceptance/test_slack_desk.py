@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from bot import desk
-from bot.ledger import audit, rehearsals
+from bot.ledger import audit, rehearsals, requests
+from bot.model.requests import State
 from bot.model.runs import Job, Run
 from bot.sandbox.driver import Message, View
 from bot.slack.cards import actions
@@ -145,3 +146,38 @@ def test_restore_typed_wrongly_is_refused_with_the_line_to_write(office: Office)
     assert "into NEWNAME" in office.answer_to("nok", "/restore slips latest")
     assert "`/restore orphan latest into slips_monday" in office.answer_to("nok", "/restore help")
     assert "Guests may not do this" in office.answer_to("kit", "/restore slips latest into copy")
+
+
+def test_the_home_tab_is_a_control_desk(office: Office) -> None:
+    """It shows how safe each cluster is and what waits for whom, leads to cards and forms; guests see none of it."""
+    driver = office.driver
+    request, _ = office.pend("nok", "latest", "for the desk")
+
+    def desk_of(who: str, text: str) -> View:
+        driver.open_home(who)
+        return office.see(lambda d: v if (v := d.home(who)) and text in v.full_text else None, f"the desk of {who}")
+
+    approver = desk_of("somchai", "Waits for your decision")
+    assert "for the desk" in approver.full_text
+    [link] = [one["url"] for one in approver.elements if one.get("action_id") == actions.OPEN_CARD]
+    assert link.startswith("http")
+    own = desk_of("nok", "Your requests")
+    assert "Waits for your decision" not in own.full_text
+    assert "slips" in own.full_text
+    assert "Last drill" in own.full_text or "No drill yet" in own.full_text
+    assert driver.click("nok", own, actions.HOME_RECOVER, block_id=_block(own, "slips")).acked
+    form = office.see(
+        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.PITR_FORM), None), "the form"
+    )
+    assert any((one.get("initial_option") or {}).get("value") == "slips" for one in form.elements)
+    driver.close_view("nok", form)
+    assert "full members" in desk_of("kit", "full members").full_text
+    assert not list(driver.home("kit").elements)  # type: ignore[union-attr]
+    office.answer_to("nok", "/backup")
+    with office.ledger.read() as tx:
+        assert requests.get(tx, request).state is State.PENDING
+
+
+def _block(view: View, cluster: str) -> str:
+    """Return the block id of a cluster's buttons."""
+    return next(str(one["block_id"]) for one in view.elements if one.get("value") == cluster)

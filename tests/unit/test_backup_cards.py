@@ -13,11 +13,14 @@ from bot.model.ids import ClusterName
 from bot.model.pauses import Pause
 from bot.model.runs import Job
 from bot.model.timetable import Line
+from bot.sandbox.view_rules import require_view
 from bot.slack.cards.backup import BackupView, backup_card
 from bot.slack.cards.schedule import ClusterSchedule, pause_card, schedule_card
+from bot.slack.cards.status import ClusterStatus
+from bot.slack.home import HomeCluster, HomeDesk, Waiting, guest_home, home
 from tests.unit.card_rows import Rows
 from tests.unit.desk_world import ALICE, CAROL, NOON
-from tests.unit.test_cards import _FEW, assert_fit, rows
+from tests.unit.test_cards import _FEW, assert_fit, assert_harmless, rows
 
 
 def contents(made: Rows) -> Contents:
@@ -51,3 +54,19 @@ def test_schedules_and_pauses_fit(made: Rows, ended: bool) -> None:
     shown = pause_card(held)
     assert_fit(shown)
     assert shown.live is not ended
+
+
+@_FEW
+@given(made=rows, many=st.booleans())
+def test_homes_fit(made: Rows, many: bool) -> None:
+    """A desk with everything on it, and with far more than fits, is one that Slack takes; so is a guest's."""
+    times = 40 if many else 1
+    waiting = [Waiting(made.request(), made.maybe(lambda: "https://slack.test/card") or "") for _ in range(times)]
+    status = ClusterStatus(ClusterName(made.text()), [made.backup()], [made.wal()], [made.run()])
+    cluster = HomeCluster(status, made.maybe(made.run), timedelta(hours=4), True)
+    desk = HomeDesk(waiting, waiting, [made.run()] * times, [cluster] * times, [made.text()] * times)
+    for view in (home(desk, now=NOON), guest_home()):
+        require_view(view, home=True)
+        for block in view["blocks"]:
+            if block["type"] == "section":
+                assert_harmless(block["text"]["text"])

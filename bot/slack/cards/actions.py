@@ -24,6 +24,10 @@ SNOOZE_24H = "alert.snooze.24h"
 RESOLVE = "alert.resolve"
 RESUME = "schedule.resume"
 NOTE_REHEARSAL = "rehearsal.note"
+HOME_BACKUP = "home.backup"
+HOME_RECOVER = "home.recover"
+HOME_RESTORE = "home.restore"
+OPEN_CARD = "home.card"
 
 DECISIONS = (
     CONFIRM,
