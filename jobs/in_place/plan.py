@@ -28,6 +28,7 @@ from bot.postgres.swap import refuse_prepared
 from bot.postgres.swap_losses import Losses, read_losses
 from bot.postgres.transport import require_verified
 from jobs.in_place.claim import ENDS_WITH_THE_BOT
+from jobs.in_place.lost import count_transactions
 from jobs.repositories import open_for_reading
 from jobs.restore.plan import plan_restore
 from jobs.restore.work import scratch_name
@@ -72,8 +73,7 @@ def plan_in_place(
     settings = config.cluster(cluster)
     database = str(destination.get("database") or base.steps.work.database)
     place, losses = _look(settings, database, scratch_name(RequestId(name)), None, kept_name(database, RequestId(name)))
-    since, lsn = _snapshot(config, base)
-    lost = _lost(settings, base.steps, since, lsn, losses)
+    lost = _lost(config, ledger, base, losses)
     steps = replace(
         base.steps,
         work=replace(base.steps.work, hooks=_hooks(settings)),
@@ -213,14 +213,18 @@ def _snapshot(config: Config, plan: Plan) -> tuple[datetime, Lsn]:
     return datetime.fromisoformat(str(record["snapshot_at"])), Lsn.parse(str(record["lsn"]))
 
 
-def _lost(settings: ClusterConfig, steps: Steps, since: datetime, lsn: Lsn, losses: Losses) -> Lost:
-    """Return what was written since: the WAL between the snapshot and now, where the dump is of this very server."""
-    wal: int | None = None
-    if steps.system_id == steps.restoration.server:
-        with connect_beside(settings.restoring) as connection, translated():
-            row = connection.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", [str(lsn)]).fetchone()
-        wal = int(row[0]) if row is not None and row[0] >= 0 else None
-    return Lost(since.isoformat(), losses.connections, wal)
+def _lost(config: Config, ledger: Ledger | None, plan: Plan, losses: Losses) -> Lost:
+    """Return what was written since the dump's snapshot: its WAL and transactions, where the dump is of this very server."""
+    steps = plan.steps
+    since, start = _snapshot(config, plan)
+    if steps.system_id != steps.restoration.server:
+        return Lost(since.isoformat(), losses.connections)
+    with connect_beside(config.cluster(steps.cluster).restoring) as connection, translated():
+        row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+    assert row is not None
+    end = Lsn.parse(str(row[0]))
+    counted = count_transactions(config, ledger, steps.cluster, plan.facts.server_version // 10000, start, end)
+    return Lost(since.isoformat(), losses.connections, max(0, end - start), counted)
 
 
 _RIGHTS = """

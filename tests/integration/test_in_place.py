@@ -434,3 +434,22 @@ def test_the_supervisor_goes_on_with_it_and_after_three_deaths_puts_it_back(
         assert shop.orders() == 50
     finally:
         supervised.end_runs()
+
+
+def test_the_plan_counts_what_is_given_up(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """With the WAL at hand every transaction that wrote since the dump is counted, aborted and reading ones are not."""
+    shop = open_shop(plain_server(18, settings={**CORPSES, "wal_level": "replica", "autovacuum": "off"}), tmp_path)
+    with shop.installation.receiving():
+        shop.installation.run(Job.BASE_BACKUP)
+        shop.installation.run(Job.DUMP)
+        for number in range(7):
+            shop.sql(f"INSERT INTO orders (what) VALUES ('{number}')")
+            shop.sql("SELECT count(*) FROM orders")
+        with psycopg.connect(shop.server.dsn("shop")) as session:
+            session.execute("INSERT INTO orders (what) VALUES ('never')")
+            session.rollback()
+        plan = shop.ask().plan
+    assert plan is not None
+    assert plan.facts.lost is not None
+    assert plan.facts.lost.transactions == 7
+    assert plan.facts.lost.wal_bytes
