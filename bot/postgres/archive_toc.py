@@ -160,7 +160,7 @@ def _time(parts: list[int]) -> datetime | None:
     second, minute, hour, day, month, year, _ = parts
     try:
         return datetime(1900 + year, month + 1, day, hour, minute, min(second, 59))  # noqa: DTZ001 - nobody knows its zone
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

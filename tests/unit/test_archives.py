@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.errors import Corruption, PitstopError, Unavailable
@@ -86,6 +86,7 @@ def test_a_cut_archive_is_damaged(entries: list[Entry], cut: float) -> None:
 
 
 @given(data=st.binary(max_size=200))
+@example(data=bytes(34) + b"\x80" + bytes(5))  # a time no calendar has
 def test_anything_else_is_refused(data: bytes) -> None:
     """Bytes that are no archive end in one of our errors."""
     for head in (b"", b"PGDMP\x01\x0e\x00\x04\x08\x01"):
