@@ -1,0 +1,154 @@
+"""The `[repositories.NAME]` and `[encryption]` tables."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from bot.config.values import Duration, Table
+
+_S3_URL = re.compile(r"^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z")
+_AZURE_URL = re.compile(
+    r"^azure://([a-z0-9]{3,24})/([a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62})((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z"
+)
+_ASLEEP = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE"}
+
+
+def _of(*schemes: str) -> Any:
+    """Return a check that a setting is given only for repositories of these kinds."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        url = info.data.get("url")
+        if value is not None and isinstance(url, str) and not url.startswith(tuple(f"{s}://" for s in schemes)):
+            raise ValueError(f"this setting is for {' and '.join(f'{s}://' for s in schemes)} alone")
+        return value
+
+    return AfterValidator(check)
+
+
+class RepositoryConfig(Table):
+    """One place backups are kept: `file:///path`, `s3://bucket/prefix` or `azure://account/container/prefix`.
+
+    Credentials are never here: they come from where the cloud's own tools take them.
+    """
+
+    url: str
+    level: int = Field(default=1, ge=1, le=19)
+    codec: Literal["zstd", "gzip", "none"] = "zstd"
+    endpoint_url: Annotated[str | None, _of("s3", "azure")] = None
+    retry_for: Annotated[Duration | None, _of("s3", "azure")] = None
+    storage_class: Annotated[str | None, _of("s3", "azure")] = None
+    object_lock: Annotated[Literal["governance", "compliance"] | None, _of("s3", "azure")] = None
+    retention: Annotated[Duration | None, _of("s3", "azure")] = None
+    retrieval: Annotated[Literal["bulk", "standard", "expedited"] | None, _of("s3", "azure")] = None
+    region: Annotated[str | None, _of("s3")] = None
+    addressing: Annotated[Literal["path", "virtual"] | None, _of("s3")] = None
+    sse: Annotated[Literal["AES256", "aws:kms"] | None, _of("s3")] = None
+    sse_kms_key_id: Annotated[str | None, _of("s3")] = None
+    bucket_owner: Annotated[str | None, _of("s3")] = None
+    checksums: Annotated[Literal["sha256", "when_required"] | None, _of("s3")] = None
+    tags: Annotated[bool | None, _of("s3")] = None
+    encryption_scope: Annotated[str | None, _of("azure")] = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if value.startswith("file:///") or _S3_URL.match(value) or _AZURE_URL.match(value):
+            return value
+        raise ValueError(
+            "write file:///var/backups/pitstop, s3://bucket/prefix or azure://account/container/prefix; a prefix is made of "
+            "letters, digits, `_`, `.` and `-`"
+        )
+
+    @field_validator("endpoint_url")
+    @classmethod
+    def _an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/@\s]+(/[^?#@\s]*)?", value):
+            raise ValueError("write https://host[:port], without a user, a password or a query")
+        return value.rstrip("/") if value else value
+
+    @field_validator("storage_class")
+    @classmethod
+    def _awake(cls, value: str | None) -> str | None:
+        if value is not None and value.upper() in _ASLEEP:
+            raise ValueError(
+                f"what is written into {value} cannot be read for hours; the bucket's lifecycle may move it there"
+            )
+        return value
+
+    @field_validator("retention")
+    @classmethod
+    def _with_a_lock(cls, value: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        if value is not None and "object_lock" in info.data and info.data["object_lock"] is None:
+            raise ValueError("this setting needs object_lock beside it")
+        if value is not None and not timedelta(days=1) <= value <= timedelta(days=36500):
+            raise ValueError("write at least 1d")
+        return value
+
+    @field_validator("sse_kms_key_id")
+    @classmethod
+    def _with_kms(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("sse") != "aws:kms":
+            raise ValueError('this setting needs sse = "aws:kms" beside it')
+        return value
+
+    @field_validator("bucket_owner")
+    @classmethod
+    def _an_account(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"\d{12}", value):
+            raise ValueError("write the twelve digits of an AWS account")
+        return value
+
+    @model_validator(mode="after")
+    def _lock_with_a_retention(self) -> RepositoryConfig:
+        if self.object_lock is not None and self.retention is None:
+            raise ValueError("object_lock needs retention beside it, for example 35d")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The kind of place: `file`, `s3` or `azure`."""
+        return self.url.partition("://")[0]
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder of a repository in a directory; None in a cloud."""
+        return Path(unquote(self.url.removeprefix("file://"))) if self.scheme == "file" else None
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """What a cloud's URL names: (bucket, prefix) or (account, container, prefix); the prefix may be empty."""
+        found = _S3_URL.match(self.url) or _AZURE_URL.match(self.url)
+        assert found is not None, "the validator let it pass"
+        return (*found.groups()[:-1], found.groups()[-1].strip("/"))
+
+
+class EncryptionConfig(Table):
+    """What wraps the data keys: `file:/etc/pitstop/key`."""
+
+    key: str
+
+    @field_validator("key")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if not value.startswith("file:/"):
+            raise ValueError(
+                "name a key file with an absolute path: file:/etc/pitstop/key (made by `pitstop keys init`)"
+            )
+        return value
+
+    @property
+    def key_file(self) -> Path:
+        """The key file's path."""
+        return Path(self.key.removeprefix("file:"))
