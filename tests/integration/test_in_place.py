@@ -26,6 +26,7 @@ from bot.process.watching import process_of
 from jobs.context import JobContext, utc_now
 from jobs.in_place import put_back
 from jobs.kept import remove as remove_kept
+from tests.commands import Typed
 from tests.servers import FAST, PlainServerFactory, execute
 from tests.supervised import Supervised
 from tests.swaps import Shop, open_shop, until, writing
@@ -453,3 +454,31 @@ def test_the_plan_counts_what_is_given_up(plain_server: PlainServerFactory, tmp_
     assert plan.facts.lost is not None
     assert plan.facts.lost.transactions == 7
     assert plan.facts.lost.wal_bytes
+
+
+def test_the_command_line_shows_keeps_undoes_and_removes(
+    plain_server: PlainServerFactory, tmp_path: Path, typed: Typed
+) -> None:
+    """Plans with their commands before anything is done; what is kept is listed, kept longer, planned back, and dropped once."""
+    shop = open_shop(plain_server(18, settings=CORPSES), tmp_path, settings=hooks(tmp_path))
+    config = shop.installation.config_path
+    dry = typed("restore", "slips", "--in-place", "--dry-run", "--json", config=config)
+    assert dry.code == 0, dry.err
+    steps = dry.json["steps"]
+    assert (steps["destination"]["kind"], steps["overwrites"]) == ("in-place", ["shop"])
+    assert steps["restoration"]["hooks"]["before"][0][0] == "/bin/sh"
+    request, _ = shop.restore()
+    [listed] = typed("kept", "list", "--json", config=config).json["kept"]
+    assert (listed["request"], listed["database"], listed["state"]) == (request.id, "shop", "kept")
+    longer = typed("kept", "keep", request.id, "--by", "2d", "--json", config=config).json
+    assert longer["remove_at"] > listed["remove_at"]
+    back = typed("kept", "undo", request.id, "--dry-run", config=config)
+    assert "give slips the database back that request" in back.out
+    wrong = typed("restore", "slips", "--in-place", "--table", "orders", "--dry-run", "--json", config=config)
+    assert (wrong.code, wrong.json["error"]["code"]) == (2, "in-place-whole")
+    gone = typed("kept", "remove", request.id, "--json", config=config)
+    assert gone.json["state"] == "removed"
+    assert shop.databases() == {"shop"}
+    again = typed("kept", "undo", request.id, "--dry-run", "--json", config=config)
+    assert again.json["error"]["code"] == "kept-removed"
+    assert typed("kept", "remove", request.id, "--json", config=config).json["error"]["code"] == "kept-removed"
