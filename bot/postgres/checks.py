@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from bot.postgres.replication import ReplicationConnection
 from bot.postgres.restore_rules import check_restoring, read_restoring_role
 from bot.postgres.right_rules import Rights, check_dump_rights, check_rights
 from bot.postgres.setting_rules import Settings, check_settings
+from bot.postgres.tls_rules import check_tls, read_tls
 from bot.postgres.transport import check_transport
 
 
@@ -94,6 +96,8 @@ def _observing(cluster: ClusterConfig, bin_directories: Sequence[Path]) -> Itera
             yield from check_programs(conn.info.server_version, installed(bin_directories))
             yield from check_rights(_rights(conn))
             yield from check_hba(_hba(conn))
+            tls = read_tls(conn, cluster.observe)
+            yield from check_tls(tls, now=datetime.now(UTC), accepted=cluster.insecure_transport)
     except PitstopError as error:
         yield _finding(error)
     except psycopg.Error as error:

@@ -72,6 +72,8 @@ def test_a_server_set_up_as_the_readme_says_is_green(plain_server: PlainServerFa
     assert {point["code"] for point in checked.json["points"] if point["level"] != "ok"} == {
         "requesters",
         "approvers",
+        "fallback",
+        "heartbeat",
         "no-slack",
     }
     assert MARK not in checked.out + checked.err

@@ -90,7 +90,7 @@ def test_rules_that_only_look_open() -> None:
     """Sockets, networks and rejections are not open to the world."""
     rules = [
         HbaRule(1, "local", ("all",), ("all",), None, None, "trust"),
-        HbaRule(2, "host", ("all",), ("all",), "10.0.0.0", "255.0.0.0", "scram-sha-256"),
+        HbaRule(2, "hostssl", ("all",), ("all",), "10.1.0.0", "255.255.0.0", "scram-sha-256"),
         HbaRule(3, "hostssl", ("all",), ("all",), "all", None, "reject"),
     ]
     assert list(check_hba(rules)) == []
