@@ -164,7 +164,11 @@ def _usage(error: typer.TyperException) -> Usage:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "pitstop"
     sentence = error.format_message().rstrip(".")
-    return Usage(f"{sentence}.", hint=f"`{command} --help` shows how it is written.", code="usage")
+    return Usage(
+        sentence if sentence.endswith("?") else f"{sentence}.",
+        hint=f"`{command} --help` shows how it is written.",
+        code="usage",
+    )
 
 
 def _tell(error: PitstopError, code: int, *, as_json: bool) -> int:

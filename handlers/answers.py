@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.errors import Usage
 from bot.ledger import Tx, catalogue, contents, pauses, requests, runs, servers, wal_status
 from bot.model.backup_commands import BackupCommand, ListBackups, ShowBackup, ShowSchedule, ShowStatus
-from bot.model.commands import ShowHelp
+from bot.model.commands import ShowHelp, example_cluster
 from bot.model.ids import BackupId, ClusterName
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState
@@ -54,7 +54,7 @@ def _show(wiring: Wiring, backup: BackupId) -> Message:
         if found is None or found.cluster not in wiring.config.clusters:
             raise Usage(
                 f"There is no backup {backup}.",
-                hint="`/backup list CLUSTER` shows those there are.",
+                hint=f"`/backup list {example_cluster(wiring.config.clusters)}` shows those there are.",
                 code="unknown-backup",
             )
         where, inside = catalogue.repositories(tx, found.cluster, backup), contents.find(tx, found.cluster, backup)

@@ -8,6 +8,7 @@ from bot import desk
 from bot.errors import Usage
 from bot.ledger import catalogue, inbox, pauses
 from bot.model.backup_commands import BackupNow, Pause, Pin, Resume, Verify, parse_backup
+from bot.model.commands import example_cluster
 from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.slack.blocks import Message
@@ -95,7 +96,7 @@ def _pin(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pin) -> Message:
     if known is None or known.cluster not in wiring.config.clusters:
         error = Usage(
             f"There is no backup {asked.backup}.",
-            hint="`/backup list CLUSTER` shows those there are.",
+            hint=f"`/backup list {example_cluster(wiring.config.clusters)}` shows those there are.",
             code="unknown-backup",
         )
         note(wiring, doer, "backup.pin" if asked.pinned else "backup.unpin", asked.backup, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -201,11 +202,16 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
         payload = _read_pitr(wiring, doer, given, now)
     except AtInput as refused:
         block, error = refused.block, refused.error
-        ack(response_action="errors", errors={block: f"{error.message} {error.hint}".strip()[:2000]})
+        ack(response_action="errors", errors={block: plainly(f"{error.message} {error.hint}".strip())[:2000]})
         errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
         return
     token = str((body.get("view") or {}).get("private_metadata", ""))
     record_form(wiring, ack, body, PITR_KIND, {**doer.as_json(), **payload, "token": token}, block=forms.TARGET)
+
+
+def plainly(text: str) -> str:
+    """Return text for below an input, where nothing is formatted: code spans become quotations."""
+    return re.sub(r"`([^`]*)`", r"“\1”", text)
 
 
 class AtInput(Exception):

@@ -34,7 +34,7 @@ from bot.slack.text import code, escape
 from handlers.answers import answer
 from handlers.edge import edged, errand
 from handlers.facts import card_shows, note, policy_of, told_of
-from handlers.modals import AtInput, admit, open_again_form, open_form, record_form, token_for
+from handlers.modals import AtInput, admit, open_again_form, open_form, plainly, record_form, token_for
 from handlers.payloads import Body, Doer, delivery_key, from_command, from_interaction, typed
 from handlers.recording import NotRecorded
 from handlers.replies import reply, reply_error
@@ -109,7 +109,7 @@ def _on_command(wiring: Wiring, ack: Any, body: Body) -> None:
         errand(wiring, doer, lambda: reply(wiring.client, doer, answer(wiring, ShowHelp("/restore"))))
         return
     try:
-        bounded(text)
+        bounded(text, "/restore")
         wiring.recorder.put(delivery_key(body), RESTORE_TYPED, {**doer.as_json(), "text": text})
     except Usage as error:
         ack()
@@ -136,7 +136,7 @@ def _on_form(wiring: Wiring, ack: Any, body: Body) -> None:
         asked = _read(wiring, forms.filled_in(state), restore_form.chosen(state, restore_form.TABLES))
     except AtInput as refused:
         block, error = refused.block, refused.error
-        ack(response_action="errors", errors={block: f"{error.message} {error.hint}".strip()[:2000]})
+        ack(response_action="errors", errors={block: plainly(f"{error.message} {error.hint}".strip())[:2000]})
         errand(wiring, doer, lambda: note(wiring, doer, "restore", error.message, error))
         return
     payload = {

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.commands.output import AsJson, say, show
+from bot.commands.output import AsJson, remark, say, show, when
+
+if TYPE_CHECKING:
+    from bot.ledger import Tx
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,6 +38,28 @@ def mark(
         require_verified(config)
         lsn = create_restore_point(config.observe, name)
     with here.ledger.transaction() as tx:
+        again = known_mark(tx, found, name)
         audit.append(tx, here.now(), here.me.key, "mark", found, {"name": name, "lsn": str(lsn)})
-    document = {"cluster": found, "name": name, "lsn": str(lsn)}
-    show(document, lambda: say(f"Restore point {name!r} of {found} is at {lsn}."), as_json=as_json)
+    warnings = [f"The name was marked before, {again}: point:NAME means the last of that name."] if again else []
+    document = {"cluster": found, "name": name, "lsn": str(lsn), "warnings": warnings}
+
+    def lines() -> None:
+        say(f"Restore point {name!r} of {found} is in the WAL; its record ends at {lsn}.")
+        for warning in warnings:
+            remark(f"Note: {warning}")
+
+    show(document, lines, as_json=as_json)
+
+
+def known_mark(tx: Tx, cluster: str, name: str) -> str:
+    """Return when and where the newest restore point of that name was marked from here, or nothing."""
+    from datetime import datetime
+
+    from bot.ledger import audit
+
+    found = ""
+    for entry in audit.entries(tx, subject=cluster):
+        detail = json.loads(entry.detail) if entry.action == "mark" else {}
+        if detail.get("name") == name:
+            found = f"{when(datetime.fromisoformat(entry.at))}, at {detail.get('lsn')}"
+    return found

@@ -88,15 +88,26 @@ def _phase_lines() -> Callable[[Run | None], None]:
 @contextmanager
 def _bars() -> Iterator[Callable[[Run | None], None]]:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeElapsedColumn(),
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TransferSpeedColumn,
     )
+    from rich.text import Text
+
+    class Bytes(DownloadColumn):
+        def render(self, task: Task) -> Text:
+            return super().render(task) if task.fields["counted"] else Text("")
+
+    class Speed(TransferSpeedColumn):
+        def render(self, task: Task) -> Text:
+            return super().render(task) if task.fields["counted"] else Text("")
+
+    columns = (TextColumn("{task.description:<24}"), BarColumn(), Bytes(), Speed(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         tasks: dict[tuple[str, int], Any] = {}
 
@@ -105,11 +116,12 @@ def _bars() -> Iterator[Callable[[Run | None], None]]:
                 assert run is not None
                 task = tasks.get((run.id, number))
                 if task is None:
-                    task = tasks[run.id, number] = bars.add_task(clean(phase.name), total=None)
+                    task = tasks[run.id, number] = bars.add_task(clean(phase.name), total=None, counted=False)
                 if phase.seconds is not None:
                     done = bars.tasks[task].completed or 1
                     bars.update(task, completed=done, total=done)
                 elif number == len(run.phases) - 1:
-                    bars.update(task, completed=run.bytes_done, total=run.bytes_total)
+                    counted = bool(run.bytes_done or run.bytes_total)  # a phase may have no bytes to tell of
+                    bars.update(task, completed=run.bytes_done, total=run.bytes_total, counted=counted)
 
         yield update

@@ -74,6 +74,8 @@ def _say_stop(target: ResolvedTarget) -> None:
     say(f"               stop before {target.lsn} on timeline {target.timeline}")
     if target.last_commit:
         say(f"               last commit kept: transaction {target.last_commit.xid}, {when(target.last_commit.at)}")
+    else:
+        say("               last commit kept: none after the base backup: its own state comes back")
     if target.next_end:
         say(f"               first one left out: transaction {target.next_end.xid}, {when(target.next_end.at)}")
 

@@ -32,12 +32,24 @@ def list_servers(
     from bot.commands.rows import server_row
     from bot.commands.surroundings import surroundings
     from bot.ledger import servers
+    from bot.model.servers import ServerState
     from bot.slack.text import size
 
     with surroundings().ledger.read() as tx:
         found = servers.list(tx, removed=all_)
     head = ("server", "cluster", "state", "disk", "until", "directory", "dsn")
-    rows = [(s.id, s.cluster, s.state.value, size(s.size_bytes), when(s.expires_at), s.directory, s.dsn) for s in found]
+    rows = [
+        (
+            s.id,
+            s.cluster,
+            s.state.value,
+            "-" if s.state is ServerState.REMOVED else size(s.size_bytes),
+            when(s.expires_at) if s.state is ServerState.RUNNING else "-",
+            "-" if s.state is ServerState.REMOVED else s.directory,
+            s.dsn if s.state is ServerState.RUNNING else "-",
+        )
+        for s in found
+    ]
     document = {"servers": [server_row(s) for s in found]}
     show(document, lambda: table(head, rows, empty="No servers stand beside."), as_json=as_json)
 

@@ -102,7 +102,7 @@ def parse_backup(text: str, *, clusters: Collection[str]) -> BackupCommand:
     Raises:
         Usage: an unknown word or cluster, with the nearest known one.
     """
-    words = plain(bounded(text)).split()
+    words = plain(bounded(text, "/backup")).split()
     if not words:
         return ShowStatus()
     word, rest = words[0].lower(), words[1:]
@@ -119,13 +119,21 @@ def _now(rest: list[str], clusters: Collection[str]) -> BackupNow:
     if rest and rest[-1].lower() in _KINDS and (len(rest) > 1 or rest[-1] not in clusters):
         kind = _KINDS[rest[-1].lower()]
         rest = rest[:-1]
+    if len(rest) == 2 and rest[0].lower() in clusters:
+        cluster = rest[0].lower()
+        raise Usage(
+            f"`/backup now` does not know the word {quoted(rest[1])}.",
+            hint=f"Try `/backup now {cluster}` for a base backup, or `/backup now {cluster} dump`.",
+            code="unknown-word",
+        )
     return BackupNow(_cluster("now", rest, clusters), kind)
 
 
-def _backup(rest: list[str]) -> BackupId:
+def _backup(rest: list[str], clusters: Collection[str]) -> BackupId:
     if len(rest) != 1 or not is_backup_id(rest[0]):
         said = quoted(" ".join(rest)) if rest else "Nothing"
-        raise Usage(f"{said} is not a backup's id.", hint="`/backup list CLUSTER` shows them.", code="unknown-backup")
+        hint = f"`/backup list {example_cluster(clusters)}` shows them."
+        raise Usage(f"{said} is not a backup's id.", hint=hint, code="unknown-backup")
     return BackupId(rest[0])
 
 
@@ -167,9 +175,9 @@ _WORDS: dict[str, Callable[[list[str], Collection[str]], BackupCommand]] = {
     "status": _status,
     "now": _now,
     "list": lambda rest, clusters: ListBackups(_cluster("list", rest, clusters)),
-    "show": lambda rest, _clusters: ShowBackup(_backup(rest)),
-    "pin": lambda rest, _clusters: Pin(_backup(rest), pinned=True),
-    "unpin": lambda rest, _clusters: Pin(_backup(rest), pinned=False),
+    "show": lambda rest, clusters: ShowBackup(_backup(rest, clusters)),
+    "pin": lambda rest, clusters: Pin(_backup(rest, clusters), pinned=True),
+    "unpin": lambda rest, clusters: Pin(_backup(rest, clusters), pinned=False),
     "verify": _verify,
     "runbook": lambda rest, clusters: ShowRunbook(_cluster("runbook", rest, clusters)),
     "schedule": _schedule,

@@ -142,7 +142,7 @@ def parse_target(text: str, *, now: datetime, zone: tzinfo) -> Target:
         Usage: not understood (`bad-target`, `bad-time`), ambiguous, never was, or in the future (`future-time`).
     """
     if len(text) > MAX_COMMAND_CHARS:
-        raise _too_long(text)
+        raise _too_long(text, TARGET_HELP)
     if exact := _EXACT_POINT.fullmatch(text.strip()):
         return _point(exact["name"], before=False)
     words = plain(text)
@@ -283,20 +283,20 @@ def example_cluster(clusters: Collection[str]) -> str:
     return min(clusters, default="CLUSTER")
 
 
-def bounded(text: str) -> str:
+def bounded(text: str, command: str = "/pitr") -> str:
     """Return `text`, unless somebody pasted in a book.
 
     Raises:
         Usage: it is longer than MAX_COMMAND_CHARS.
     """
     if len(text) > MAX_COMMAND_CHARS:
-        raise _too_long(text)
+        raise _too_long(text, f"See `{command} help`.")
     return text
 
 
-def _too_long(text: str) -> Usage:
+def _too_long(text: str, then: str) -> Usage:
     return Usage(
         f"That is {len(text):,} characters; I read at most {MAX_COMMAND_CHARS:,}.",
-        hint="Did something get pasted in by mistake? See `/pitr help`.",
+        hint=f"Did something get pasted in by mistake? {then}",
         code="too-long",
     )

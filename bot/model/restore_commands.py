@@ -46,7 +46,7 @@ def parse_restore(text: str, *, clusters: Collection[str]) -> RestoreCommand:
     Raises:
         Usage: an unknown cluster or word, no destination, or one that cannot be.
     """
-    line, reason = split_reason(bounded(text))
+    line, reason = split_reason(bounded(text, "/restore"))
     words = _TOKEN.findall(plain(line))
     if not words:
         return OpenForm()

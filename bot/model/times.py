@@ -120,6 +120,12 @@ def written(at: datetime, zone: tzinfo) -> str:
     return f"{local:%Y-%m-%d} {_clock(local)} {name}"
 
 
+def _as_typed(word: str, text: str) -> str:
+    """Return a word that was read in lower case as it stands in what was typed."""
+    found = re.search(re.escape(word), text, re.IGNORECASE)
+    return found[0] if found else word
+
+
 def _words(text: str) -> str:
     words = plain(text[:200]).lower()
     words = re.sub(r"\b(a|p)\.m\.?(?=$| )", r"\1m", words)
@@ -374,7 +380,7 @@ def _unread(rest: str, parts: _Parts, text: str) -> Usage:
         )
     if parts.clock is not None and _ABBREVIATION.fullmatch(rest):
         return Usage(
-            f"{quoted(rest)} names more than one time zone, or none.",
+            f"{quoted(_as_typed(rest, text))} names more than one time zone, or none.",
             hint="Write UTC, an offset like +07:00, or a name like Asia/Bangkok.",
             code="ambiguous-time",
         )

@@ -109,9 +109,15 @@ def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def _one_line(message: str) -> str:
+    """Return libpq's lines as sentences of one line; the last goes without its end, which our own sentence brings."""
+    said = " ".join(message.split()).replace(" Is the server running", ". Is the server running")
+    return said.removesuffix("?")
+
+
 def connection_error(message: str, dsn: str, *, sqlstate: str | None = None) -> PitstopError:
     """Translate libpq's refusal to connect. `message` is libpq's text, in any language; the cause is never lost."""
-    place, text = server_place(dsn), " ".join(message.split()).removeprefix("connection failed: ")
+    place, text = server_place(dsn), _one_line(message).removeprefix("connection failed: ")
     if line := hba_line(text):
         return Usage(
             f"PostgreSQL at {place} turned the connection down: {text}.",

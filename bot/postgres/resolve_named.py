@@ -82,9 +82,10 @@ def _points(ground: Ground, zone: Zone, seen: deque[str]) -> Iterator[RestorePoi
 
 def _point(points: list[RestorePoint], *, before: bool) -> Found:
     last = points[-1]
-    places = ", ".join(str(p.lsn) for p in points[:-1])
+    end = "start" if before else "end"
+    places = ", ".join(f"lsn:{p.lsn if before else p.end}" for p in points[:-1])
     notes = (
-        (f"{len(points)} restore points are named {last.name!r}; this is the last one (others: lsn:{places}).",)
+        (f"{len(points)} restore points are named {last.name!r}; this is the last one (the others {end} at {places}).",)
         if len(points) > 1
         else ()
     )

@@ -48,7 +48,7 @@ def ask(connection: Connection, check: SqlCheck) -> tuple[bool, str]:
     if check.expect is None:
         return True, _short(text)
     passed = value is not None and text == check.expect
-    return passed, _short(text) if passed else f"{_short(text)} instead of {_short(check.expect)}"
+    return passed, f"{_short(text)}, as expected" if passed else f"{_short(text)} instead of {_short(check.expect)}"
 
 
 def _short(text: str) -> str:

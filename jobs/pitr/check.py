@@ -83,7 +83,9 @@ def _counted(name: str, tables: list[TableRows]) -> dict[str, Any]:
     """Say in a line what a database holds: its largest tables, how many rows in all, and what was not counted."""
     known = sorted((t for t in tables if t.rows is not None), key=lambda t: -(t.rows or 0))
     words = [f"{t.table} {t.rows:,}" for t in known[:LARGEST_SHOWN]]
-    words.append(f"{len(known):,} tables with {sum(t.rows or 0 for t in known):,} rows in all")
+    total = sum(t.rows or 0 for t in known)
+    tables_known = "1 table" if len(known) == 1 else f"{len(known):,} tables"
+    words.append(f"{tables_known} with {total:,} row{'' if total == 1 else 's'} in all")
     if len(known) < len(tables):
         words.append(f"{len(tables) - len(known):,} not counted")
     if unlogged := sum(t.unlogged for t in tables):

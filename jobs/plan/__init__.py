@@ -28,7 +28,8 @@ def run(context: JobContext) -> dict[str, Any]:
         plan = _plan(context, request)
     except PitstopError as error:
         context.check_cancelled()
-        body = {**error.as_json(), "exit_code": error.exit_code}
+        named = {"hint": error.hint.replace("CLUSTER", request.cluster)}
+        body = {**error.as_json(), **named, "exit_code": error.exit_code}
         desk.refuse(context.ledger, request.id, body, context.now())
         return {"proposed": False, "error": body}
     context.check_cancelled()

@@ -70,6 +70,9 @@ def test_a_restore_point(here: Installation) -> None:
     marked = pitstop("mark", "slips", "before migration 42", "--json", config=here.config_path)
     assert marked.code == 0, marked.err
     assert "/" in marked.json["lsn"]
+    assert marked.json["warnings"] == []
+    again = pitstop("mark", "slips", marked.json["name"], "--json", config=here.config_path)
+    assert marked.json["lsn"] in again.json["warnings"][0]
     long = pitstop("mark", "slips", "x" * 64, config=here.config_path)
     assert long.code == 2
     assert "63" in long.err

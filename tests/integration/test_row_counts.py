@@ -127,7 +127,8 @@ def _check_checks(copy: IsolatedServer) -> None:
     def check(statement: str, expect: str | None = None, database: str = "latin") -> tuple[bool, str]:
         return run_check(copy, SqlCheck("check", database, statement, expect), cancelled=_never)
 
-    assert check("SELECT count(*) FROM café", "1") == (True, "1")
+    assert check("SELECT count(*) FROM café", "1") == (True, "1, as expected")
+    assert check("SELECT 0", "0") == (True, "0, as expected")
     assert check("SELECT 2", "1") == (False, "2 instead of 1")
     assert check("SELECT NULL", "") == (False, "NULL instead of ")
     assert check("SELECT 7") == (True, "7")

@@ -209,3 +209,26 @@ def test_no_text_crashes_the_grammars(text: str) -> None:
         else:
             sound = not isinstance(found, Target) or Target.from_json(found.as_json()) == found
         assert sound
+
+
+def test_a_word_after_a_cluster_is_the_one_that_is_not_known() -> None:
+    """`/backup now slips full` names the word it does not know, and both lines there are."""
+    with pytest.raises(Usage, match="“full”") as refused:
+        parse_backup("now slips full", clusters=["slips", "orders"])
+    assert "`/backup now slips dump`" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"), [("x" * 3000, "`/backup help`"), ("pin nonsense", "`/backup list orders`")]
+)
+def test_hints_name_what_can_be_typed(line: str, wanted: str) -> None:
+    """Too long a line leads to its own command's help, and an example names a cluster that is there."""
+    with pytest.raises(Usage) as refused:
+        parse_backup(line, clusters=["slips", "orders"])
+    assert wanted in refused.value.hint
+
+
+def test_a_zone_is_repeated_as_it_was_typed() -> None:
+    """An abbreviation that names several zones comes back in its own capitals."""
+    with pytest.raises(Usage, match="“CST”"):
+        parse_target("14:30 CST", now=NOW, zone=ZONE)

@@ -30,7 +30,10 @@ const ball = (light, dark) => [["circle", { cx: 12, cy: 12, r: 9, fill: light, s
 const sand = [shape("M6 2.5h12v2H6zM6 19.5h12v2H6z", "#8a6a3a"), line("M7.5 4.5v2.6c0 2.3 3.6 3.2 3.6 4.9s-3.6 2.6-3.6 4.9v2.6M16.5 4.5v2.6c0 2.3-3.6 3.2-3.6 4.9s3.6 2.6 3.6 4.9v2.6", "#7b8f99", 1.6), shape("M9 19.5c0-2.2 1.6-2.8 3-4.2 1.4 1.4 3 2 3 4.2zM9.6 8.2h4.8L12 11z", "#f0b23c")];
 const padlock = (shackle) => [line(shackle, "#8b979b", 2.4), ["rect", { x: 4.5, y: 10.5, width: 15, height: 11, rx: 2.5, fill: "#f0b23c" }], ["circle", { cx: 12, cy: 15.5, r: 1.7, fill: "#7a5410" }], line("M12 16v2.4", "#7a5410", 1.8)];
 
+const thumb = [["rect", { x: 2.5, y: 10.5, width: 4.6, height: 10.8, rx: 1.2, fill: "#2f7fd0" }], shape("M8.4 10.6 12.6 2.5c1.9-.1 3 1.3 2.7 3.1l-.6 3.6h4.7c1.5 0 2.4 1.3 2.1 2.7l-1.6 7c-.3 1.4-1.3 2.3-2.7 2.3H8.4z", "#f0b23c")];
+
 const DRAWN = {
+  thumbsup: thumb, "+1": thumb,
   white_check_mark: [square("#23a35f"), line("M7 12.4l3.4 3.4L17 8.8")],
   heavy_check_mark: [line("M4.5 12.8l4.8 4.8L19.5 6.8", "#23a35f", 3.4)],
   ballot_box_with_check: [square("#2f7fd0"), line("M7 12.4l3.4 3.4L17 8.8")],

@@ -15,7 +15,7 @@ from bot.model.runs import Run
 from bot.model.servers import Server
 from bot.slack.blocks import Card, Message
 from bot.slack.cards import run as run_cards
-from bot.slack.text import code, count, escape, moment, size, span
+from bot.slack.text import code, count, entities, escape, moment, size, span
 
 _MAX_CLUSTERS = 12
 _MAX_BACKUPS = 15
@@ -45,9 +45,8 @@ def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
         card.lines(f"*{escape(status.cluster, 80)}* {verdict(status, now)}", *_facts(status, now)).divider()
     if not clusters:
         card.lines("No cluster is configured.")
-    return card.note(
-        "`/backup now CLUSTER` · `/backup list CLUSTER` · `/pitr CLUSTER TARGET` · `/backup help`"
-    ).message()
+    name = entities(min((status.cluster for status in clusters), default="CLUSTER"))
+    return card.note(f"`/backup now {name}` · `/backup list {name}` · `/pitr {name} TARGET` · `/backup help`").message()
 
 
 def verdict(status: ClusterStatus, now: datetime) -> str:
@@ -165,11 +164,13 @@ def list_card(
     card.lines(*(_backup_line(backup, now) for backup in backups[:_MAX_BACKUPS]))
     if len(backups) > _MAX_BACKUPS:
         card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: {code(f'pitstop list {cluster}', 120)}")
-    card.divider().lines("*Recovery window*", *(window_lines(wal) or [_no_window(wal)]))
+    card.divider().lines("*Recovery window*", *(window_lines(wal) or [_no_window(backups, wal)]))
     return card.note(f"Go back with {code(f'/pitr {cluster} TARGET', 120)}").message()
 
 
-def _no_window(wal: Sequence[WalStatus]) -> str:
+def _no_window(backups: Sequence[BackupSummary], wal: Sequence[WalStatus]) -> str:
+    if not any(backup.kind != "dump" for backup in backups):
+        return "• nothing can be recovered to a point in time yet: there is no base backup"
     return f"• not known yet{': it is being worked out' if wal else ': WAL has not been streamed'}"
 
 
