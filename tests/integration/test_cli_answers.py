@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.host.locks import FileLock
+from bot.host.spool import Spool
 from bot.repository.keys.file import create_key_file
 from tests.commands import PITSTOP, Typed, pitstop
 from tests.jobs import Installation, install
@@ -112,6 +114,24 @@ def test_no_configuration(tmp_path: Path) -> None:
     assert said.code == 2
     assert said.json["error"]["code"] == "no-config"
     assert "pitstop demo" in said.json["error"]["hint"]
+
+
+def test_status_promises_nothing_that_nobody_runs(here: Installation, typed: Typed) -> None:
+    """Without a bot no job has a next time; a receiver that runs by itself is said to stream, and otherwise that none does."""
+    said = typed("status", "--json", config=here.config_path).json["clusters"]["slips"]
+    assert (said["next"], said["receiver"]) == ({}, False)
+    assert "WAL is not streamed" in typed("status", config=here.config_path).out
+    spool = Spool(here.config.spool / "slips")
+    spool.create()
+    lock = FileLock(spool.lock_path)
+    assert lock.acquire()
+    try:
+        alone = typed("status", config=here.config_path).out
+    finally:
+        lock.release()
+    assert "streamed by `pitstop wal stream`" in alone
+    assert "not streamed" not in alone
+    assert "next " not in alone
 
 
 def test_healthcheck_without_a_bot(here: Installation, typed: Typed) -> None:

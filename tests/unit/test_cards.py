@@ -30,7 +30,7 @@ from bot.slack.cards import alert_card, call_card, request_card, run_card, run_p
 from bot.slack.cards.help import error_message, help_card
 from bot.slack.cards.result import psql_line, server_lines
 from bot.slack.cards.server import server_card
-from bot.slack.cards.status import ClusterStatus, list_card, status_card
+from bot.slack.cards.status import ClusterStatus, list_card, status_card, verdict
 from bot.slack.text import code, cut_marked, escape, mention, mention_approver, named
 from tests.unit.card_rows import EVIL, Rows
 from tests.unit.desk_world import NOON
@@ -258,3 +258,13 @@ def test_a_copy_says_where_it_is_and_how_a_table_comes_back() -> None:
     line = back.partition("```")[2].rstrip("`")
     assert shlex.split(line)[:4] == ["pg_dump", dsn, "-t", '"public"."Order ""Lines"""']
     assert '"SCHEMA"."TABLE"' in server_lines(server, {"seconds": 1})[1]
+
+
+def test_a_server_that_is_away_is_not_called_recoverable_to_its_last_commit() -> None:
+    """Since when the server does not answer stands in the verdict, though the receiver itself reports every second."""
+    made = Rows(3)
+    sound = replace(made.backup(), kind="full", damaged=None)
+    heard = replace(made.wal(), at=NOON, away_since=NOON)
+    status = ClusterStatus(ClusterName("slips"), [sound], [heard])
+    assert "server unreachable since" in verdict(status, NOON)
+    assert "unreachable" not in verdict(replace(status, wal=[replace(heard, away_since=None)]), NOON)
