@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 
 from bot.errors import Unreachable, Usage
 from bot.model.backups import BackupSummary
@@ -69,7 +68,7 @@ def _end_of(ground: Ground, known: tuple[BackupSummary, ...], wanted: BackupId |
     if wanted in able:
         return able[wanted]
     named = next((backup for backup in known if backup.id == wanted), None)
-    near = get_close_matches(wanted, able, n=2, cutoff=0.5) or [max(able)]
+    near = [*sorted(name for name in able if name < wanted)[-1:], *sorted(name for name in able if name > wanted)[:1]]
     hint = f"Did you mean {' or '.join(f'`immediate:{name}`' for name in near)}?"
     if named is None:
         raise Usage(f"There is no base backup {wanted} here.", hint=hint, code="unknown-backup")

@@ -43,14 +43,17 @@ def aim(drill: Drill, backup: BackupSummary, answers: Answers) -> Aim | None:
     """
     context = drill.context
     context.phase("base: aim")
-    canaries = _write(drill, answers)
+    old = backup.finished_at < context.now() - drill.cluster.retention.wal
+    canaries = None if old else _write(drill, answers)
     coverage = cover(drill.cluster, drill.holdings, on_wait=context.check_cancelled)
     line = drill.holdings.line(coverage.ranges)
     binaries = find(backup.server_version // 10000, extra=drill.config.postgres.bin_directories)
     with tempfile.TemporaryDirectory(prefix="pitstop-drill-") as home:
         reader = WalReader(binaries, drill.holdings.source, line, Path(home), ranges=coverage.ranges)
         own = next((s for s in reader.stretches if s.covers(backup.start_lsn, backup.end_lsn)), None)
-        whole = _judge_wal(backup, reader.stretches, own, line)
+        if old:
+            answers.say(Question.CANARY, None, "not written: the backup is older than the WAL window")
+        whole = _judge_own_wal(own) if old and own is not None else _judge_wal(backup, reader.stretches, own, line)
         answers.add(whole)
         answers.damaged |= whole.ok is False
         if own is None:
@@ -95,6 +98,11 @@ def _judge_wal(backup: BackupSummary, stretches: list[Stretch], own: Stretch | N
     named = ", ".join(_missing(start, stop, line, backup.segment_bytes) for start, stop in holes[:3])
     reach = f"; it can be recovered to {own.end} only" if own else "; without it the backup cannot be recovered at all"
     return Point(Question.WAL, False, f"missing: {named or 'its own WAL'}{reach}")
+
+
+def _judge_own_wal(own: Stretch) -> Point:
+    """Answer for a backup from before the WAL window, of which retention keeps its own WAL alone."""
+    return Point(Question.WAL, True, f"its own is complete, to {own.end}; what followed is older than WAL is kept")
 
 
 def _missing(start: Lsn, stop: Lsn, line: Lineage, segment_bytes: int) -> str:

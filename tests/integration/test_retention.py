@@ -118,6 +118,10 @@ def test_what_is_left_can_be_restored(plain_server: PlainServerFactory, tmp_path
         found = check_wal(here.context(Job.WAL_CHECK))
         assert not [f for f in found["findings"] if f["code"] == "wal-hole"]
 
+        drilled = here.run(Job.DRILL, backup=world.backups[1])
+        [proof] = drilled["proofs"]
+        assert proof["verified"], proof["points"]
+
         refused = ask(here, f"lsn:{world.between[1]}")
         assert refused.state is State.REFUSED
         assert refused.outcome is not None
