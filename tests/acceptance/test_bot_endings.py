@@ -87,7 +87,7 @@ def test_a_damaged_backup_fails_the_recovery_and_alerts(office: Office) -> None:
     failed = office.card(request, "approvals", actions.ASK_AGAIN, text="❌")
     alert = office.card(request, "alerts", text="❌")
     for shown in (failed, alert):
-        assert "The live cluster was not touched." in shown.text
+        assert "Nothing that was there before was touched." in shown.text
         assert "→" in shown.text, shown.text
     assert _asks_again(office, request, "dm:U0NOK")[forms.REASON] == "from a damaged backup"
     office.until(lambda: not any((office.home / "restores").iterdir()), "what had begun being removed", 30)
