@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from slack_bolt import App
@@ -18,10 +19,13 @@ from bot.model.dumps import Part, require_known
 from bot.model.ids import ClusterName, RequestId
 from bot.model.requests import Request
 from bot.model.restore_commands import (
+    IN_PLACE,
     AskRestore,
+    in_place,
     parse_restore,
     read_backup,
     read_destination,
+    require_whole,
     wants_restore_form,
 )
 from bot.model.restores import LATEST, VERIFIED, Wanted
@@ -87,14 +91,20 @@ def _draft(request: Request) -> RestoreDraft:
     if where["kind"] == "schema":
         into = f"{where['database']}.{where['schema']}"
     return RestoreDraft(
-        request.cluster, wanted.backup, wanted.database or "", wanted.part, wanted.tables, into or "", request.reason
+        request.cluster,
+        wanted.backup,
+        wanted.database or "",
+        wanted.part,
+        wanted.tables,
+        into or "",
+        request.reason,
+        in_place=where["kind"] == IN_PLACE,
     )
 
 
 def _view(wiring: Wiring, doer: Doer, draft: RestoreDraft) -> forms.View:
     only, _ = admit(wiring, doer, draft.cluster)
-    filled = RestoreDraft(only, draft.backup, draft.database, draft.part, draft.tables, draft.into, draft.reason)
-    return restore_form.restore_form(filled, token=token_for(wiring, doer.who, "ask", None))
+    return restore_form.restore_form(replace(draft, cluster=only), token=token_for(wiring, doer.who, "ask", None))
 
 
 def _on_command(wiring: Wiring, ack: Any, body: Body) -> None:
@@ -153,9 +163,9 @@ def _on_form(wiring: Wiring, ack: Any, body: Body) -> None:
 def _read(wiring: Wiring, given: dict[str, str], tables: tuple[str, ...]) -> AskRestore:
     cluster = _at(forms.CLUSTER, lambda: known_cluster(given.get(forms.CLUSTER, ""), wiring.config.clusters))
     backup = _at(restore_form.BACKUP, lambda: read_backup(given.get(restore_form.BACKUP, "")))
-    destination = _at(restore_form.INTO, lambda: read_destination(given.get(restore_form.INTO, "").strip()))
     database = given.get(restore_form.DATABASE, "") or None
     part = Part(given.get(restore_form.PART) or Part.FULL)
+    destination = _destination(given, part, tables)
     known = _contents(wiring, cluster, backup)
     if known is not None and database is not None and known.database(database) is None:
         names = ", ".join(one.name for one in known.databases[:20])
@@ -165,6 +175,25 @@ def _read(wiring: Wiring, given: dict[str, str], tables: tuple[str, ...]) -> Ask
         inside = _tables_of(known, database)
         _at(restore_form.TABLES, lambda: require_known(tables, inside, database or "the backup"))
     return AskRestore(cluster, Wanted(backup, database, part, tables), destination, given.get(forms.REASON, "").strip())
+
+
+def _destination(given: dict[str, str], part: Part, tables: tuple[str, ...]) -> dict[str, Any]:
+    """Read where to: in place of what is there, which takes a whole database and no name, or beside it."""
+    into = given.get(restore_form.INTO, "").strip()
+    if given.get(restore_form.WHERE) != IN_PLACE:
+        beside: dict[str, Any] = _at(restore_form.INTO, lambda: _beside(into))
+        return beside
+    if into:
+        error = Usage("In place needs no name.", hint="Empty this, or choose Beside.", code="two-destinations")
+        raise AtInput(restore_form.INTO, error)
+    _at(restore_form.TABLES if tables else restore_form.PART, lambda: require_whole(part, tables=bool(tables)))
+    return in_place()
+
+
+def _beside(into: str) -> dict[str, Any]:
+    if not into:
+        raise Usage("Where to?", hint="Write a new name, for example slips_monday.", code="no-destination")
+    return read_destination(into)
 
 
 def _at(block: str, read: Any) -> Any:

@@ -16,6 +16,7 @@ from bot.model.commands import (
     known_cluster,
     split_reason,
 )
+from bot.model.destinations import InPlace
 from bot.model.dumps import Part
 from bot.model.ids import ClusterName, is_backup_id
 from bot.model.restores import LATEST, VERIFIED, Wanted
@@ -23,13 +24,14 @@ from bot.model.typed import plain, quoted
 
 _TOKEN = re.compile(r'(?:"(?:[^"]|"")*"|[^\s,"])+|,')
 _PARTS = {"schema-only": Part.SCHEMA_ONLY, "data-only": Part.DATA_ONLY}
-_KEYWORDS = {"into", "database", "table", "tables", *_PARTS}
+IN_PLACE = InPlace.kind
+_KEYWORDS = {"into", IN_PLACE, "database", "table", "tables", *_PARTS}
 _MAX_NAME_BYTES = 63
 
 
 @dataclass(frozen=True, slots=True)
 class AskRestore:
-    """`/restore CLUSTER BACKUP into WHERE …`: ask for a backup, or a part of it, beside what exists."""
+    """`/restore CLUSTER BACKUP into WHERE …`, `… in place`: ask for a backup, beside what exists or for the live one's place."""
 
     cluster: ClusterName
     wanted: Wanted
@@ -65,7 +67,7 @@ def wants_restore_form(text: str, *, clusters: Collection[str]) -> bool:
 
 
 def _ask(cluster: ClusterName, words: list[str], reason: str) -> AskRestore:
-    backup = LATEST
+    backup, words = LATEST, _in_place_as_one(words)
     if words[0].lower() not in _KEYWORDS:
         backup, words = read_backup(words[0]), words[1:]
     said: dict[str, list[str]] = {}
@@ -76,17 +78,41 @@ def _ask(cluster: ClusterName, words: list[str], reason: str) -> AskRestore:
             said.setdefault(current, [])
         elif word not in {",", "and"}:
             if current not in {"into", "database", "tables"}:
-                raise Usage(
-                    f"{quoted(word)} has no place here.", hint=f"Write `{_example(cluster)}`.", code="bad-restore"
-                )
+                example = _example(cluster, in_place=IN_PLACE in said)
+                raise Usage(f"{quoted(word)} has no place here.", hint=f"Write `{example}`.", code="bad-restore")
             said[current].append(word)
-    destination = read_destination(_one(said.get("into", []), "into", cluster), quoted_name=True)
+    destination = _destination(said, cluster)
     database = _name(_one(said["database"], "database", cluster)) if "database" in said else None
     parts = [part for word, part in _PARTS.items() if word in said]
     if len(parts) > 1:
         raise Usage("Definitions alone and rows alone are nothing together.", hint="Leave one out.", code="which-part")
     wanted = Wanted(backup, database, parts[0] if parts else Part.FULL, tuple(said.get("tables", ())))
+    if IN_PLACE in said:
+        require_whole(wanted.part, tables="tables" in said)
     return AskRestore(cluster, wanted, destination, reason)
+
+
+def _in_place_as_one(words: list[str]) -> list[str]:
+    """Make one keyword of the two words `in place`, wherever they stand beside each other."""
+    joined: list[str] = []
+    for word in words:
+        if word.lower() == "place" and joined and joined[-1].lower() == "in":
+            joined[-1] = IN_PLACE
+        else:
+            joined.append(word)
+    return joined
+
+
+def _destination(said: dict[str, list[str]], cluster: ClusterName) -> dict[str, Any]:
+    if IN_PLACE not in said:
+        return read_destination(_one(said.get("into", []), "into", cluster), quoted_name=True)
+    if "into" in said:
+        raise Usage(
+            "It goes into something new or in place, not both.",
+            hint=f"Write `{_example(cluster)}` or `{_example(cluster, in_place=True)}`.",
+            code="two-destinations",
+        )
+    return in_place()
 
 
 def _one(words: list[str], keyword: str, cluster: ClusterName) -> str:
@@ -96,8 +122,27 @@ def _one(words: list[str], keyword: str, cluster: ClusterName) -> str:
     return words[0]
 
 
-def _example(cluster: str) -> str:
-    return f"/restore {cluster} latest into NEWNAME reason: WHY"
+def _example(cluster: str, *, in_place: bool = False) -> str:
+    return f"/restore {cluster} latest {'in place' if in_place else 'into NEWNAME'} reason: WHY"
+
+
+def in_place() -> dict[str, Any]:
+    """Return the destination that is the place of the live database: the one named like the database in the dump."""
+    return {"kind": IN_PLACE, "database": None}
+
+
+def require_whole(part: Part, *, tables: bool) -> None:
+    """Refuse a part of a database for a place that only a whole one can take.
+
+    Raises:
+        Usage: it is a part (`in-place-whole`).
+    """
+    if part is not Part.FULL or tables:
+        raise Usage(
+            "In place comes a whole database, nothing less: what is not in it would be gone.",
+            hint="Leave out what narrows it, or restore the part into a new schema or database.",
+            code="in-place-whole",
+        )
 
 
 def read_backup(word: str) -> str:
@@ -146,4 +191,14 @@ def _name(word: str) -> str:
     return name
 
 
-__all__ = ["AskRestore", "RestoreCommand", "parse_restore", "read_backup", "read_destination", "wants_restore_form"]
+__all__ = [
+    "IN_PLACE",
+    "AskRestore",
+    "RestoreCommand",
+    "in_place",
+    "parse_restore",
+    "read_backup",
+    "read_destination",
+    "require_whole",
+    "wants_restore_form",
+]

@@ -13,6 +13,7 @@ from typing import Any
 from bot.model.backups import BackupSummary
 from bot.model.contents import Contents, TableContents
 from bot.model.dumps import Part
+from bot.model.restore_commands import IN_PLACE
 from bot.model.restores import LATEST, VERIFIED
 from bot.slack.cards import actions
 from bot.slack.forms import (
@@ -28,14 +29,19 @@ from bot.slack.forms import (
 )
 from bot.slack.text import count, size, span, visible
 
-BACKUP, DATABASE, PART, TABLES, INTO = "backup", "database", "part", "tables", "into"
+BACKUP, DATABASE, PART, TABLES, WHERE, INTO = "backup", "database", "part", "tables", "where", "into"
 
 _PARTS = ((Part.FULL, "Everything"), (Part.SCHEMA_ONLY, "Schema only"), (Part.DATA_ONLY, "Data only"))
+_BESIDE = "beside"
+_WHERE = (
+    (_BESIDE, "Beside: into something new, nothing that exists is touched"),
+    (IN_PLACE, "In place: swap it for the restored copy, the old one is kept"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreDraft:
-    """What the form is filled in with; `into` as it is typed."""
+    """What the form is filled in with; `into` as it is typed, and nothing when it goes `in_place`."""
 
     cluster: str = ""
     backup: str = LATEST
@@ -44,13 +50,13 @@ class RestoreDraft:
     tables: tuple[str, ...] = ()
     into: str = ""
     reason: str = ""
+    in_place: bool = False
 
 
 def restore_form(draft: RestoreDraft, *, token: str) -> View:
     """Return the form, filled in."""
-    parts = [option(text, part.value) for part, text in _PARTS]
-    part: dict[str, Any] = {"type": "static_select", "action_id": PART, "options": parts}
-    part["initial_option"] = next(one for one in parts if one["value"] == draft.part.value)
+    part = _choice(PART, [option(text, part.value) for part, text in _PARTS], draft.part.value)
+    where = _choice(WHERE, [option(text, value) for value, text in _WHERE], IN_PLACE if draft.in_place else _BESIDE)
     into: dict[str, Any] = {"type": "plain_text_input", "action_id": INTO, "max_length": 200}
     if draft.into:
         into["initial_value"] = draft.into[:200]
@@ -74,10 +80,17 @@ def restore_form(draft: RestoreDraft, *, token: str) -> View:
             input_block(PART, "What of it", part),
             input_block(TABLES, "Tables", _tables(draft.tables), optional=True, hint="None: all of them."),
             input_block(
+                WHERE,
+                "Where to",
+                where,
+                hint="In place, the approver types the cluster's name, and undo brings it back.",
+            ),
+            input_block(
                 INTO,
                 "Into",
                 into,
-                hint="A new database (slips_monday), a new schema (slips.rescued), or a folder (/srv/copy).",
+                optional=True,
+                hint="Beside: a new database (slips_monday), a new schema (slips.rescued), or a folder (/srv/copy).",
             ),
             input_block(REASON, "Reason", reason_text(draft.reason), optional=True, hint="The approvers read it."),
         ],
@@ -126,6 +139,11 @@ def chosen(state: Mapping[str, Any], block: str) -> tuple[str, ...]:
 
 def _rows(table: TableContents) -> str:
     return f" ({count(table.rows, 'row')})" if table.rows is not None else ""
+
+
+def _choice(action: str, options: list[dict[str, Any]], value: str) -> dict[str, Any]:
+    chosen_one = next(one for one in options if one["value"] == value)
+    return {"type": "static_select", "action_id": action, "options": options, "initial_option": chosen_one}
 
 
 def _select(action: str, placeholder: str, value: str) -> dict[str, Any]:

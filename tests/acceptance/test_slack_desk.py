@@ -11,8 +11,9 @@ import pytest
 
 from bot import desk
 from bot.ledger import audit, rehearsals, requests
+from bot.model.ids import RequestId
 from bot.model.requests import State
-from bot.model.runs import Job, Run
+from bot.model.runs import Job, Run, RunState
 from bot.sandbox.driver import Message, View
 from bot.slack.cards import actions
 from jobs.context import utc_now
@@ -139,6 +140,39 @@ def test_a_dump_is_restored_through_the_form(office: Office) -> None:
     office.card(request, "results")
     with psycopg.connect(office.server.dsn("slips_monday")) as connection:
         assert connection.execute("SELECT count(*) FROM slips").fetchone() == (rows,)
+
+
+def test_a_database_is_swapped_for_its_dump_and_undo_is_offered(office: Office) -> None:
+    """Typed, confirmed, approved by typing the cluster's name: the dump's rows have the name, the later ones are kept."""
+    driver = office.driver
+    office.sql("CREATE DATABASE shop")
+    with psycopg.connect(office.server.dsn("shop"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders AS SELECT 1 AS n")
+    before = len(office.runs(Job.DUMP, RunState.SUCCEEDED))
+    office.types("nok", "/backup now slips dump")
+    office.until(lambda: len(office.runs(Job.DUMP, RunState.SUCCEEDED)) > before, "the dump")
+    with psycopg.connect(office.server.dsn("shop"), autocommit=True) as connection:
+        connection.execute("INSERT INTO orders VALUES (2)")
+    told = office.answer_to("nok", "/restore slips latest in place database shop reason: a bad migration")
+    request = RequestId(told.partition("(request `")[2].partition("`")[0])
+    plan = office.card(request, "dm:U0NOK", actions.CONFIRM)
+    assert "the place of the live database `shop`" in plan.full_text
+    assert driver.click("nok", plan, actions.CONFIRM).acked
+    card = office.card(request, "approvals", actions.APPROVE_TYPED)
+    assert not card.has_button(actions.APPROVE)
+    assert driver.click("somchai", card, actions.APPROVE_TYPED).acked
+    form = office.see(
+        lambda d: next((v for v in d.open_views("somchai") if v.callback_id == actions.APPROVE_FORM), None), "the form"
+    )
+    assert "slips" in driver.submit("somchai", form, {"typed": "shop"}).errors["typed"]
+    assert office.request(request).state is State.PENDING
+    assert not driver.submit("somchai", form, {"typed": "slips"}).errors
+    done = office.reaches(request, State.SUCCEEDED, State.FAILED, State.VOID)
+    assert done.state is State.SUCCEEDED, done.outcome
+    assert office.card(request, "approvals", actions.UNDO).has_button(actions.KEPT_REMOVE)
+    with psycopg.connect(office.server.dsn("shop")) as connection:
+        assert connection.execute("SELECT n FROM orders").fetchall() == [(1,)]
+    assert office.sql("SELECT datallowconn FROM pg_database WHERE datname LIKE 'shop_before_%'") == [(False,)]
 
 
 def test_restore_typed_wrongly_is_refused_with_the_line_to_write(office: Office) -> None:

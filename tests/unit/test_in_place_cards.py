@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -59,7 +61,7 @@ def test_in_place_is_approved_by_typing_the_name_of_the_cluster(office: Office) 
     assert office.refusals() == [("UCAROL", "cluster-not-typed")]
     office.press(card, actions.APPROVE_TYPED, CAROL)
     office.settle()
-    token = office.slack.called("views.update")[-1]["view"]["private_metadata"]
+    token = form(office)["private_metadata"]
     answer = office.submit(actions.APPROVE_FORM, token, CAROL, typed="slipz")
     assert '"typed"' in answer.body
     office.settle()
@@ -98,6 +100,9 @@ def test_undo_on_the_card_asks_for_the_old_database(office: Office) -> None:
     office.settle()
     with world.ledger.read() as tx:
         assert kept.get(tx, request).remove_at == world.now + timedelta(days=14)
+    world.cancel(undo.id, BOB)
+    office.settle()
+    assert office.card(undo.id, "dm:UBOB").buttons == []
 
 
 def test_what_ran_is_shown_as_text_that_mentions_nobody() -> None:
@@ -121,3 +126,74 @@ def test_what_ran_is_shown_as_text_that_mentions_nobody() -> None:
     assert "<@" not in text
     assert "first" not in text
     assert text.count("```") == 4
+
+
+def asked(office: Office) -> list[tuple[Wanted, object, str]]:
+    """Return what every request asks for, where to, and why."""
+    with office.world.ledger.read() as tx:
+        return [
+            (one.target, one.destination, one.reason) for one in requests.recent(tx) if isinstance(one.target, Wanted)
+        ]
+
+
+def form(office: Office) -> dict[str, Any]:
+    """Wait for the form that was opened, and return it: a click is acknowledged before its form is there."""
+    deadline = time.monotonic() + 30
+    while not office.slack.called("views.update"):
+        assert time.monotonic() < deadline, "no form came"
+        time.sleep(0.01)
+    view: dict[str, Any] = office.slack.called("views.update")[-1]["view"]
+    return view
+
+
+def filled(office: Office) -> dict[str, Any]:
+    """Return what the inputs of the form that was opened last begin with."""
+    blocks = form(office)["blocks"]
+    inputs = {one["block_id"]: one["element"] for one in blocks if one["type"] == "input"}
+    chosen = {block: element.get("initial_option", {}).get("value") for block, element in inputs.items()}
+    return {block: chosen[block] or element.get("initial_value") for block, element in inputs.items()}
+
+
+def test_in_place_is_asked_for_by_typing_it(office: Office) -> None:
+    """`/restore … in place` is a request for the place of the live database; a part of one is refused, and nothing is asked."""
+    office.command("slips latest in place database shop tables orders", ALICE, "/restore")
+    office.settle()
+    assert office.refusals() == [("UALICE", "in-place-whole")]
+    assert asked(office) == []
+    office.command("slips latest in place database shop reason: bad migration", ALICE, "/restore")
+    office.settle()
+    assert asked(office) == [(Wanted(database="shop"), {"kind": "in-place", "database": None}, "bad migration")]
+
+
+def test_in_place_is_chosen_in_the_form(office: Office) -> None:
+    """The form begins beside; in place takes no name and no part, said at the input, and beside still wants its name."""
+    office.command("slips", ALICE, "/restore")
+    office.settle()
+    assert filled(office)["where"] == "beside"
+    token = form(office)["private_metadata"]
+    given = {"cluster": "slips", "backup": "latest", "database": "shop", "reason": "bad migration"}
+    for wrong, block in (
+        ({"where": "beside"}, "into"),
+        ({"where": "in-place", "into": "monday"}, "into"),
+        ({"where": "in-place", "part": "schema-only"}, "part"),
+    ):
+        answer = office.submit(actions.RESTORE_FORM, token, ALICE, **given, **wrong)
+        assert f'"errors": {{"{block}":' in answer.body, answer.body
+    office.settle()
+    assert asked(office) == []
+    office.submit(actions.RESTORE_FORM, token, ALICE, **given, where="in-place")
+    office.settle()
+    assert asked(office) == [(Wanted(database="shop"), {"kind": "in-place", "database": None}, "bad migration")]
+
+
+def test_asking_again_stays_in_place(office: Office) -> None:
+    """A denied restore in place opens the form filled in like it: in place, without a name."""
+    request = in_place(office)
+    office.world.deny(request)
+    office.settle()
+    office.press(office.card(request, "dm:UALICE"), actions.ASK_AGAIN, ALICE)
+    office.settle()
+    office.settle()
+    begun = filled(office)
+    assert (begun["where"], begun["into"], begun["cluster"]) == ("in-place", None, "slips")
+    assert (begun["backup"], begun["reason"]) == ("latest", "why")

@@ -204,7 +204,8 @@ def test_quorum_by_origin() -> None:
     assert required_quorum(policy(quorum=2), ALICE, "beside") == 2
     assert required_quorum(policy(quorum=2), ROOT, "beside") == 0
     assert required_quorum(policy(cli_beside_quorum=1), ROOT, "beside") == 1
-    assert required_quorum(policy(quorum=0), ROOT, "in place") == 1
+    assert required_quorum(policy(quorum=0), ROOT, "in-place") == 1
+    assert required_quorum(policy(quorum=0), ALICE, "in-place") == 1
 
 
 def test_who_can_be_woken() -> None:

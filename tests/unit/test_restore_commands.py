@@ -42,6 +42,12 @@ def asked(text: str) -> AskRestore:
         ),
         ("slips into empty schema—only", Wanted(part=Part.SCHEMA_ONLY), {"kind": "database", "database": "empty"}),
         ("slips data-only into rows", Wanted(part=Part.DATA_ONLY), {"kind": "database", "database": "rows"}),
+        ("slips latest in place", Wanted(), {"kind": "in-place", "database": None}),
+        ("slips In Place database shop", Wanted(database="shop"), {"kind": "in-place", "database": None}),
+        (f"slips {ID} database shop in place", Wanted(ID, "shop"), {"kind": "in-place", "database": None}),
+        ('slips database "in" in place', Wanted(database="in"), {"kind": "in-place", "database": None}),
+        ("slips into place", Wanted(), {"kind": "database", "database": "place"}),
+        ("slips into in", Wanted(), {"kind": "database", "database": "in"}),
         ("slips into /srv/copy/", Wanted(), {"kind": "beside", "directory": "/srv/copy", "port": None}),
     ],
 )
@@ -73,6 +79,15 @@ def test_forms_and_help() -> None:
         ("slips latest into x schema-only data-only", "which-part", "one out"),
         (f"slips latest into {'x' * 64}", "bad-name", "63"),
         ("slips latest into x database a b", "no-destination", "into NEWNAME"),
+        ("slips latest in", "bad-restore", "into NEWNAME"),
+        ("slips latest place", "bad-restore", "into NEWNAME"),
+        ("slips latest in place shop", "bad-restore", "latest in place"),
+        ("slips latest into x in place", "two-destinations", "latest in place"),
+        ("slips latest into in place", "two-destinations", "into NEWNAME"),
+        ("slips latest in place schema-only", "in-place-whole", "new schema"),
+        ("slips latest in place data-only", "in-place-whole", "new schema"),
+        ("slips latest in place tables Transactions", "in-place-whole", "new schema"),
+        ("slips latest tables in place", "in-place-whole", "new schema"),
     ],
 )
 def test_refusals_say_what_to_type(line: str, code: str, hint: str) -> None:
@@ -86,6 +101,6 @@ def test_refusals_say_what_to_type(line: str, code: str, hint: str) -> None:
 @given(text=st.text(max_size=200))
 def test_anything_is_read_or_refused(text: str) -> None:
     """Whatever is typed after a cluster and a destination, it is one command or one refusal."""
-    for line in (text, f"slips {text}", f"slips latest into x {text}"):
+    for line in (text, f"slips {text}", f"slips latest into x {text}", f"slips latest in place {text}"):
         with suppress(Usage):
             assert isinstance(parse_restore(line, clusters=CLUSTERS), OpenForm | ShowHelp | AskRestore)

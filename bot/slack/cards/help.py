@@ -27,6 +27,7 @@ _RESTORE = (
     "`/restore {c} verified into slips_monday` the newest one that a drill proved",
     "`/restore {c} latest into slips.rescued tables Transactions, audit.log` tables into a new schema of a live database",
     "`/restore {c} latest into empty database slips schema-only` of several databases one, without rows",
+    "`/restore {c} latest in place reason: bad migration` swaps the live database for the restored copy; the old one is kept",
 )
 _PITR = (
     "`/pitr` the form",

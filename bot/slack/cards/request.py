@@ -216,7 +216,8 @@ def _buttons(view: RequestView, place: str) -> list[Button | None]:
         case State.SUCCEEDED:
             return [*server_buttons(view.server), *kept_buttons(view.kept)] if place != RESULTS else []
         case _:
-            return [actions.ask_again(request.id)] if request.state in _AGAIN else []
+            # An undo is asked for again where it was the first time: at what is kept.
+            return [actions.ask_again(request.id)] if request.state in _AGAIN and request.verb != "undo" else []
 
 
 def _approve(request: Request) -> Button:
