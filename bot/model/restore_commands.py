@@ -108,7 +108,7 @@ def _destination(said: dict[str, list[str]], cluster: ClusterName) -> dict[str, 
         return read_destination(_one(said.get("into", []), "into", cluster), quoted_name=True)
     if "into" in said:
         raise Usage(
-            "It goes into something new or in place, not both.",
+            "It goes into a name or in place, not both.",
             hint=f"Write `{_example(cluster)}` or `{_example(cluster, in_place=True)}`.",
             code="two-destinations",
         )

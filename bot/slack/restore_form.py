@@ -34,7 +34,7 @@ BACKUP, DATABASE, PART, TABLES, WHERE, INTO = "backup", "database", "part", "tab
 _PARTS = ((Part.FULL, "Everything"), (Part.SCHEMA_ONLY, "Schema only"), (Part.DATA_ONLY, "Data only"))
 _BESIDE = "beside"
 _WHERE = (
-    (_BESIDE, "Beside: into something new, nothing that exists is touched"),
+    (_BESIDE, "Beside: nothing that exists is overwritten"),
     (IN_PLACE, "In place: swap it for the restored copy, the old one is kept"),
 )
 
