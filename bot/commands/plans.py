@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.commands.output import say, table, when
 from bot.model.bring_back import bring_back_line
-from bot.model.destinations import Beside, Destination, InPlace, destination_text
+from bot.model.destinations import Beside, Destination, EmptyTables, InPlace, destination_text
 from bot.model.dumps import Part
 from bot.model.plans import Facts, Recovery, Steps
 from bot.model.requests import Request
@@ -52,7 +52,13 @@ def say_plan(request: Request) -> None:
 
 
 def _touched(steps: Steps) -> str:
-    return "in place" if isinstance(steps.destination, InPlace) else "nothing that exists is touched"
+    match steps.destination:
+        case InPlace():
+            return "in place"
+        case EmptyTables():
+            return "nothing is overwritten"
+        case _:
+            return "nothing that exists is touched"
 
 
 def _say_in_place(steps: Steps, facts: Facts) -> None:

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from bot.model.restores import Wanted
 
 IntoDatabase = Annotated[
-    str, typer.Option("--into-database", metavar="NAME", help="A new database of the live server.", show_default=False)
+    str,
+    typer.Option(
+        "--into-database",
+        metavar="NAME",
+        help="A new database of the live server; with --data-only one that exists.",
+        show_default=False,
+    ),
 ]
 IntoSchema = Annotated[
     str,
@@ -66,7 +72,9 @@ def restore(
     database: Database = "",
     table: Table = None,
     schema_only: Annotated[bool, typer.Option("--schema-only", help="The definitions without the rows.")] = False,
-    data_only: Annotated[bool, typer.Option("--data-only", help="The rows alone.")] = False,
+    data_only: Annotated[
+        bool, typer.Option("--data-only", help="The rows alone, into empty tables that exist.")
+    ] = False,
     reason: Reason = "",
     request: Annotated[str, typer.Option("--request", metavar="ID", help="Go on with this request.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,

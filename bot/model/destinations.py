@@ -36,6 +36,17 @@ class NewSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class EmptyTables:
+    """Tables without rows in a database of the live server; the database and the tables are there before and after.
+
+    A class of its own, so that nothing which makes, names or drops a database ever takes this one for its own.
+    """
+
+    kind: ClassVar[str] = "rows"
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
 class InPlace:
     """The place of `database` of the live server, whose OID is `oid`: another one takes its name, and it is kept as `kept`.
 
@@ -50,9 +61,9 @@ class InPlace:
     kept: str
 
 
-Destination = Beside | NewDatabase | NewSchema | InPlace
+Destination = Beside | NewDatabase | NewSchema | EmptyTables | InPlace
 
-_KINDS: dict[str, type[Destination]] = {one.kind: one for one in (Beside, NewDatabase, NewSchema, InPlace)}
+_KINDS: dict[str, type[Destination]] = {one.kind: one for one in (Beside, NewDatabase, NewSchema, EmptyTables, InPlace)}
 
 
 def destination_json(destination: Destination) -> dict[str, Any]:
@@ -79,5 +90,7 @@ def destination_text(destination: Destination) -> str:
             return f"the new database {database}"
         case NewSchema(database, schema):
             return f"the new schema {schema} of the database {database}"
+        case EmptyTables(database):
+            return f"the existing database {database}, tables that are empty"
         case InPlace(database=database):
             return f"the place of the live database {database}"

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bot.errors import Conflict
-from bot.model.destinations import Beside, InPlace, NewDatabase, NewSchema
+from bot.model.destinations import Beside, EmptyTables, InPlace, NewDatabase, NewSchema
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.plans import Plan, Steps
 from bot.model.runs import Job
@@ -189,7 +189,7 @@ def _of_destination(steps: Steps) -> list[Lock]:
         case Beside(directory, port):
             ports = [Lock(f"port:{port}", Mode.USE)] if port is not None else []
             return [Lock(f"destination:{directory.rstrip('/')}", Mode.USE), *ports]
-        case NewDatabase(database):
+        case NewDatabase(database) | EmptyTables(database):
             return [Lock(_database(steps.cluster, database), Mode.USE)]
         case NewSchema(database, schema):
             return [Lock(_database(steps.cluster, database, schema), Mode.USE)]

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.errors import Conflict, Refused, Usage
-from bot.model.destinations import BESIDE_KINDS
+from bot.model.destinations import BESIDE_KINDS, EmptyTables, NewDatabase
+from bot.model.dumps import Part
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Person, Policy
 from bot.model.plans import Plan
@@ -177,13 +178,16 @@ def propose(request: Request, plan: Plan, at: datetime) -> Request:
     _stands(request, {State.PLANNING}, NotPlanning, at)
     _in_time(request, at)
     steps = plan.steps
-    if (steps.verb, steps.cluster, steps.destination.kind) != (
-        request.verb,
-        request.cluster,
-        request.destination["kind"],
-    ):
+    if (steps.verb, steps.cluster, steps.destination.kind) != (request.verb, request.cluster, _kind(request)):
         raise OtherPlan(f"The plan that was made is not for request {request.id}.", hint="Ask again from its card.")
     return _moved(request, State.PROPOSED, at, plan=plan, run=None, expires_at=at + _window(request))
+
+
+def _kind(request: Request) -> str:
+    """Return the kind of destination that a plan for the request has: rows alone go into tables that a database has."""
+    kind = str(request.destination["kind"])
+    rows_alone = isinstance(request.target, Wanted) and request.target.part is Part.DATA_ONLY
+    return EmptyTables.kind if rows_alone and kind == NewDatabase.kind else kind
 
 
 def refuse(request: Request, error: dict[str, Any], at: datetime) -> Request:

@@ -106,6 +106,19 @@ def without_rows(choice: Choice) -> Choice:
     return Choice(entries, (), choice.bare, choice.left_out)
 
 
+def rows_alone(choice: Choice) -> Choice:
+    """Return the rows, the large objects and the sequences' values of it, and no definition."""
+    entries = tuple(
+        entry
+        for entry in choice.entries
+        if entry.desc in _ALWAYS or entry.desc in {"TABLE DATA", "SEQUENCE SET"} or entry.desc.startswith("BLOB")
+    )
+    views = [entry.tag for entry in choice.entries if entry.desc == "MATERIALIZED VIEW DATA"]
+    said = (f"Materialized views are not refreshed: {', '.join(views[:8])}.",) if views else ()
+    tables = tuple(_name(entry) for entry in entries if entry.desc == "TABLE DATA")
+    return Choice(entries, tables, (), said)
+
+
 def _with_heirs(toc: Toc, names: Sequence[TableName]) -> set[int]:
     wanted = set(names)
     tables = [entry for entry in toc.entries if entry.desc in _TABLES]

@@ -24,7 +24,8 @@ class Entry:
     """One object of an archive.
 
     `desc` is its kind in pg_dump's words (`TABLE`, `TABLE DATA`, `FK CONSTRAINT`); `tag` its name, `schema` its schema's;
-    `defn` the SQL that makes it. `needs` are the ids of the entries it stands on.
+    `defn` the SQL that makes it. `needs` are the ids of the entries it stands on. `copy` is the
+    statement that a table's rows follow.
     """
 
     id: int
@@ -36,6 +37,7 @@ class Entry:
     oid: int = 0
     tablespace: str = ""
     needs: tuple[int, ...] = ()
+    copy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ class _Reader:
         self._string()  # the catalogue's OID
         oid, tag, desc = self._text(), self._text(), self._text()
         self._int()  # the section
-        defn, _drop, _copy = self._text(), self._string(), self._string()
+        defn, _drop, copy = self._text(), self._string(), self._text()
         schema, tablespace, _method = self._text(), self._text(), self._string()
         if version >= _RELKIND:
             self._int()
@@ -120,7 +122,7 @@ class _Reader:
         while (need := self._string()) is not None:
             needs.append(int(need))
         self._take(1 + self._off_size)
-        return Entry(dump_id, desc, tag, schema, owner, defn, int(oid or 0), tablespace, tuple(needs))
+        return Entry(dump_id, desc, tag, schema, owner, defn, int(oid or 0), tablespace, tuple(needs), copy)
 
     def _int(self) -> int:
         data = self._take(1 + self._int_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,10 @@ import psycopg
 
 from bot.errors import Conflict, Unavailable, Usage
 from bot.host.files import free_bytes
-from bot.model.destinations import NewDatabase, NewSchema
+from bot.model.destinations import EmptyTables, NewDatabase, NewSchema
+from bot.postgres.archive_toc import Entry
 from bot.postgres.connect import Connection, connect, dsn_field, is_local, make_dsn, server_place
+from bot.postgres.empty_tables import in_the_way
 
 NAME_BYTES = 63
 
@@ -93,6 +95,22 @@ def obstacles(dsn: str, place: Place, destination: NewDatabase | NewSchema) -> I
         yield f"There is no database {destination.database} on the server."
     elif destination.schema in look_inside(dsn, destination.database).schemas:
         yield f"There is a schema {destination.schema} in {destination.database} already; a restore overwrites nothing."
+
+
+def row_obstacles(dsn: str, place: Place, destination: EmptyTables, entries: Sequence[Entry]) -> list[str]:
+    """Say in sentences what keeps the rows of an archive's entries out of a database, the first table first.
+
+    Looked at as the restoring role: it is the one that has to read and fill the tables.
+
+    Raises:
+        Unavailable, Usage: the database cannot be connected to, or not be read.
+    """
+    if destination.database not in place.databases:
+        return [f"There is no database {destination.database} on the server; rows alone go into tables that exist."]
+    if said := list(_bad_name(destination.database, "database")):
+        return said
+    with _asking(dsn, destination.database) as connection:
+        return list(in_the_way(connection, entries))
 
 
 def _bad_name(name: str, what: str) -> Iterator[str]:

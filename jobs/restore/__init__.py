@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
 from typing import Any
 
 from bot import desk
 from bot.errors import PitstopError
 from bot.ledger import requests
-from bot.model.destinations import NewDatabase
+from bot.model.destinations import EmptyTables
 from bot.model.ids import RequestId
-from bot.model.runs import Phase
-from bot.postgres.connect import dsn_fields, make_dsn
 from bot.postgres.maintenance import connect_beside
 from jobs.context import JobContext
 from jobs.restore import scratch
 from jobs.restore.check import check
 from jobs.restore.claim import claim
+from jobs.restore.fill import end_earlier, fill
 from jobs.restore.load import load
+from jobs.restore.result import result
 from jobs.restore.settle import finish_notes, settle, settled, take_back
 from jobs.restore.work import RestoreWork, scratch_name
 
@@ -35,6 +33,8 @@ def run(context: JobContext) -> dict[str, Any]:
     5. Settle: the final name, or a copy into the new schema; one transaction of the server.
     6. Report.
 
+    Rows alone, into tables that exist, go another way (`jobs.restore.fill`): nothing is made, named or dropped there.
+
     {"database", "schema", "dsn", "backup", "from_database", "part", "checks": [{"name", "ok", "detail"}], "tables": […],
     "tables_left_out", "left_out": […], "warnings": […], "seconds", "phases": [{"name", "seconds"}], "bytes"}
 
@@ -48,17 +48,19 @@ def run(context: JobContext) -> dict[str, Any]:
         Failed: a statement failed, or what came back is not what was dumped. Corruption: the dump is damaged.
     """
     work = claim(context)
+    if isinstance(work.steps.destination, EmptyTables):
+        return fill(work)
     try:
         warnings = _restore(work) if not settled(work) else []
         scratch.remove(work, work.scratch)  # what an interrupted copy into a schema may have left
-        result = _result(work, warnings)
-        work.say(lambda: desk.succeed(context.ledger, work.request.id, result, context.now()))
+        found = result(work, warnings)
+        work.say(lambda: desk.succeed(context.ledger, work.request.id, found, context.now()))
     except BaseException as error:
         _undo(work, error)
         raise
     finish_notes(work)
     work.forget()
-    return result
+    return found
 
 
 def clean(context: JobContext) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def clean(context: JobContext) -> dict[str, Any]:
     with context.ledger.read() as tx:
         cluster = requests.get(tx, request).cluster
     name = scratch_name(request)
+    end_earlier(context.config.cluster(cluster).restoring, request)
     with connect_beside(context.config.cluster(cluster).restoring, name) as connection:
         scratch.drop(connection, name)
     return {"database": name, "state": "removed"}
@@ -95,33 +98,3 @@ def _undo(work: RestoreWork, error: BaseException) -> None:
     except (PitstopError, OSError) as trouble:
         if isinstance(error, PitstopError):
             error.hint = f"{error.hint} Besides, undoing failed: {trouble}".strip()
-
-
-def _result(work: RestoreWork, warnings: list[str]) -> dict[str, Any]:
-    now = work.context.now()
-    going_to = work.going_to
-    return {
-        "database": going_to.database,
-        "schema": None if isinstance(going_to, NewDatabase) else going_to.schema,
-        "dsn": _without_password(work.settings.observe, going_to.database),
-        "backup": work.manifest.id,
-        "from_database": work.what.database,
-        "part": work.what.part.value,
-        **work.remembered(),
-        "left_out": list(work.contents.choice.left_out),
-        "warnings": warnings,
-        "seconds": round(time.monotonic() - work.began, 3),
-        "phases": [_phase(phase, now) for phase in work.context.phases()],
-        "bytes": work.plan.facts.backup_bytes,
-    }
-
-
-def _without_password(dsn: str, database: str) -> str:
-    """Return how people reach the database: where the server is, as themselves."""
-    kept = {key: value for key, value in dsn_fields(dsn).items() if key in {"host", "hostaddr", "port", "sslmode"}}
-    return make_dsn("", **{**kept, "dbname": database})
-
-
-def _phase(phase: Phase, now: datetime) -> dict[str, Any]:
-    seconds = phase.seconds if phase.seconds is not None else (now - phase.started_at).total_seconds()
-    return {"name": phase.name, "seconds": round(seconds, 3)}

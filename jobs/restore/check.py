@@ -48,7 +48,7 @@ def check(work: RestoreWork, database: str) -> dict[str, Any]:
         connection.execute("ANALYZE")
         tables = count(work, connection)
         found = [
-            _rows(work, tables),
+            rows_line(work, tables),
             _indexes(connection),
             _constraints(work, connection),
             *_sequences(work, connection),
@@ -60,8 +60,12 @@ def check(work: RestoreWork, database: str) -> dict[str, Any]:
     return {"checks": found, "tables": tables[:TABLES_KEPT], "tables_left_out": max(0, len(tables) - TABLES_KEPT)}
 
 
-def count(work: RestoreWork, connection: Connection, schema: str | None = None) -> list[dict[str, Any]]:
+def count(
+    work: RestoreWork, connection: Connection, schema: str | None = None, *, to_the_end: bool = False
+) -> list[dict[str, Any]]:
     """Count the rows of every restored table, in `schema` where they were moved there, and hold them to the dump's counts.
+
+    `to_the_end`: whether the run was asked to stop is not looked at.
 
     Raises:
         Failed: `rows-differ`.
@@ -69,7 +73,8 @@ def count(work: RestoreWork, connection: Connection, schema: str | None = None) 
     tables = list[dict[str, Any]]()
     differing = list[str]()
     for table in work.contents.tables():
-        work.check_time()
+        if not to_the_end:
+            work.check_time()
         if table.rows is None:
             continue
         work.context.note(f"Counting rows in {table.full_name}")
@@ -114,7 +119,7 @@ def _row(work: RestoreWork, table: DumpedTable, rows: int) -> dict[str, Any]:
     return {"database": work.what.database, "schema": table.schema, "table": table.name, "rows": rows, "note": ""}
 
 
-def _rows(work: RestoreWork, tables: list[dict[str, Any]]) -> dict[str, Any]:
+def rows_line(work: RestoreWork, tables: list[dict[str, Any]]) -> dict[str, Any]:
     """Say in a line what came back: the largest tables, and how many rows in all."""
     largest = sorted(tables, key=lambda one: -one["rows"])[:LARGEST_SHOWN]
     words = [f"{one['table']} {one['rows']:,}" for one in largest]

@@ -6,12 +6,12 @@ from bot import desk
 from bot.config import Config
 from bot.errors import Corruption, Usage
 from bot.ledger import requests
-from bot.model.destinations import NewDatabase, NewSchema
+from bot.model.destinations import EmptyTables, NewDatabase, NewSchema
 from bot.model.holding import ObservedServer
 from bot.model.plans import Plan
 from bot.model.requests import Request, State
 from bot.postgres.archive_choice import missing
-from bot.postgres.restore_place import Place, look_at_place, obstacles, require_primary
+from bot.postgres.restore_place import Place, look_at_place, obstacles, require_primary, row_obstacles
 from bot.postgres.transport import require_verified
 from bot.repository.cluster import ClusterRepository
 from jobs.claimed import plan_of
@@ -58,7 +58,7 @@ def observe(config: Config, plan: Plan) -> ObservedServer:
     manifests = _manifests(plan, repository)
     in_the_way = _in_the_way(cluster.restoring, plan, place)
     if all(manifests.get(link.backup) == link.manifest_sha256 for link in steps.chain):
-        in_the_way += _lacking(plan, repository, place)
+        in_the_way += _lacking(cluster.restoring, plan, repository, place)
     return ObservedServer(
         manifests=manifests,
         disk_free=place.disk_free,
@@ -95,6 +95,8 @@ def _manifests(plan: Plan, repository: ClusterRepository) -> dict[str, str]:
 
 def _in_the_way(dsn: str, plan: Plan, place: Place) -> list[str]:
     destination = plan.steps.destination
+    if isinstance(destination, EmptyTables):
+        return []  # what the tables say is looked at with the dump in hand, in `_lacking`
     assert isinstance(destination, NewDatabase | NewSchema)
     try:
         return list(obstacles(dsn, place, destination))
@@ -102,9 +104,11 @@ def _in_the_way(dsn: str, plan: Plan, place: Place) -> list[str]:
         return [error.message]
 
 
-def _lacking(plan: Plan, repository: ClusterRepository, place: Place) -> list[str]:
-    """Say which roles went since the plan was made: they may have been dropped while it waited."""
+def _lacking(dsn: str, plan: Plan, repository: ClusterRepository, place: Place) -> list[str]:
+    """Say which roles went since the plan was made, and which tables are not empty any more: both may change while it waits."""
     manifest = repository.manifest(plan.steps.chain[0].backup)
     contents = read_contents(repository, manifest, plan.steps.restoration)
+    if isinstance(plan.steps.destination, EmptyTables):
+        return row_obstacles(dsn, place, plan.steps.destination, contents.choice.entries)
     lacking = missing(contents.choice.roles(), place.roles)
     return [f"The server lacks roles that the dump needs by now: {', '.join(lacking[:8])}."] if lacking else []

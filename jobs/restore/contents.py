@@ -11,7 +11,7 @@ from bot.errors import Usage
 from bot.model.dumps import Part, matching, nearest_tables, require_known
 from bot.model.restores import Restoration, TableName, Wanted
 from bot.model.typed import quoted, shell_word
-from bot.postgres.archive_choice import Choice, everything, tables_of, without_rows
+from bot.postgres.archive_choice import Choice, everything, rows_alone, tables_of, without_rows
 from bot.postgres.archive_toc import Toc, read_toc
 from bot.repository.cluster import ClusterRepository
 from bot.repository.manifest import Manifest
@@ -117,4 +117,5 @@ def read_contents(repository: ClusterRepository, manifest: Manifest, work: Resto
     record = database_record(manifest, work.database)
     toc = read_toc(repository.read_archive(manifest, work.archive))
     choice = tables_of(toc, work.tables) if work.tables else everything(toc)
-    return Contents(record, toc, without_rows(choice) if work.part is Part.SCHEMA_ONLY else choice)
+    taken = {Part.FULL: lambda all_of_it: all_of_it, Part.SCHEMA_ONLY: without_rows, Part.DATA_ONLY: rows_alone}
+    return Contents(record, toc, taken[work.part](choice))

@@ -9,8 +9,10 @@ from bot.postgres.restore_program import feed, finish, restoring
 from jobs.restore.work import RestoreWork
 
 
-def load(work: RestoreWork, database: str) -> list[str]:
-    """Restore what was chosen into `database`; the first statement that fails ends it. Returns pg_restore's warnings. Slow.
+def load(work: RestoreWork, database: str, *how: str) -> list[str]:
+    """Restore what was chosen into `database`; the first statement that fails ends it. Slow.
+
+    `how` are more options of pg_restore's, whose warnings are returned.
 
     Raises:
         Cancelled: the run was asked to stop. Failed: a statement failed, or the time is up.
@@ -25,7 +27,7 @@ def load(work: RestoreWork, database: str) -> list[str]:
         work.context.progress(min(done, archive.bytes_read), archive.bytes_read)
 
     with tempfile.NamedTemporaryFile(prefix="pitstop-list-") as chosen:
-        options = list[str]()
+        options = list(how)
         if work.what.tables or len(work.contents.choice.entries) < len(work.contents.toc.entries):
             chosen.write(work.contents.choice.list_file())
             chosen.flush()

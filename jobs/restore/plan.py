@@ -9,7 +9,7 @@ from typing import Any
 from bot.config import Config
 from bot.errors import Refused, Usage
 from bot.ledger.database import Ledger
-from bot.model.destinations import NewDatabase, NewSchema, destination_text
+from bot.model.destinations import EmptyTables, NewDatabase, NewSchema, destination_text
 from bot.model.dumps import Part
 from bot.model.ids import ClusterName, SystemId
 from bot.model.plans import ChainLink, Facts, Plan, SqlCheck, Steps
@@ -17,7 +17,7 @@ from bot.model.restores import Restoration, Wanted
 from bot.model.targets import Target, TargetKind
 from bot.postgres.archive_choice import missing
 from bot.postgres.connect import quote_ident
-from bot.postgres.restore_place import Place, look_at_place, look_inside, obstacles, require_primary
+from bot.postgres.restore_place import Place, look_at_place, look_inside, obstacles, require_primary, row_obstacles
 from bot.postgres.restore_program import find_pg_restore
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
@@ -27,6 +27,7 @@ from jobs.restore.choose import Chosen, choose
 from jobs.restore.contents import Contents, database_record, read_contents, wanted_tables
 from jobs.restore.roles import lines_for, shown
 
+GoingTo = NewDatabase | NewSchema | EmptyTables
 _MARGIN = 128 * 1024 * 1024
 
 
@@ -54,7 +55,7 @@ def plan_restore(
     chosen = choose(config, cluster, wanted)
     if chosen.backup.kind != "dump":
         return _whole_base_backup(config, ledger, chosen, wanted, destination, name=name, now=now, on_note=on_note)
-    going_to = _going_to(destination)
+    going_to = _going_to(destination, wanted.part)
     manifest = chosen.manifest()
     record = database_record(manifest, wanted.database, config.cluster(cluster).databases)
     tables = wanted_tables(record, wanted)
@@ -108,10 +109,11 @@ def _whole_base_backup(
     )
 
 
-def _going_to(destination: Mapping[str, Any]) -> NewDatabase | NewSchema:
+def _going_to(destination: Mapping[str, Any], part: Part) -> GoingTo:
     match destination["kind"]:
         case "database":
-            return NewDatabase(str(destination["database"]))
+            database = str(destination["database"])
+            return EmptyTables(database) if part is Part.DATA_ONLY else NewDatabase(database)
         case "schema":
             return NewSchema(str(destination["database"]), str(destination["schema"]))
         case _:
@@ -127,13 +129,16 @@ def _part(manifest: Manifest, wanted: Wanted) -> Part:
     return Part.SCHEMA_ONLY if manifest.body.get("mode") == Part.SCHEMA_ONLY.value else wanted.part
 
 
-def _require_sense(database: str, mode: str, wanted: Wanted, going_to: NewDatabase | NewSchema) -> None:
-    """Refuse what could not come out of this dump, or would have to write into what exists."""
+def _require_sense(database: str, mode: str, wanted: Wanted, going_to: GoingTo) -> None:
+    """Refuse what could not come out of this dump, or would have to write over what exists."""
+    if isinstance(going_to, EmptyTables):
+        _require_rows(database, mode, wanted)
+        return
     if mode == Part.DATA_ONLY.value or wanted.part is Part.DATA_ONLY:
         what = f"The dump of {database} holds rows alone" if mode == Part.DATA_ONLY.value else "Rows alone"
         raise Usage(
-            f"{what}; they need tables that exist, and a restore writes into nothing that exists.",
-            hint="Restore the tables with their rows from a full dump into a new schema, and INSERT … SELECT from there.",
+            f"{what}; they need tables that exist, and are empty.",
+            hint="Name the database that has them: --data-only --into-database NAME.",
             code="rows-alone",
         )
     if isinstance(going_to, NewSchema) and not wanted.tables:
@@ -144,13 +149,24 @@ def _require_sense(database: str, mode: str, wanted: Wanted, going_to: NewDataba
         )
 
 
+def _require_rows(database: str, mode: str, wanted: Wanted) -> None:
+    if mode == Part.SCHEMA_ONLY.value:
+        raise Usage(f"The dump of {database} has no rows in it.", hint="Name another dump.", code="rows-alone")
+    if mode == Part.DATA_ONLY.value and wanted.tables:
+        raise Usage(
+            f"The dump of {database} holds rows alone, and does not say what belongs to a table.",
+            hint="Restore all of its rows, or tables out of a full dump.",
+            code="rows-alone",
+        )
+
+
 def _require_fit(
     config: Config,
     chosen: Chosen,
     manifest: Manifest,
     contents: Contents,
     place: Place,
-    going_to: NewDatabase | NewSchema,
+    going_to: GoingTo,
     observe: str,
 ) -> None:
     """Refuse what the server cannot take.
@@ -158,9 +174,12 @@ def _require_fit(
     1. The destination is free. 2. The restoring role may make databases. 3. The server is not older than the dump's.
     4. pg_restore is here. 5. Roles, extensions and tablespaces are there.
     """
-    for sentence in obstacles(observe, place, going_to):
-        raise Refused(sentence, hint="Name another one.", code="destination-taken")
-    if not place.may_create:
+    if isinstance(going_to, EmptyTables):
+        _require_empty(config.cluster(chosen.backup.cluster).restoring, contents, place, going_to)
+    else:
+        for sentence in obstacles(observe, place, going_to):
+            raise Refused(sentence, hint="Name another one.", code="destination-taken")
+    if not place.may_create and not isinstance(going_to, EmptyTables):
         raise Refused(
             f"The role {place.role} may not make databases.",
             hint=f"ALTER ROLE {quote_ident(place.role)} WITH SUPERUSER; -- or CREATEDB: `pitstop check` says what it takes",
@@ -174,6 +193,8 @@ def _require_fit(
             code="older-server",
         )
     find_pg_restore(place.major, contents.toc.tool_major, config.postgres.bin_directories)
+    if isinstance(going_to, EmptyTables):
+        return
     _require_roles(chosen, manifest, contents, place)
     _require_extensions(contents, place, going_to, observe)
     if lacking := missing(contents.choice.tablespaces(), place.tablespaces):
@@ -181,6 +202,17 @@ def _require_fit(
             f"The dump puts tables into the tablespace {lacking[0]}, which the server does not have.",
             hint=f"CREATE TABLESPACE {quote_ident(lacking[0])} LOCATION '…'; -- an empty folder of the server's account",
             code="missing-tablespace",
+        )
+
+
+def _require_empty(dsn: str, contents: Contents, place: Place, going_to: EmptyTables) -> None:
+    if not contents.choice.tables:
+        raise Refused("No table's rows are in that part of the dump.", hint="Name another dump.", code="no-rows")
+    for sentence in row_obstacles(dsn, place, going_to, contents.choice.entries):
+        raise Refused(
+            sentence,
+            hint="Restore the definitions first, into a new database: --schema-only; or name other tables with --table.",
+            code="tables-not-ready",
         )
 
 
@@ -198,7 +230,7 @@ def _require_roles(chosen: Chosen, manifest: Manifest, contents: Contents, place
     )
 
 
-def _require_extensions(contents: Contents, place: Place, going_to: NewDatabase | NewSchema, observe: str) -> None:
+def _require_extensions(contents: Contents, place: Place, going_to: GoingTo, observe: str) -> None:
     names = contents.choice.extensions()
     if lacking := missing(names, place.extensions):
         raise Refused(
@@ -218,9 +250,7 @@ def _require_extensions(contents: Contents, place: Place, going_to: NewDatabase 
             )
 
 
-def _steps(
-    config: Config, chosen: Chosen, manifest: Manifest, work: Restoration, going_to: NewDatabase | NewSchema
-) -> Steps:
+def _steps(config: Config, chosen: Chosen, manifest: Manifest, work: Restoration, going_to: GoingTo) -> Steps:
     cluster = config.cluster(chosen.backup.cluster)
     return Steps(
         verb="restore",
@@ -250,7 +280,7 @@ def _facts(
     manifest: Manifest,
     contents: Contents,
     place: Place,
-    going_to: NewDatabase | NewSchema,
+    going_to: GoingTo,
     wanted: Wanted,
 ) -> Facts:
     archive = manifest.archive(contents.record["archive"])
@@ -276,7 +306,7 @@ def _facts(
         estimate_s=guess.seconds,
         basis=guess.basis,
         target_text=wanted.text(),
-        warnings=tuple(_warnings(config, chosen, manifest, contents, place)),
+        warnings=tuple(_warnings(config, chosen, manifest, contents, place, going_to)),
         rows=sum(table.rows or 0 for table in tables),
     )
 
@@ -289,8 +319,14 @@ def disk_needed(table_bytes: int, *, twice: bool) -> int:
     return (table_bytes * 5 // 2) * (2 if twice else 1) + _MARGIN
 
 
-def _warnings(config: Config, chosen: Chosen, manifest: Manifest, contents: Contents, place: Place) -> list[str]:
+def _warnings(
+    config: Config, chosen: Chosen, manifest: Manifest, contents: Contents, place: Place, going_to: GoingTo
+) -> list[str]:
     said = [*contents.choice.left_out]
+    if isinstance(going_to, EmptyTables):
+        said.append("Sequences of the existing database get the values that they have in the dump.")
+        if not place.superuser:
+            said.append("The restoring role is no superuser: triggers fire, and foreign keys are checked row by row.")
     if contents.choice.bare:
         names = ", ".join(table.full_name for table in contents.choice.bare[:5])
         said.append(f"Tables that the chosen ones stand on come without their rows: {names}.")

@@ -244,7 +244,8 @@ def test_a_dump_named_by_its_id(here: Installation, server: PlainServer, stage: 
         (Wanted(tables=("Orders",)), into("nowhere", "s"), "destination-taken", "There is no database nowhere"),
         (Wanted(tables=("Orders",)), into("postgres", "public"), "destination-taken", "There is a schema public"),
         (Wanted(tables=("Orders",)), into("postgres", "pg_mine"), "destination-taken", "the server's own"),
-        (Wanted(part=Part.DATA_ONLY), into("x"), "rows-alone", "INSERT … SELECT"),
+        (Wanted(part=Part.DATA_ONLY), into("x"), "tables-not-ready", "There is no database x on the server"),
+        (Wanted(part=Part.DATA_ONLY, tables=("Orders",)), into("postgres", "s"), "rows-alone", "--into-database NAME"),
         (Wanted(), {"kind": "beside", "directory": None, "port": None}, "dump-into-directory", "not into a directory"),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.model.destinations import Beside, InPlace, NewDatabase, NewSchema
+from bot.model.destinations import Beside, EmptyTables, InPlace, NewDatabase, NewSchema
 from bot.model.dumps import Part
 from bot.model.plans import Facts, Plan, Recovery
 from bot.model.restores import Restoration, Undoing, Wanted
@@ -120,6 +120,8 @@ def _place(plan: Plan) -> str:
             return f"the new database {code(database, 120)} of the live server"
         case NewSchema(database, schema):
             return f"the new schema {code(schema, 120)} of the live database {code(database, 120)}"
+        case EmptyTables(database):
+            return f"the *existing* database {code(database, 120)} of the live server, into tables that are empty"
         case InPlace(database=database, kept=kept):
             return f"*the place of the live database {code(database, 120)}*, which is kept as {code(kept, 120)}"
 
