@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from bot.ledger.wal_status import WalStatus
 from bot.model.alerts import CONDITIONS, Alert, AlertState, Concern, Severity
 from bot.model.backups import BackupSummary
-from bot.model.destinations import Beside, Destination, InPlace, NewDatabase, NewSchema
+from bot.model.destinations import Beside, Destination, EmptyTables, InPlace, NewDatabase, NewSchema
 from bot.model.dumps import Part
 from bot.model.hooks import Hooks
 from bot.model.ids import AlertId, BackupId, ClusterName, RequestId, RunId, SystemId
@@ -136,6 +136,7 @@ class Rows:
         places: list[Destination] = [
             Beside(self.text(), self.maybe(lambda: 5555)),
             NewDatabase(self.text()),
+            EmptyTables(self.text()),
             NewSchema(self.text(), self.text()),
             InPlace(self.text(), 5, self.text(), self.maybe(lambda: 6), self.text()),
         ]

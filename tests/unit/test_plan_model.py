@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Usage
 from bot.model import transitions
-from bot.model.destinations import Beside, Destination, InPlace, NewDatabase, NewSchema, destination_text
+from bot.model.destinations import Beside, Destination, EmptyTables, InPlace, NewDatabase, NewSchema, destination_text
 from bot.model.dumps import Part
 from bot.model.holding import ObservedServer, still_holds
 from bot.model.hooks import Hooks
@@ -42,6 +42,7 @@ restorations = st.builds(
 destinations = st.one_of(
     st.builds(Beside, words, st.none() | st.integers(1024, 65535)),
     st.builds(NewDatabase, words),
+    st.builds(EmptyTables, words),
     st.builds(NewSchema, words, words),
     st.builds(InPlace, words, st.integers(1, 2**32 - 1), words, st.none() | st.integers(1, 2**32 - 1), words),
 )
@@ -133,7 +134,7 @@ def _locks(destination: Destination) -> tuple[Lock, ...]:
 
 
 def test_restores_exclude_each_other_where_they_would_make_the_same() -> None:
-    """The same new database, or a schema in it, waits; another database, or one whose name only looks like a path, does not."""
+    """The same database, a schema in it or rows for it wait; another one, or one whose name only looks like a path, does not."""
     database, schema = _locks(NewDatabase("a")), _locks(NewSchema("a", "s"))
     assert Lock(f"chain:{SLIPS}/{DUMP}", Mode.READ) in database
 
@@ -143,6 +144,7 @@ def test_restores_exclude_each_other_where_they_would_make_the_same() -> None:
 
     assert meet(database, database)
     assert meet(database, schema)
+    assert meet(database, _locks(EmptyTables("a")))
     assert not meet(schema, _locks(NewSchema("a", "s2")))
     assert not meet(database, _locks(NewDatabase("a/s")))
 
