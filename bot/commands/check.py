@@ -217,9 +217,9 @@ def _slots(config: Config, name: str) -> Iterator[Point]:
     from jobs.wal.slots import idle_slots, slot_names
     from jobs.wal.spool import spool_of
 
-    if is_locked(spool_of(config.spool, name).lock_path):
-        return
     try:
+        if is_locked(spool_of(config.spool, name).lock_path):
+            return
         with connect(config.cluster(name).observe) as conn:
             idle = idle_slots(conn, slot_names(name))
     except PitstopError:

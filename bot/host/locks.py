@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from types import TracebackType
 
+from bot.errors import Unavailable
+
 # struct flock of 64-bit Linux: type, whence, start, length (0: to the end), pid (0 for locks of open files)
 _FLOCK = "hhqqi4x"
 _F_OFD_GETLK, _F_OFD_SETLK, _F_OFD_SETLKW = 36, 37, 38
@@ -71,11 +73,21 @@ class FileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether somebody holds the lock on `path`, without disturbing whoever is about to take it."""
+    """Say whether somebody holds the lock on `path`, without disturbing whoever is about to take it.
+
+    Raises:
+        Unavailable: this user may not look.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise Unavailable(
+            f"Whether {path} is locked cannot be told: {error.strerror}.",
+            hint="Is this the account that Pitstop runs as?",
+            code="lock-forbidden",
+        ) from None
     try:
         asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         answer = fcntl.fcntl(fd, _F_OFD_GETLK, asked)

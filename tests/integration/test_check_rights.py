@@ -169,7 +169,7 @@ def test_rules_open_to_the_world(there: Observed) -> None:
     assert [(f.level, f.code) for f in findings] == [("fail", "hba-open"), ("warn", "hba-open"), ("warn", "hba-broken")]
     assert "line 4" in findings[0].sentence
     assert "scram-sha-256" in findings[0].fix
-    there.rules("host all all 10.0.0.0/8 scram-sha-256")
+    there.rules("host all all 127.0.0.1/32 scram-sha-256")
     assert not [f for f in there.all_findings() if f.code.startswith("hba-")]
 
 

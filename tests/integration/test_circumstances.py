@@ -155,6 +155,7 @@ def test_folders_of_somebody_else(server_home: Path, homes: list[Path]) -> None:
     (here.home / "repository").chmod(0o755)
     os.chown(here.home / "repository", 0, 0)
     code, checked = pitstop("check")
+    assert "points" in checked, checked
     [point] = [p for p in checked["points"] if p["about"] == "repository local" and p["level"] == "fail"]
     assert (code, point["code"]) == (1, "storage-forbidden")
     assert point["fix"]
