@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from bot.model.ids import RequestId
 from bot.model.people import Person
 from bot.slack.identity import Identity
 from bot.slack.sender import Sender
-from handlers import InboxWorker, build_app
+from handlers import LISTENERS, InboxWorker, build_app
 from handlers.recording import Recorder
 from handlers.wiring import Wiring
 from tests.unit.desk_world import SLIPS, TEAM, World, new_world, plan, policy
@@ -111,12 +112,23 @@ class Office:
         return self.interact({"type": "view_submission", "view": {**view, "type": "modal"}}, by)
 
     def settle(self) -> None:
-        """Wait for the errands, carry out what is recorded, and bring every card up to date."""
+        """Wait for what was sent, carry out what is recorded, and bring every card up to date."""
+        self.listeners()
         self.errands()
         self.inbox.drain()
         self.clock.tick()
         while self.sender.step():
             self.clock.tick()
+
+    def listeners(self) -> None:
+        """Wait until every listener is done: Bolt answers at the acknowledgement, and the listener works on after it.
+
+        As many tasks as there are threads meet here, so each thread has ended what it was at before.
+        """
+        met = threading.Barrier(LISTENERS)
+        pool = self.app.listener_runner.listener_executor
+        for meeting in [pool.submit(met.wait, 30) for _ in range(LISTENERS)]:
+            meeting.result(30)
 
     def errands(self) -> None:
         """Wait until every errand is done; they have one thread here."""
