@@ -97,12 +97,13 @@ def content(repository, key, path):
 def extract(repository, key, backup, folder):
     """Write each archive of a backup to a file, volumes in order, and compare the lengths with the manifest."""
     manifest = json.loads(b"".join(content(repository, key, f"{backup}/manifest")))
+    volumes = f"{manifest['cluster']}/{manifest['system_id']}/volumes/{manifest['id']}"
     folder.mkdir(parents=True, exist_ok=True)
     for archive in manifest["archives"]:
         target = folder / (archive["name"] + (".tar" if archive["index_sha256"] else ""))
         with target.open("xb") as file:
             for number, (size, *_) in enumerate(archive["volumes"]):
-                path = f"{backup}/{archive['name']}/{number:06d}"
+                path = f"{volumes}/{archive['name']}/{number:06d}"
                 if sum(file.write(piece) for piece in content(repository, key, path)) != size:
                     raise Damaged(f"{path}: is not of {size} bytes")
         where = archive["location"] or "the data directory"

@@ -133,7 +133,7 @@ class ArchiveWriter:
 
     def _start_volume(self) -> VolumeThread:
         number = len(self._entries) + len(self._volumes)
-        volume = self._pipeline.volume(layout.volume(self._backup.folder, self._name, number), self._bytes_read)
+        volume = self._pipeline.volume(layout.volume(self._backup.volumes, self._name, number), self._bytes_read)
         self._volumes.append(volume)
         self._collect(8)
         return volume
@@ -149,7 +149,7 @@ class ArchiveWriter:
             self._entries.append(self._volumes.pop(0).result())
 
     def _archive(self) -> Archive:
-        path = layout.index(self._backup.folder, self._name)
+        path = layout.index(self._backup.volumes, self._name)
         sha256 = self._index.store(path) if self._index is not None else None
         return Archive(
             name=self._name,
@@ -168,7 +168,8 @@ class BackupWriter:
 
     Attributes:
         id: the backup's.
-        folder: where its objects are.
+        folder: where its records are.
+        volumes: where its volumes and indexes are.
         bytes_read: input cut into pieces so far; for progress.
     """
 
@@ -177,6 +178,7 @@ class BackupWriter:
     ) -> None:
         self.id = backup
         self.folder = layout.backup(cluster.name, cluster.system_id, backup)
+        self.volumes = layout.volumes_of(cluster.name, cluster.system_id, backup)
         self.cluster = cluster
         self.repository = cluster.repository
         self.bytes_read = 0
@@ -200,10 +202,10 @@ class BackupWriter:
         Raises:
             ValueError: one is open, or one of that name was written.
         """
-        layout.check_path(layout.volume(self.folder, name, 0))
+        layout.check_path(layout.volume(self.volumes, name, 0))
         if self._open is not None:
             raise ValueError("the archive before it is not closed")
-        if name in {"manifest", "summary", "events"} or any(archive.name == name for archive in self._archives):
+        if any(archive.name == name for archive in self._archives):
             raise ValueError(f"the name {name!r} is taken")
         self._open = ArchiveWriter(self, name, tablespace, location, tar)
         return self._open
@@ -285,7 +287,7 @@ class BackupWriter:
 
     def _check_stored(self, manifest: Manifest) -> None:
         """Prove by a listing that nothing of the backup vanished before it is published."""
-        sizes = {found.path: found.size for found in self.repository.store.list(self.folder)}
+        sizes = {found.path: found.size for found in self.repository.store.list(self.volumes)}
         for archive in manifest.archives:
             if archive.index is not None and archive.index not in sizes:
                 raise ObjectMissing(archive.index)

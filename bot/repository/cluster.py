@@ -93,7 +93,8 @@ class ClusterRepository:
         """
         if not is_backup_id(backup):
             raise ValueError(f"not a backup id: {backup!r}")
-        if self.repository.store.children(self._folder(backup)):
+        children = self.repository.store.children
+        if children(self._folder(backup)) or children(self._volumes(backup)):
             raise Conflict(
                 f"There is a backup {backup} already, or an unfinished one.", hint="Try again.", code="backup-exists"
             )
@@ -122,22 +123,37 @@ class ClusterRepository:
         What interrupted writes left behind in the store goes as well.
         """
         deleted = []
-        for backup in self._ids():
-            if backup not in live and not self._exists(backup) and self._unfinished(backup, older_than):
+        for backup in self.without_manifest():
+            if backup not in live and self._unfinished(backup, older_than):
                 self.delete_backup_objects(backup)
                 deleted.append(backup)
         self.repository.store.sweep(older_than)
         return deleted
 
     def delete_backup_objects(self, backup: BackupId) -> None:
-        """Delete every object of an unfinished backup.
+        """Delete every object of an unfinished backup: records first, so that what a crash leaves still looks unfinished.
 
         Raises:
             Conflict: `backup-exists`, it has a manifest: it is a backup, and nothing was deleted.
         """
         self.require_no_manifest(backup)
-        for info in list(self.repository.store.list(self._folder(backup))):
+        for info in self.objects(backup):
             self.repository.store.delete(info.path)
+
+    def objects(self, backup: BackupId) -> list[ObjectInfo]:
+        """Return everything that is stored of a backup, finished or not: its records, then its volumes and indexes."""
+        store = self.repository.store
+        return [*store.list(self._folder(backup)), *store.list(self._volumes(backup))]
+
+    def without_manifest(self) -> list[BackupId]:
+        """Return the backups that do not exist, of which something is there: unfinished, expired halfway, or orphans."""
+        children = self.repository.store.children
+        names = {
+            *children(layout.volumes(self.name, self.system_id)),
+            *children(layout.backups(self.name, self.system_id)),
+        }
+        found = (BackupId(name) for name in sorted(names) if is_backup_id(name))
+        return [backup for backup in found if not self._exists(backup)]
 
     def require_no_manifest(self, backup: BackupId) -> None:
         """Make sure that a backup does not exist before its objects are deleted.
@@ -155,13 +171,15 @@ class ClusterRepository:
     def _folder(self, backup: BackupId) -> str:
         return layout.backup(self.name, self.system_id, backup)
 
+    def _volumes(self, backup: BackupId) -> str:
+        return layout.volumes_of(self.name, self.system_id, backup)
+
     def _exists(self, backup: BackupId) -> bool:
         return self.repository.store.exists(layout.manifest(self._folder(backup)))
 
     def _unfinished(self, backup: BackupId, bound: datetime) -> bool:
         """Say whether a backup without a manifest never had one, and was not written to since `bound`."""
-        folder = self._folder(backup)
-        objects = list(self.repository.store.list(folder))
+        folder, objects = self._folder(backup), self.objects(backup)
         newest = max((info.modified for info in objects), default=bound)
         return not was_finished(folder, objects) and _started(backup) < bound and newest <= bound
 

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import ParamSpec
 
 from bot.errors import Corruption, PitstopError, Refused, Usage
-from bot.model.ids import BackupId, is_backup_id
+from bot.model.ids import BackupId
 from bot.model.wal import parse_history, parse_history_name, parse_segment_name
 from bot.repository import events, layout, reader
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
-from bot.repository.keys.ring import decode
+from bot.repository.keys.form import decode
 from bot.repository.layout import KEYS, key_folder
 from bot.repository.manifest import Archive, Manifest, Volume
 from bot.repository.repository import Repository
@@ -62,18 +62,18 @@ def parts(cluster: ClusterRepository) -> Iterator[Part]:
     store, root = cluster.repository.store, layout.system(cluster.name, cluster.system_id)
     for info in store.list(KEYS):
         yield Part(info.path, "key", info.size, info.modified)
-    folders: dict[str, dict[str, ObjectInfo]] = {}
-    prefix = layout.backups(cluster.name, cluster.system_id) + "/"
+    folders: dict[BackupId, dict[str, ObjectInfo]] = {}
     for info in store.list(root):
-        if info.path.startswith(prefix):
-            folders.setdefault(info.path[len(prefix) :].split("/")[0], {})[info.path] = info
+        backup = layout.backup_of(info.path)
+        if backup is not None:
+            folders.setdefault(backup, {})[info.path] = info
             continue
         kind = "wal" if info.path.startswith(f"{root}/wal/") else "other"
         kind = "identity" if info.path == layout.identity(cluster.name, cluster.system_id) else kind
         yield Part(info.path, kind, info.size, info.modified)
-    for name, objects in folders.items():
-        if is_backup_id(name) and layout.manifest(prefix + name) in objects:
-            yield from _backup_parts(cluster, BackupId(name), objects)
+    for backup, objects in folders.items():
+        if layout.manifest(layout.backup(cluster.name, cluster.system_id, backup)) in objects:
+            yield from _backup_parts(cluster, backup, objects)
 
 
 def _backup_parts(cluster: ClusterRepository, backup: BackupId, objects: dict[str, ObjectInfo]) -> Iterator[Part]:
@@ -169,7 +169,7 @@ def examine_backup(
         manifest = cluster.manifest(backup)
     except (Corruption, Usage) as error:
         yield _damage(error, layout.manifest(folder))
-        yield from _envelopes(cluster, folder)
+        yield from _envelopes(cluster, backup)
         return
     yield from _caught(layout.summary(folder), _summary, cluster, manifest, folder)
     for archive in manifest.archives:
@@ -179,10 +179,10 @@ def examine_backup(
     yield from _others(cluster, manifest, folder)
 
 
-def _envelopes(cluster: ClusterRepository, folder: str) -> Iterator[Damage]:
+def _envelopes(cluster: ClusterRepository, backup: BackupId) -> Iterator[Damage]:
     """Open every object of a backup but its manifest."""
-    for info in cluster.repository.store.list(folder):
-        if info.path != layout.manifest(folder):
+    for info in cluster.objects(backup):
+        if info.path != layout.manifest(layout.backup(cluster.name, cluster.system_id, backup)):
             yield from _caught(info.path, _opened, cluster.repository, info.path)
 
 
@@ -197,7 +197,7 @@ def _others(cluster: ClusterRepository, manifest: Manifest, folder: str) -> Iter
     for archive in manifest.archives:
         known.update(volume.path for volume in archive.volumes)
         known.update({archive.index} if archive.index else ())
-    for info in cluster.repository.store.list(folder):
+    for info in cluster.objects(manifest.id):
         if info.path.startswith(f"{folder}/events/"):
             yield from _caught(info.path, events.read_event, cluster.repository, info.path)
         elif info.path not in known:

@@ -1,7 +1,8 @@
 """Remove backups so that a crash anywhere leaves each of them whole or invisible, and what is left over is known for what it is.
 
-A note that it expires comes first, then the manifest goes and with it the backup; then its volumes, and the note last. What has
-no manifest is therefore one of three things: unfinished, expired halfway, or an orphan whose manifest somebody else removed.
+A note that it expires comes first, then the manifest goes and with it the backup; then its volumes, then its other records, and
+the note last. What has no manifest is therefore one of three things: unfinished (volumes and nothing else), expired halfway, or an
+orphan whose manifest somebody else removed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.model.ids import BackupId, is_backup_id
+from bot.model.ids import BackupId
 from bot.repository import events, layout
 from bot.repository.cluster import ClusterRepository, was_finished
 from bot.repository.stores import ObjectInfo
@@ -55,7 +56,7 @@ def remove_leftover(cluster: ClusterRepository, backup: BackupId) -> int:
     """
     folder = layout.backup(cluster.name, cluster.system_id, backup)
     cluster.require_no_manifest(backup)
-    objects = sorted(cluster.repository.store.list(folder), key=lambda info: _rank(folder, info.path))
+    objects = sorted(cluster.objects(backup), key=lambda info: _rank(folder, info.path))
     for info in objects:
         cluster.repository.store.delete(info.path)
     return sum(info.size for info in objects)
@@ -63,13 +64,10 @@ def remove_leftover(cluster: ClusterRepository, backup: BackupId) -> int:
 
 def leftovers(cluster: ClusterRepository, *, known: Container[BackupId] = ()) -> list[Leftover]:
     """Return what is left of backups that were finished once: they have a summary or events, or are `known` to have existed."""
-    store, found = cluster.repository.store, []
-    for name in store.children(layout.backups(cluster.name, cluster.system_id)):
-        folder = f"{layout.backups(cluster.name, cluster.system_id)}/{name}"
-        if not is_backup_id(name) or store.exists(layout.manifest(folder)):
-            continue
-        objects = list(store.list(folder))
-        backup = BackupId(name)
+    found = []
+    for backup in cluster.without_manifest():
+        folder = layout.backup(cluster.name, cluster.system_id, backup)
+        objects = cluster.objects(backup)
         if objects and (was_finished(folder, objects) or backup in known):
             size = sum(info.size for info in objects)
             found.append(Leftover(backup, bool(_noted(objects, EXPIRED)), _since(objects), size))
@@ -83,7 +81,7 @@ def note_orphan(cluster: ClusterRepository, backup: BackupId, at: datetime) -> N
 
 def _rank(folder: str, path: str) -> tuple[int, str]:
     last = any(path.endswith(f"-{kind}") for kind in (EXPIRED, ORPHANED))
-    return (2 if last else 1 if path.startswith(f"{folder}/events/") or path == layout.summary(folder) else 0, path)
+    return (2 if last else 1 if path.startswith(f"{folder}/") else 0, path)
 
 
 def _noted(objects: list[ObjectInfo], kind: str) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from bot.errors import Usage
-from bot.model.ids import BackupId, ClusterName, SystemId
+from bot.model.ids import BackupId, ClusterName, SystemId, is_backup_id
 
 _COMPONENT = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}\Z")
 _SYSTEM = re.compile(r"^[0-9]{1,20}\Z")
@@ -42,8 +42,8 @@ def kind_of(path: str) -> ObjectKind:
     match path.split("/"):
         case [folder, _] if folder == CHECK:
             return "probe"
-        case [_, system_id, "backups", _, archive, number] if archive != "events":
-            return "volume" if is_system(system_id) and _NUMBER.match(number) else "record"
+        case [_, system_id, "volumes", _, _, number] if is_system(system_id) and _NUMBER.match(number):
+            return "volume"
         case [_, system_id, "wal", _, name] if is_system(system_id) and _SEGMENT.match(name):
             return "wal"
         case [_, system_id, "wal", _, folder, _] if is_system(system_id) and folder.endswith(PARTIAL):
@@ -78,8 +78,27 @@ def backups(cluster: ClusterName, system_id: SystemId) -> str:
 
 
 def backup(cluster: ClusterName, system_id: SystemId, backup_id: BackupId) -> str:
-    """Return the folder of one backup."""
+    """Return the folder of one backup's records: manifest, summary, events; its volumes lie in `volumes_of`."""
     return f"{backups(cluster, system_id)}/{backup_id}"
+
+
+def volumes(cluster: ClusterName, system_id: SystemId) -> str:
+    """Return the folder of all backups' volumes: apart, so that one short listing of `backups` shows every backup."""
+    return f"{system(cluster, system_id)}/volumes"
+
+
+def volumes_of(cluster: ClusterName, system_id: SystemId, backup_id: BackupId) -> str:
+    """Return the folder of one backup's volumes and of its archives' indexes."""
+    return f"{volumes(cluster, system_id)}/{backup_id}"
+
+
+def backup_of(path: str) -> BackupId | None:
+    """Return the backup that an object is a part of, a record or a volume, or None."""
+    match path.split("/"):
+        case [_, system_id, "backups" | "volumes", name, _, *_] if is_system(system_id) and is_backup_id(name):
+            return BackupId(name)
+        case _:
+            return None
 
 
 def manifest(folder: str) -> str:
@@ -116,12 +135,12 @@ def runbook(cluster: ClusterName, at: datetime) -> str:
 
 
 def volume(folder: str, archive: str, number: int) -> str:
-    """Return the path of an archive's volume `number`, counted from 0."""
+    """Return the path of an archive's volume `number`, counted from 0, in `volumes_of` its backup."""
     return f"{folder}/{archive}/{number:06d}"
 
 
 def index(folder: str, archive: str) -> str:
-    """Return the path of an archive's index of members."""
+    """Return the path of an archive's index of members, in `volumes_of` its backup."""
     return f"{folder}/{archive}/index"
 
 

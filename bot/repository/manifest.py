@@ -149,7 +149,7 @@ class Manifest:
         if data.get("format") != FORMAT:
             raise ValueError(f"manifest format {data.get('format')!r} is not known here")
         cluster, system, backup = ClusterName(data["cluster"]), SystemId(data["system_id"]), BackupId(data["id"])
-        folder = layout.backup(cluster, system, backup)
+        volumes = layout.volumes_of(cluster, system, backup)
         return cls(
             id=backup,
             cluster=cluster,
@@ -163,7 +163,7 @@ class Manifest:
             segment_bytes=data["segment_bytes"],
             codec=data["codec"],
             piece_bytes=data["piece_bytes"],
-            archives=tuple(_archive_from(folder, archive) for archive in data["archives"]),
+            archives=tuple(_archive_from(volumes, archive) for archive in data["archives"]),
             body=data["body"],
             parent=BackupId(data["parent"]) if data["parent"] else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot.errors import Corruption
 from bot.model.backups import BackupSummary
+from bot.repository import layout
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
 from jobs.drill.work import Drill
@@ -27,4 +28,4 @@ def read_manifest(drill: Drill, backup: BackupSummary) -> Manifest:
 
 def is_of(error: Corruption, backup: BackupSummary) -> bool:
     """Say whether `error` names an object of the backup itself, and not of the WAL."""
-    return isinstance(error, ObjectDamaged | ObjectMissing) and f"/backups/{backup.id}/" in error.path
+    return isinstance(error, ObjectDamaged | ObjectMissing) and layout.backup_of(error.path) == backup.id

@@ -76,7 +76,7 @@ def test_a_plan_of_another_policy_cannot_be_approved(office: Office) -> None:
 def test_a_damaged_backup_fails_the_recovery_and_alerts(office: Office) -> None:
     """A bit flipped in the stored backup is found: the recovery fails, names the object, alerts, and leaves nothing behind."""
     request, card = office.pend("nok", "latest", "from a damaged backup")
-    stored = (path for path in (office.home / "repository").glob("slips/*/backups/**/*") if path.is_file())
+    stored = (path for path in (office.home / "repository").glob("slips/*/volumes/**/*") if path.is_file())
     volume = max(stored, key=lambda path: path.stat().st_size)
     content = bytearray(volume.read_bytes())
     content[len(content) // 2] ^= 1

@@ -52,7 +52,7 @@ class Pitstop:
         return found.result
 
     def _folders(self) -> list[Path]:
-        return list((self.cluster.installation.home / "repository").glob("*/*/backups/*"))
+        return list((self.cluster.installation.home / "repository").glob("*/*/*/*-base-*"))
 
 
 def _environment() -> dict[str, str]:

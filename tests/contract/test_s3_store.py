@@ -24,10 +24,11 @@ from tests.contract.faulty import FaultyProxy
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BACKUP = "slips/7300000000000000001/backups/20261122T020000Z-base-7f3a"
-VOLUME = f"{BACKUP}/base/000000"
+VOLUMES = "slips/7300000000000000001/volumes/20261122T020000Z-base-7f3a"
+VOLUME = f"{VOLUMES}/base/000000"
 WAL = "slips/7300000000000000001/wal/00000001/000000010000000000000001"
 PARTIAL = f"{WAL}.partial/00000000-00001000"
-RECORDS = (f"{BACKUP}/manifest", f"{BACKUP}/base/index", "keys/abc/1", "slips/7300000000000000001/cluster.json")
+RECORDS = (f"{BACKUP}/manifest", f"{VOLUMES}/base/index", "keys/abc/1", "slips/7300000000000000001/cluster.json")
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_object_lock(proxy: FaultyProxy) -> None:
     list(store.place().setup(dry_run=False))
     put_all(store)
     store.put("check/0011", [b"x"])
-    store.put(f"{BACKUP}/base/000001", [bytes(6 << 20)])
+    store.put(f"{VOLUMES}/base/000001", [bytes(6 << 20)])
     [begin] = [h for r, h in zip(proxy.requests, proxy.headers, strict=True) if r.endswith("?uploads")]
     assert begin["x-amz-object-lock-mode"] == "GOVERNANCE"
     for path in (VOLUME, WAL, *RECORDS):

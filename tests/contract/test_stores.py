@@ -232,10 +232,10 @@ def test_a_sweep_spares_what_is_being_written(store: Store) -> None:
 def test_folders_vanish_and_come_back(opened: Callable[[Path], Store], tmp_path: Path) -> None:
     """Another process may delete the last object of a branch: this one, which wrote there before, still can."""
     one, other = opened(tmp_path / "store"), opened(tmp_path / "store")
-    one.put("slips/1/backups/x/base/000000", [b"1"])
-    other.delete("slips/1/backups/x/base/000000")
-    one.put("slips/1/backups/x/base/000001", [b"2"])
-    assert [info.path for info in other.list("")] == ["slips/1/backups/x/base/000001"]
+    one.put("slips/1/volumes/x/base/000000", [b"1"])
+    other.delete("slips/1/volumes/x/base/000000")
+    one.put("slips/1/volumes/x/base/000001", [b"2"])
+    assert [info.path for info in other.list("")] == ["slips/1/volumes/x/base/000001"]
 
 
 def test_writers_and_deleters_of_one_branch(opened: Callable[[Path], Store], tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_no_manifest_without_its_wal(plain_server: PlainServerFactory, tmp_path:
     assert lock.acquire()
 
     def end_after_the_copy() -> None:
-        copied = "*/*/backups/*/backup_manifest/000000"
+        copied = "*/*/volumes/*/backup_manifest/000000"
         wait_for(lambda: any((here.home / "repository").glob(copied)), 60, "the copy")
         lock.release()
 
@@ -130,7 +130,7 @@ def test_no_manifest_without_its_wal(plain_server: PlainServerFactory, tmp_path:
     thread.join()
     assert caught.value.reason_code == "wal-not-durable"
     assert here.repository().backups() == []
-    assert not list((here.home / "repository").glob("*/*/backups/*"))
+    assert not list((here.home / "repository").glob("*/*/*/*-base-*"))
 
 
 def test_a_failing_archive_command_does_not_hold_a_backup_up(plain_server: PlainServerFactory, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_a_server_killed_in_the_middle(plain_server: PlainServerFactory, tmp_pat
     here = install(tmp_path / "pitstop", server, {"max_rate_kib": "8192"})
 
     def stop_when_copying() -> None:
-        wait_for(lambda: any((here.home / "repository").glob("*/*/backups/*/base/.*")), what="the copy")
+        wait_for(lambda: any((here.home / "repository").glob("*/*/volumes/*/base/.*")), what="the copy")
         server.stop("immediate")
 
     thread = threading.Thread(target=stop_when_copying)
@@ -319,7 +319,7 @@ def test_a_server_killed_in_the_middle(plain_server: PlainServerFactory, tmp_pat
     thread.join()
     assert caught.value.reason_code in {"server-gone", "server-stopping"}
     assert here.repository().backups() == []
-    assert list(here.repository().repository.store.list(f"{CLUSTER}/{here.repository().system_id}/backups")) == []
+    assert here.repository().without_manifest() == []
 
 
 def test_leftovers_are_deleted_later_and_never_a_live_one(plain_server: PlainServerFactory, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_leftovers_are_deleted_later_and_never_a_live_one(plain_server: PlainSer
     archive.write(b"x")
     archive.close()
     second = here.run(Job.BASE_BACKUP)["id"]
-    folders = {path.name for path in (here.home / "repository").glob("*/*/backups/*")}
+    folders = {path.name for path in (here.home / "repository").glob("*/*/*/*-base-*")}
     assert folders == {whole, second, f"{now:%Y%m%dT%H%M%SZ}-base-0001", "20250101T000000Z-base-0002"}
     slow.abandon()
 

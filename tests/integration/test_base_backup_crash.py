@@ -68,7 +68,7 @@ def held_in(phase: str, server: PlainServer, here: Installation) -> Iterator[Cal
         finally:
             os.kill(int(str(pid)), signal.SIGCONT)
     elif phase == "copy":
-        yield lambda _: any((here.home / "repository").glob("*/*/backups/*/base/.*"))
+        yield lambda _: any((here.home / "repository").glob("*/*/volumes/*/base/.*"))
     else:
         # The job believes that a receiver brings the WAL; none does.
         here.spool.create()
@@ -114,7 +114,7 @@ def test_killed_in_a_phase(plain_server: PlainServerFactory, tmp_path: Path, pha
 
 def what_is_left(here: Installation) -> Expected:
     """Return what is in the folders of backups, as the table says it."""
-    folders = list((here.home / "repository").glob("*/*/backups/*"))
+    folders = list((here.home / "repository").glob("*/*/*/*-base-*"))
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     archives = {path.parent.name for path in files if not path.name.startswith(".")}
     return Expected(archives, any(path.name.startswith(".") for path in files))
@@ -132,7 +132,7 @@ def check_after(here: Installation, server: PlainServer, run: RunId) -> None:
     made = fast.run(Job.BASE_BACKUP)["id"]
     assert [backup.id for backup in fast.repository().backups()] == [made]
     fast.repository().delete_unfinished(LATER)
-    assert {path.name for path in (here.home / "repository").glob("*/*/backups/*")} == {made}
+    assert {path.name for path in (here.home / "repository").glob("*/*/*/*-base-*")} == {made}
     assert not [path for path in (here.home / "repository").rglob(".*") if path.is_file()]
     assert list(examine(fast.repository())) == []
 

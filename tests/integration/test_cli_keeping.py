@@ -67,7 +67,7 @@ def test_scrub(world: World) -> None:
     assert well.code == 0, well.err
     assert well.json["objects"] == well.json["stored_objects"]
     assert well.json["coverage_age_s"] < 60
-    volume = next((world.home / "repository").glob(f"{NAME}/*/backups/*/base/000000"))
+    volume = next((world.home / "repository").glob(f"{NAME}/*/volumes/*/base/000000"))
     data = bytearray(volume.read_bytes())
     data[-1] ^= 1
     volume.write_bytes(data)

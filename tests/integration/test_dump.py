@@ -314,7 +314,7 @@ def test_foreign_tables_are_not_read(plain_server: PlainServerFactory, tmp_path:
 
 def left_behind(here: Installation) -> list[Path]:
     """Return the objects of backups in the repository."""
-    return [path for path in (here.home / "repository").glob("*/*/backups/**/*") if path.is_file()]
+    return [path for path in (here.home / "repository").rglob("*-dump-*/**/*") if path.is_file()]
 
 
 def test_on_the_command_line(plain_server: PlainServerFactory, tmp_path: Path, typed: Typed) -> None:

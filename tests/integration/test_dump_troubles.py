@@ -50,7 +50,7 @@ def session(server: PlainServer) -> DumpSession:
 
 def left_behind(here: Installation) -> list[Path]:
     """Return the objects of backups in the repository, and unfinished files."""
-    return [path for path in (here.home / "repository").glob("*/*/backups/**/*") if path.is_file()]
+    return [path for path in (here.home / "repository").rglob("*-dump-*/**/*") if path.is_file()]
 
 
 @pytest.mark.parametrize("major", [15, 18])
@@ -291,7 +291,7 @@ def test_killed_in_a_phase(plain_server: PlainServerFactory, tmp_path: Path, pha
         wait_for(lambda: phase_of(here, run) == phase, what=f"the phase {phase}")
         wait_for(lambda: waiting(server), what="the wait")
         if half:
-            wait_for(lambda: bool(list((here.home / "repository").glob("*/*/backups/*/db-0/.*"))), what="a volume")
+            wait_for(lambda: bool(list((here.home / "repository").glob("*/*/volumes/*/db-0/.*"))), what="a volume")
         here.kill(run, process)
         wait_for(lambda: not programs(server), what="the end of pg_dump")
         wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of the dump's sessions")
@@ -357,7 +357,7 @@ def check_after(here: Installation, run: RunId) -> None:
     made = BackupId(here.run(Job.DUMP)["id"])
     assert [backup.id for backup in here.repository().backups()] == [made]
     here.repository().delete_unfinished(LATER)
-    assert {path.name for path in (here.home / "repository").glob("*/*/backups/*")} == {made}
+    assert {path.name for path in (here.home / "repository").glob("*/*/*/*-dump-*")} == {made}
     assert list(examine(here.repository())) == []
 
 

@@ -23,9 +23,9 @@ from tests.unit.repository.sample import NAME
 from tests.unit.retention_world import World, day
 
 KINDS = {
-    "volume": "backups/{id}/base/000001",
-    "plain volume": "backups/{id}/backup_manifest/000000",
-    "index": "backups/{id}/base/index",
+    "volume": "volumes/{id}/base/000001",
+    "plain volume": "volumes/{id}/backup_manifest/000000",
+    "index": "volumes/{id}/base/index",
     "manifest": "backups/{id}/manifest",
     "summary": "backups/{id}/summary",
     "event": "backups/{id}/events/*-verified",

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bot.errors import Conflict, Corruption, Refused, Unavailable, Usage
 from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.model.wal import Lsn
+from bot.repository import layout
 from bot.repository.backup_writer import BackupWriter
 from bot.repository.cluster import ClusterRepository
 from bot.repository.manifest import Archive, Manifest, Volume
@@ -48,7 +49,12 @@ text = st.text(st.characters(exclude_categories=()), max_size=20)
 
 def objects(cluster: ClusterRepository) -> list[str]:
     """Return the paths of all objects of backups."""
-    return [info.path for info in cluster.repository.store.list(f"{NAME}/{SYSTEM}/backups")]
+    store = cluster.repository.store
+    return [
+        info.path
+        for folder in (layout.backups(NAME, SYSTEM), layout.volumes(NAME, SYSTEM))
+        for info in store.list(folder)
+    ]
 
 
 def test_a_backup_does_not_exist_before_it_is_committed(cluster: ClusterRepository) -> None:
@@ -81,7 +87,7 @@ def test_a_backup_that_lost_a_volume_is_not_committed(cluster: ClusterRepository
     for harm in (Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])):
         with pytest.raises(Corruption), cluster.begin(SECOND, workers=2, cut=SMALL_CUT) as writer:
             write_archives(writer, data_directory())
-            harm(tmp_path / "repository" / NAME / SYSTEM / "backups" / SECOND / "base" / "000001")
+            harm(tmp_path / "repository" / NAME / SYSTEM / "volumes" / SECOND / "base" / "000001")
             commit(writer)
         assert cluster.backups() == []
 
@@ -187,10 +193,10 @@ def test_manifests_come_back(
     """Whatever names, paths and configuration hold, lone surrogates included, the manifest comes back byte for byte."""
     start, made = 0, []
     for number, (bytes_read, bytes_stored, frames) in enumerate(found):
-        path = f"{NAME}/{SYSTEM}/backups/{SECOND}/base/{number:06d}"
+        path = layout.volume(layout.volumes_of(NAME, SYSTEM, SECOND), "base", number)
         made.append(Volume(path, start, bytes_read, bytes_stored, "ab" * 32, tuple(frames)))
         start += bytes_read
-    index = f"{NAME}/{SYSTEM}/backups/{SECOND}/base/index"
+    index = layout.index(layout.volumes_of(NAME, SYSTEM, SECOND), "base")
     archive = Archive("base", 16394, location, start, tuple(made), index, "cd" * 32, 7)
     manifest = Manifest(
         id=SECOND, cluster=NAME, system_id=SYSTEM, started_at=at, finished_at=at, timeline=timeline, start_lsn=Lsn(lsn),
@@ -216,7 +222,7 @@ def test_the_script_reads_everything(tmp_path: Path, codec: str) -> None:
     cluster = sample_cluster(open_sample(tmp_path, codec=codec))
     write_backup(cluster)
     cluster.wal.put_segment(1, 2, segment(2))
-    folder = f"{NAME}/{SYSTEM}/backups/{SECOND}"
+    folder = layout.backup(NAME, SYSTEM, SECOND)
     done = decrypt(tmp_path, "extract", folder, str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -236,14 +242,15 @@ def test_the_script_reads_everything(tmp_path: Path, codec: str) -> None:
 def test_the_script_finds_damage(tmp_path: Path) -> None:
     """Flipped bits, truncation, swapped volumes and a wrong key end with 4 and a sentence, never with a traceback."""
     write_backup(sample_cluster(open_sample(tmp_path)))
-    folder = f"{NAME}/{SYSTEM}/backups/{SECOND}"
-    base = tmp_path / "repository" / folder / "base"
+    folder = layout.backup(NAME, SYSTEM, SECOND)
+    volumes = layout.volumes_of(NAME, SYSTEM, SECOND)
+    base = tmp_path / "repository" / volumes / "base"
     first, second = ((base / name).read_bytes() for name in ("000000", "000001"))
     rng = random.Random(5)
     harmed = [first[:40], first[:-1], second, b"", *(flip(first, rng.randrange(len(first) * 8)) for _ in range(6))]
     for content in harmed:
         (base / "000000").write_bytes(content)
-        done = decrypt(tmp_path, "cat", f"{folder}/base/000000")
+        done = decrypt(tmp_path, "cat", f"{volumes}/base/000000")
         assert done.returncode == 4, done.stderr
         assert b"base/000000" in done.stderr
         assert b"Traceback" not in done.stderr

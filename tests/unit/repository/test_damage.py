@@ -30,10 +30,10 @@ KINDS = {
     "identity": "cluster.json",
     "manifest": f"backups/{SECOND}/manifest",
     "summary": f"backups/{SECOND}/summary",
-    "volume": f"backups/{SECOND}/base/000001",
-    "tablespace": f"backups/{SECOND}/16394/000000",
-    "server's manifest": f"backups/{SECOND}/backup_manifest/000000",
-    "index": f"backups/{SECOND}/base/index",
+    "volume": f"volumes/{SECOND}/base/000001",
+    "tablespace": f"volumes/{SECOND}/16394/000000",
+    "server's manifest": f"volumes/{SECOND}/backup_manifest/000000",
+    "index": f"volumes/{SECOND}/base/index",
     "event": f"backups/{SECOND}/events/20261122T020000.000000Z-verified",
     "segment": "wal/00000001/000000010000000000000002",
     "piece": "wal/00000001/000000010000000000000003.partial/00000000-00002710",
@@ -152,15 +152,15 @@ def test_an_object_cut_off_anywhere_is_found(folder: Path, kind: str) -> None:
 
 
 SWAPS: dict[str, Callable[[Path], tuple[Path, Path]]] = {
-    "two volumes": lambda root: (root / f"backups/{SECOND}/base/000000", root / f"backups/{SECOND}/base/000001"),
+    "two volumes": lambda root: (root / f"volumes/{SECOND}/base/000000", root / f"volumes/{SECOND}/base/000001"),
     "volumes of two backups": lambda root: (
-        root / f"backups/{FIRST}/base/000000",
-        root / f"backups/{SECOND}/base/000000",
+        root / f"volumes/{FIRST}/base/000000",
+        root / f"volumes/{SECOND}/base/000000",
     ),
     "two manifests": lambda root: (root / f"backups/{FIRST}/manifest", root / f"backups/{SECOND}/manifest"),
     "manifest and summary": lambda root: (root / f"backups/{SECOND}/manifest", root / f"backups/{SECOND}/summary"),
-    "segment and volume": lambda root: (root / KINDS["segment"], root / f"backups/{SECOND}/base/000000"),
-    "two indexes": lambda root: (root / f"backups/{FIRST}/base/index", root / f"backups/{SECOND}/base/index"),
+    "segment and volume": lambda root: (root / KINDS["segment"], root / f"volumes/{SECOND}/base/000000"),
+    "two indexes": lambda root: (root / f"volumes/{FIRST}/base/index", root / f"volumes/{SECOND}/base/index"),
 }
 
 
@@ -196,7 +196,7 @@ def test_missing_and_foreign_objects_are_found(folder: Path) -> None:
     assert {damage.path for damage in found_in(folder)} == {
         path_of("volume"),
         path_of("index"),
-        f"{folder_of}/backups/{SECOND}/base/000099",
+        f"{folder_of}/volumes/{SECOND}/base/000099",
         f"{folder_of}/wal/00000001/notes.txt",
     }
 

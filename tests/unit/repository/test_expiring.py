@@ -12,6 +12,7 @@ import pytest
 
 from bot.errors import Conflict, Unavailable
 from bot.model.ids import BackupId
+from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.examine import examine
 from bot.repository.expiring import expire_backup, leftovers, note_orphan, remove_leftover
@@ -94,7 +95,7 @@ def test_killed_at_every_step(tmp_path: Path, after: bool) -> None:
             assert [(one.backup, one.expired) for one in left] == [(SECOND, True)]
             remove_leftover(cluster, SECOND)
         assert [backup.id for backup in cluster.backups()] == [FIRST]
-        assert not list(cluster.repository.store.list(f"{cluster.name}/{cluster.system_id}/backups/{SECOND}"))
+        assert not cluster.objects(SECOND)
     assert steps > 10
     assert whole == (1 if after else 2), "before the note and before the manifest's end, or between the two"
     assert halfway >= steps - 4
@@ -106,7 +107,7 @@ def test_what_others_left_without_a_manifest_is_told_apart(cluster: ClusterRepos
     write_backup(cluster, SECOND)
     third = BackupId("20200101T020000Z-base-0b0b")
     unfinished(cluster, third)
-    store, folder = cluster.repository.store, f"{cluster.name}/{cluster.system_id}/backups/{SECOND}"
+    store, folder = cluster.repository.store, layout.backup(cluster.name, cluster.system_id, SECOND)
     store.delete(f"{folder}/manifest")
     [orphan] = leftovers(cluster)
     assert (orphan.backup, orphan.expired, orphan.since) == (SECOND, False, None)
@@ -125,7 +126,7 @@ def test_what_others_left_without_a_manifest_is_told_apart(cluster: ClusterRepos
 def test_a_backup_the_ledger_knew_is_an_orphan_too(cluster: ClusterRepository) -> None:
     """Manifest, summary and events gone: only who knew that it was a backup can tell it from an unfinished one."""
     write_backup(cluster, SECOND)
-    folder = f"{cluster.name}/{cluster.system_id}/backups/{SECOND}"
+    folder = layout.backup(cluster.name, cluster.system_id, SECOND)
     for name in ("manifest", "summary"):
         cluster.repository.store.delete(f"{folder}/{name}")
     assert leftovers(cluster) == []

@@ -23,15 +23,17 @@ from bot.repository.stores.lifecycle import (
 
 SYSTEM = "slips/7300000000000000001"
 BACKUP = f"{SYSTEM}/backups/20261122T020000Z-base-7f3a"
+VOLUMES = f"{SYSTEM}/volumes/20261122T020000Z-base-7f3a"
 KINDS = {
-    f"{BACKUP}/base/000000": "volume",
-    f"{BACKUP}/16394/000012": "volume",
-    f"{BACKUP}/backup_manifest/000000": "volume",
+    f"{VOLUMES}/base/000000": "volume",
+    f"{VOLUMES}/16394/000012": "volume",
+    f"{VOLUMES}/backup_manifest/000000": "volume",
     f"{BACKUP}/manifest": "record",
     f"{BACKUP}/summary": "record",
-    f"{BACKUP}/base/index": "record",
+    f"{VOLUMES}/base/index": "record",
     f"{BACKUP}/events/20261122T020000.000000Z-pinned": "record",
     f"{BACKUP}/events/000000": "record",
+    f"{BACKUP}/base/000000": "record",
     f"{SYSTEM}/cluster.json": "record",
     f"{SYSTEM}/wal/00000001/000000010000000000000001": "wal",
     f"{SYSTEM}/wal/00000002/00000002.history": "record",
@@ -39,7 +41,7 @@ KINDS = {
     f"{SYSTEM}/maps/0-3000060": "record",
     f"{SYSTEM}/index/000000010000000000000001": "record",
     "keys/0193/1": "record",
-    "keys/wal/backups/x/y/000000": "record",
+    "keys/wal/volumes/x/y/000000": "record",
     "check/00ff": "probe",
     "slips/runbook/20261122T020000Z.md": "record",
 }

@@ -73,7 +73,7 @@ def test_a_damaged_backup_leaves_nothing_to_start(
 ) -> None:
     """A damaged or missing volume or index stops the restore, naming the object; the folder has no control file."""
     write_backup(cluster)
-    file = tmp_path / "repository" / NAME / SYSTEM / "backups" / SECOND / "base" / name
+    file = tmp_path / "repository" / NAME / SYSTEM / "volumes" / SECOND / "base" / name
     sound = file.read_bytes()
     if harm == "gone":
         file.unlink()
