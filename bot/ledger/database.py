@@ -12,10 +12,13 @@ from importlib import resources
 from pathlib import Path
 from typing import NewType
 
-from sqlite_utils import Database
-
 from bot.errors import Corruption, Unavailable, Usage
+from bot.host.imports import without
 from bot.ledger.turns import turns_at
+
+with without("numpy", "pandas"):
+    # Only to store their types; together they take longer to import than everything else, and 25 MiB.
+    from sqlite_utils import Database
 
 Tx = NewType("Tx", Database)
 """A database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
