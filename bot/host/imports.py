@@ -16,7 +16,8 @@ def without(*modules: str) -> Iterator[None]:
     """
     hidden = [name for name in modules if name not in sys.modules]
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  how the interpreter writes "absent"
+        # This is how the interpreter writes "absent".
+        sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:
