@@ -56,6 +56,7 @@ def check(as_json: AsJson = False) -> int:
 def all_points(config: Config) -> Iterator[Point]:
     """Check everything; what one part raises becomes a failed point, so that the other parts are still checked."""
     from bot.commands.check_attention import attention_points
+    from bot.commands.check_in_place import in_place_points
 
     yield from _guarded("this machine", lambda: _machine(config))
     for name, repository in config.repositories.items():
@@ -64,6 +65,7 @@ def all_points(config: Config) -> Iterator[Point]:
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
         yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
         yield from _guarded(f"cluster {name}", lambda n=name: _slots(config, n))  # type: ignore[misc]
+        yield from in_place_points(name, cluster)
         yield from _rights(config, name, cluster)
     yield from _guarded("slack", lambda: _slack(config))
     yield from _guarded("alerts", lambda: attention_points(config))

@@ -49,6 +49,18 @@ class HealthConfig(Table):
     @field_validator("url")
     @classmethod
     def _a_page(cls, value: str | None) -> str | None:
-        if value is not None and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        if value is not None and not _is_page(value):
             raise ValueError("write a page like http://127.0.0.1:5000/health")
         return value
+
+
+def _is_page(url: str) -> bool:
+    """Say whether a URL can be asked for: its scheme, its host, and a port that is a number there is."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and not set(url) & _BLANKS
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
+_BLANKS = frozenset(" \t\r\n")

@@ -66,16 +66,19 @@ def check_restoring(user: str | None, found: RestoringRole | None) -> Iterator[F
 def _lacking(found: RestoringRole) -> Iterator[Finding]:
     role, missing = quote_ident(found.role), list[Finding]()
     if not found.creates_databases:
-        said = f"The role {found.role} may not make databases: nothing can be restored into the live server."
+        said = f"The role {found.role} may not make or rename databases: nothing can be restored into the live server."
         missing.append(Finding("warn", "right-createdb", said, f"ALTER ROLE {role} WITH CREATEDB;"))
     if not found.ends_sessions:
-        said = f"The role {found.role} may not end sessions that stand in the way of a restore."
+        said = f"The role {found.role} may not end the sessions of a database: it cannot be swapped in place."
         missing.append(Finding("warn", "right-signal-backend", said, f"GRANT pg_signal_backend TO {role};"))
     if owners := found.foreign_owners:
         more = f" and {len(owners) - _MOST} more" if len(owners) > _MOST else ""
-        said = f"The role {found.role} cannot give things back to their owners: {', '.join(owners[:_MOST])}{more}."
+        said = (
+            f"The role {found.role} cannot give things back to their owners, nor swap their databases in place:"
+            f" {', '.join(owners[:_MOST])}{more}."
+        )
         grant = f"GRANT {', '.join(quote_ident(owner) for owner in owners)} TO {role};"
         missing.append(Finding("warn", "right-set-role", said, grant))
     yield from missing
     if not missing:
-        yield Finding("ok", "restore-rights", f"The role {found.role} may restore what superusers do not own.")
+        yield Finding("ok", "restore-rights", f"The role {found.role} may restore and swap what superusers do not own.")
