@@ -29,8 +29,10 @@ class Child:
     The kernel kills it when the thread that started it ends, also by `kill -9` of the whole process.
     """
 
-    def __init__(self, argv: Sequence[str | bytes], *, env: Mapping[str, str], fed: bool = False) -> None:
-        """Start `argv`, cwd `/`, with the environment `env` alone.
+    def __init__(
+        self, argv: Sequence[str | bytes], *, env: Mapping[str, str], fed: bool = False, files: Sequence[int] = ()
+    ) -> None:
+        """Start `argv`, cwd `/`, with the environment `env` alone; of our open files it inherits `files`.
 
         Raises:
             Unavailable: it cannot be started.
@@ -45,6 +47,7 @@ class Child:
                 cwd="/",
                 env=dict(env),
                 close_fds=True,
+                pass_fds=files,
                 start_new_session=True,
                 bufsize=0,
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bot.errors import Failed, PitstopError, Unavailable
@@ -34,18 +34,32 @@ def find_pg_restore(server_major: int, archive_major: int, bin_directories: Sequ
 
 
 @contextmanager
-def restoring(tools: Binaries, session: DumpSession, options: Sequence[str]) -> Iterator[Child]:
-    """Run pg_restore into the session's database, to be fed an archive.
+def restoring(
+    tools: Binaries, session: DumpSession, options: Sequence[str], *, chosen: bytes | None = None
+) -> Iterator[Child]:
+    """Run pg_restore into the session's database, to be fed an archive; `chosen` is the list of what is taken of it.
+
+    The list has no name on any disk: it is in memory, and gone with us and the program.
 
     Raises:
         Unavailable: it is missing or cannot be started.
     """
-    argv = [
-        os.fspath(tools.tool("pg_restore")), "--format=custom", "--exit-on-error", "--no-password", *options,
-        "--dbname", session.program_conninfo(),
-    ]  # fmt: skip
-    with Child(argv, env=session.program_environment(), fed=True) as child:
-        yield child
+    with ExitStack() as stack:
+        lists = [] if chosen is None else [stack.enter_context(_in_memory(chosen))]
+        argv = [
+            os.fspath(tools.tool("pg_restore")), "--format=custom", "--exit-on-error", "--no-password", *options,
+            *(f"--use-list=/proc/self/fd/{one}" for one in lists), "--dbname", session.program_conninfo(),
+        ]  # fmt: skip
+        yield stack.enter_context(Child(argv, env=session.program_environment(), fed=True, files=lists))
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """Yield the descriptor of a file in memory that holds `content`."""
+    with open(os.memfd_create("pitstop-list"), "wb") as file:  # noqa: PTH123 - it has no path
+        file.write(content)
+        file.flush()
+        yield file.fileno()
 
 
 def feed(child: Child, pieces: Iterable[bytes], *, on_bytes: Callable[[int], None], check: Callable[[], None]) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 from bot.errors import PitstopError
+from bot.host.passing import passing_folder
 from bot.model.backups import BackupSummary
 from bot.model.drills import Point, Question
 from bot.model.targets import ResolvedTarget, Target, TargetKind
@@ -48,8 +47,8 @@ def aim(drill: Drill, backup: BackupSummary, answers: Answers) -> Aim | None:
     coverage = cover(drill.cluster, drill.holdings, on_wait=context.check_cancelled)
     line = drill.holdings.line(coverage.ranges)
     binaries = find(backup.server_version // 10000, extra=drill.config.postgres.bin_directories)
-    with tempfile.TemporaryDirectory(prefix="pitstop-drill-") as home:
-        reader = WalReader(binaries, drill.holdings.source, line, Path(home), ranges=coverage.ranges)
+    with passing_folder() as home:
+        reader = WalReader(binaries, drill.holdings.source, line, home, ranges=coverage.ranges)
         own = next((s for s in reader.stretches if s.covers(backup.start_lsn, backup.end_lsn)), None)
         if old:
             answers.say(Question.CANARY, None, "not written: the backup is older than the WAL window")

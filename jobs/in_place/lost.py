@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from bot.config import Config
 from bot.errors import PitstopError
+from bot.host.passing import passing_folder
 from bot.ledger.database import Ledger
 from bot.model.ids import ClusterName
 from bot.model.wal import Lsn
@@ -34,8 +32,8 @@ def count_transactions(
         coverage = cover(config.cluster(cluster), holdings)
         line = holdings.line(coverage.ranges)
         binaries = find(major, extra=config.postgres.bin_directories)
-        with tempfile.TemporaryDirectory(prefix="pitstop-lost-") as scratch:
-            reader = WalReader(binaries, holdings.source, line, Path(scratch), ranges=coverage.ranges)
+        with passing_folder() as scratch:
+            reader = WalReader(binaries, holdings.source, line, scratch, ranges=coverage.ranges)
             if not any(stretch.covers(start, end) for stretch in reader.stretches):
                 return None
             first = reader.record_from(start, end)

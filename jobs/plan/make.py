@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from bot.config import Config
 from bot.errors import Corruption
+from bot.host.passing import passing_folder
 from bot.ledger.database import Ledger
 from bot.model.destinations import Beside
 from bot.model.ids import BackupId, ClusterName
@@ -81,8 +81,8 @@ def _resolve(
     versions = [backup.server_version for backup in holdings.backups]
     binaries = find(max(versions) // 10000 if versions else None, extra=config.postgres.bin_directories)
     on_note("Reading the WAL")
-    with tempfile.TemporaryDirectory(prefix="pitstop-plan-") as scratch:
-        reader = WalReader(binaries, holdings.source, line, Path(scratch), ranges=coverage.ranges)
+    with passing_folder() as scratch:
+        reader = WalReader(binaries, holdings.source, line, scratch, ranges=coverage.ranges)
         resolution = resolve(
             target, candidates=holdings.backups, wal=reader, now=now, complete_until=coverage.complete_until
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bot.config import Config
 from bot.errors import Unavailable, Usage
+from bot.host.passing import passing_folder
 from bot.ledger.database import Ledger
 from bot.model.ids import ClusterName
 from bot.model.wal import parse_history
@@ -50,11 +49,11 @@ def _known_times(config: Config, holdings: Holdings, coverage: Coverage) -> list
     """Return when the last commit of each unbroken stretch of WAL was, and what is known of its end."""
     line = holdings.line(coverage.ranges)
     known = []
-    with tempfile.TemporaryDirectory(prefix="pitstop-window-") as scratch:
+    with passing_folder() as scratch:
         try:
             version = max((b.server_version for b in holdings.backups), default=0)
             binaries = find(version // 10000, extra=config.postgres.bin_directories)
-            reader = WalReader(binaries, holdings.source, line, Path(scratch), ranges=coverage.ranges)
+            reader = WalReader(binaries, holdings.source, line, scratch, ranges=coverage.ranges)
             ground = Ground(holdings.backups, reader, now=datetime.now(UTC), complete_until=coverage.complete_until)
             for stretch in reader.stretches:
                 at = ground.reached(stretch)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 
 from bot.postgres.restore_program import feed, finish, restoring
@@ -26,16 +25,12 @@ def load(work: RestoreWork, database: str, *how: str) -> list[str]:
     def on_bytes(done: int) -> None:
         work.context.progress(min(done, archive.bytes_read), archive.bytes_read)
 
-    with tempfile.NamedTemporaryFile(prefix="pitstop-list-") as chosen:
-        options = list(how)
-        if work.what.tables or len(work.contents.choice.entries) < len(work.contents.toc.entries):
-            chosen.write(work.contents.choice.list_file())
-            chosen.flush()
-            options.append(f"--use-list={chosen.name}")
-        with restoring(work.tools, work.session(database), options) as child:
-            feed(child, _pieces(work), on_bytes=on_bytes, check=work.check_time)
-            work.context.note("Making indexes and constraints")
-            warnings = finish(child, work.what.database, check=work.check_time)
+    partial = work.what.tables or len(work.contents.choice.entries) < len(work.contents.toc.entries)
+    chosen = work.contents.choice.list_file() if partial else None
+    with restoring(work.tools, work.session(database), list(how), chosen=chosen) as child:
+        feed(child, _pieces(work), on_bytes=on_bytes, check=work.check_time)
+        work.context.note("Making indexes and constraints")
+        warnings = finish(child, work.what.database, check=work.check_time)
     work.context.note("")
     return warnings
 
