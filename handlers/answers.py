@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from bot.errors import Usage
 from bot.ledger import Tx, catalogue, contents, pauses, requests, runs, servers, wal_status
 from bot.model.backup_commands import BackupCommand, ListBackups, ShowBackup, ShowSchedule, ShowStatus
-from bot.model.commands import ShowHelp, example_cluster
+from bot.model.commands import ShowHelp
 from bot.model.ids import BackupId, ClusterName
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState
@@ -17,6 +16,7 @@ from bot.slack.cards.backup import BackupView, backup_card
 from bot.slack.cards.help import help_card
 from bot.slack.cards.schedule import ClusterSchedule, schedule_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card
+from handlers.facts import known_backup
 from handlers.wiring import Wiring
 
 _SHOWN_JOBS = (Job.BASE_BACKUP, Job.DUMP, Job.WAL_CHECK, Job.DRILL)
@@ -49,14 +49,8 @@ def _named(wiring: Wiring, cluster: ClusterName | None) -> list[ClusterName]:
 
 
 def _show(wiring: Wiring, backup: BackupId) -> Message:
+    found = known_backup(wiring, backup)
     with wiring.ledger.read() as tx:
-        found = catalogue.locate(tx, backup)
-        if found is None or found.cluster not in wiring.config.clusters:
-            raise Usage(
-                f"There is no backup {backup}.",
-                hint=f"`/backup list {example_cluster(wiring.config.clusters)}` shows those there are.",
-                code="unknown-backup",
-            )
         where, inside = catalogue.repositories(tx, found.cluster, backup), contents.find(tx, found.cluster, backup)
     return backup_card(BackupView(found, where, inside), now=wiring.now())
 
@@ -69,7 +63,7 @@ def _schedule(wiring: Wiring, clusters: list[ClusterName]) -> Message:
 def _timetable(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterSchedule:
     config, now = wiring.config.cluster(cluster), wiring.now()
     pause = pauses.current(tx, cluster, now)
-    crons, zone = config.schedule.crons(cluster), ZoneInfo(config.timezone)
+    crons, zone = wiring.config.crons(cluster), ZoneInfo(config.timezone)
     lines = timetable(crons, zone, last=runs.newest(tx, cluster), pause=pause, now=now)
     return ClusterSchedule(cluster, config.timezone, lines, pause)
 

@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import catalogue, inbox, pauses
+from bot.ledger import inbox, pauses
 from bot.model.backup_commands import BackupNow, Pause, Pin, Resume, Verify, parse_backup
-from bot.model.commands import example_cluster
 from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
 from bot.slack.text import code, moment
-from handlers.facts import card_shows, note, policy_of, told_of
+from handlers.facts import card_shows, known_backup, note, policy_of, told_of
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
@@ -91,16 +90,11 @@ def _resume_pressed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
 
 def _pin(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pin) -> Message:
     """`/backup pin ID`, `/backup unpin ID`: the id tells the cluster, where the list knows it."""
-    with wiring.ledger.read() as tx:
-        known = catalogue.locate(tx, asked.backup)
-    if known is None or known.cluster not in wiring.config.clusters:
-        error = Usage(
-            f"There is no backup {asked.backup}.",
-            hint=f"`/backup list {example_cluster(wiring.config.clusters)}` shows those there are.",
-            code="unknown-backup",
-        )
+    try:
+        known = known_backup(wiring, asked.backup)
+    except Usage as error:
         note(wiring, doer, "backup.pin" if asked.pinned else "backup.unpin", asked.backup, error)
-        raise error
+        raise
     run = desk.pin(
         wiring.ledger,
         key=item.key,

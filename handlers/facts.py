@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from bot import desk
-from bot.errors import PitstopError, Refused
-from bot.ledger import cards, people
-from bot.model.ids import ClusterName
+from bot.errors import PitstopError, Refused, Usage
+from bot.ledger import cards, catalogue, people
+from bot.model.backups import BackupSummary
+from bot.model.commands import example_cluster
+from bot.model.ids import BackupId, ClusterName
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import UNSURE, Identities, full_member, group_ids
+from bot.model.typed import nearest
 from bot.slack.client import SlackBusy
 from bot.slack.people import fetch
 from handlers.payloads import Doer
@@ -90,6 +93,25 @@ def told_of(wiring: Wiring, doer: Doer, policy: Policy) -> Told:
     facts = fetch_facts(wiring, doer.who, [policy])
     name = facts.person.name if facts.person else doer.name
     return Told(facts=facts.person, groups=facts.groups, policy=policy, name=name, people=wiring.config.people)
+
+
+def known_backup(wiring: Wiring, backup: BackupId) -> BackupSummary:
+    """Return the summary of a backup of ours; its id alone tells the cluster.
+
+    Raises:
+        Usage: `unknown-backup`, with the nearest id.
+    """
+    ours = wiring.config.clusters
+    with wiring.ledger.read() as tx:
+        found = catalogue.locate(tx, backup)
+        if found is not None and found.cluster in ours:
+            return found
+        near = nearest(backup, [one.id for name in ours for one in catalogue.list(tx, ClusterName(name))])
+    raise Usage(
+        f"There is no backup {backup}.",
+        hint=f"Did you mean `{near}`?" if near else f"`/backup list {example_cluster(ours)}` shows those there are.",
+        code="unknown-backup",
+    )
 
 
 def card_shows(wiring: Wiring, doer: Doer, subject: str, *, kinds: tuple[str, ...] = ("request", "server")) -> None:

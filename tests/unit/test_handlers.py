@@ -438,4 +438,4 @@ def test_a_backup_is_shown_by_its_id(office: Office) -> None:
     assert "Base backup of slips" in office.told(BOB)
     office.command("show 20991122T020000Z-base-7f3a", BOB, name="/backup")
     office.settle()
-    assert "/backup list" in office.told(BOB)
+    assert "Did you mean `20261122T020000Z-base-7f3a`?" in office.told(BOB)
