@@ -158,10 +158,19 @@ class Driver:
         """Close a modal by its cancel button, or the whole stack by its cross."""
         return self._interact("close_view", user=user, view=view.id, all=all_views)
 
-    def options(self, user: str, source: Message | View, action_id: str, query: str = "") -> list[Json]:
-        """Type `query` into an external select and return the options the app suggests."""
+    def options(
+        self,
+        user: str,
+        source: Message | View,
+        action_id: str,
+        query: str = "",
+        *,
+        values: Mapping[str, Any] | None = None,
+    ) -> list[Json]:
+        """Type `query` into an external select and return what the app suggests; `values`: the form so far, as in `submit`."""
         place = {"view": source.id} if isinstance(source, View) else {"channel": source.channel, "ts": source.ts}
-        return self._interact("options", user=user, action_id=action_id, query=query, **place).options
+        told = {"action_id": action_id, "query": query, "values": dict(values or {})}
+        return self._interact("options", user=user, **told, **place).options
 
     def open_home(self, user: str) -> Outcome:
         """Open the app's Home tab."""

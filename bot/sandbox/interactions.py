@@ -102,10 +102,11 @@ class Interactions:
         return chosen(element, body.get("value")) if state_key(element["type"]) else {}
 
     async def options(self, user: str, body: Json) -> Json:
-        """Ask the app what to offer for the letters typed into an external select."""
+        """Ask the app what to offer for the letters typed into an external select; it hears what else is filled in by then."""
         person = self._actor(user)
         if body.get("view"):
             view = self._view(person, body["view"])
+            view.values = filled(view.body["blocks"], view.values, body.get("values") or {})
             blocks, where = view.body["blocks"], payloads.view_place(self._state, view)
         else:
             channel = self._place(person, body["channel"])

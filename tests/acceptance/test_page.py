@@ -495,6 +495,8 @@ def test_a_form_is_filled_checked_and_sent(sandbox: Sandbox, app: PretendApp, op
     expect(dialog.get_by_label("Cluster")).to_be_focused()
     page.keyboard.type("sl")
     expect(page.locator("dialog [role=option]")).to_have_text(["slips"])
+    filled_in = hears(page, app, "block_suggestion")["view"]["state"]["values"]
+    assert filled_in["reason"]["reason"]["value"] == "a migration", "what else is filled in goes along"
     page.keyboard.press("Enter")
     dialog.get_by_label("or pick the minute: day").fill("2026-11-22")
     dialog.get_by_label("or pick the minute: time").fill("03:12")

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from bot import desk
-from bot.ledger import audit, rehearsals, requests
+from bot.ledger import audit, catalogue, rehearsals, requests
 from bot.model.ids import RequestId
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState
@@ -111,8 +111,26 @@ def test_a_pause_is_seen_by_all_and_ended_by_anybody_who_may(office: Office) -> 
     assert "⏸️" not in office.answer_to("nok", "/backup schedule slips").replace("`/backup pause", "")
 
 
+def test_a_backup_is_pinned_and_unpinned(office: Office) -> None:
+    """Typed with its id alone: answered at once, shown in the list and by `/backup show`; a wrong id changes nothing."""
+    with office.ledger.read() as tx:
+        [backup] = [one for one in catalogue.list(tx, SLIPS) if one.kind == "base"]
+    assert "📌" not in office.answer_to("nok", "/backup list slips")
+    assert "it stays until it is unpinned" in office.answer_to("nok", f"/backup pin {backup.id}")
+    office.until(lambda: "📌" in office.answer_to("nok", "/backup list slips"), "the pin in the list")
+    assert "pinned" in office.answer_to("nok", f"/backup show {backup.id}")
+    missing = f"{backup.id[:-4]}0000" if not backup.id.endswith("0000") else f"{backup.id[:-4]}1111"
+    assert backup.id in office.answer_to("nok", f"/backup pin {missing}")
+    assert "Guests may not do this" in office.answer_to("kit", f"/backup unpin {backup.id}")
+    assert "its age decides again" in office.answer_to("somchai", f"/backup unpin {backup.id}")
+    office.until(lambda: "📌" not in office.answer_to("nok", "/backup list slips"), "the pin gone from the list")
+
+
 def test_a_dump_is_restored_through_the_form(office: Office) -> None:
     """The form's pickers know the backup's databases and tables; a wrong name is refused at its input; the rows come back."""
+    office.sql("CREATE DATABASE attic")
+    with psycopg.connect(office.server.dsn("attic"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE boxes (n int)")
     office.answer_to("nok", "/backup now slips dump")
     office.until(lambda: "-dump-" in office.answer_to("nok", "/backup list slips"), "the dump in the list")
     [(rows,)] = office.sql("SELECT count(*) FROM slips")
@@ -125,7 +143,12 @@ def test_a_dump_is_restored_through_the_form(office: Office) -> None:
     assert len(backups) == 1
     databases = [one["value"] for one in driver.options("nok", form, actions.DATABASE_OPTIONS)]
     assert "postgres" in databases
-    assert "public.slips" in [one["value"] for one in driver.options("nok", form, actions.TABLE_OPTIONS, "slip")]
+    tables = [one["value"] for one in driver.options("nok", form, actions.TABLE_OPTIONS)]
+    assert {"public.boxes", "public.slips"} <= set(tables)
+    attic = {"backup": backups[0], "database": "attic"}
+    assert [one["value"] for one in driver.options("nok", form, actions.TABLE_OPTIONS, values=attic)] == [
+        "public.boxes"
+    ]
     filled = {"backup": "latest", "database": "postgres", "into": "x" * 64, "reason": "to compare"}
     assert "63" in driver.submit("nok", form, filled).errors["into"]
     assert not driver.submit("nok", form, {**filled, "into": "slips_monday"}).errors
@@ -142,8 +165,8 @@ def test_a_dump_is_restored_through_the_form(office: Office) -> None:
         assert connection.execute("SELECT count(*) FROM slips").fetchone() == (rows,)
 
 
-def test_a_database_is_swapped_for_its_dump_and_undo_is_offered(office: Office) -> None:
-    """Typed, confirmed, approved by typing the cluster's name: the dump's rows have the name, the later ones are kept."""
+def test_a_database_is_swapped_for_its_dump_and_undo_brings_it_back(office: Office) -> None:
+    """Typed, confirmed, approved by typing the cluster's name: the dump's rows have the name. Undo is pressed: all are back."""
     driver = office.driver
     office.sql("CREATE DATABASE shop")
     with psycopg.connect(office.server.dsn("shop"), autocommit=True) as connection:
@@ -169,10 +192,36 @@ def test_a_database_is_swapped_for_its_dump_and_undo_is_offered(office: Office) 
     assert not driver.submit("somchai", form, {"typed": "slips"}).errors
     done = office.reaches(request, State.SUCCEEDED, State.FAILED, State.VOID)
     assert done.state is State.SUCCEEDED, done.outcome
-    assert office.card(request, "approvals", actions.UNDO).has_button(actions.KEPT_REMOVE)
+    swapped = office.card(request, "approvals", actions.UNDO)
+    assert swapped.has_button(actions.KEPT_REMOVE)
     with psycopg.connect(office.server.dsn("shop")) as connection:
         assert connection.execute("SELECT n FROM orders").fetchall() == [(1,)]
     assert office.sql("SELECT datallowconn FROM pg_database WHERE datname LIKE 'shop_before_%'") == [(False,)]
+    told = office.press("nok", swapped, actions.UNDO)
+    undo = RequestId(told.partition("(request `")[2].partition("`")[0])
+    _in_place_through_slack(office, undo, "the rows after the migration are wanted")
+    with psycopg.connect(office.server.dsn("shop")) as connection:
+        assert connection.execute("SELECT n FROM orders ORDER BY n").fetchall() == [(1,), (2,)]
+    assert office.sql("SELECT datallowconn FROM pg_database WHERE datname LIKE 'shop_undone_%'") == [(False,)]
+
+
+def _in_place_through_slack(office: Office, request: RequestId, reason: str) -> None:
+    """Give a reason, confirm, approve by typing the cluster's name, and wait for the end."""
+    driver = office.driver
+    plan = office.card(request, "dm:U0NOK", actions.REASON)
+    assert driver.click("nok", plan, actions.REASON).acked
+    form = office.see(
+        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.REASON_FORM), None), "the form"
+    )
+    assert not driver.submit("nok", form, {"reason": reason}).errors
+    card = office.card(request, "approvals", actions.APPROVE_TYPED, text=reason)
+    assert driver.click("somchai", card, actions.APPROVE_TYPED).acked
+    form = office.see(
+        lambda d: next((v for v in d.open_views("somchai") if v.callback_id == actions.APPROVE_FORM), None), "the form"
+    )
+    assert not driver.submit("somchai", form, {"typed": "slips"}).errors
+    done = office.reaches(request, State.SUCCEEDED, State.FAILED, State.VOID)
+    assert done.state is State.SUCCEEDED, done.outcome
 
 
 def test_restore_typed_wrongly_is_refused_with_the_line_to_write(office: Office) -> None:

@@ -15,7 +15,8 @@ export async function press(surface, block, element, { value = null, node = null
 }
 
 export async function offered(surface, block, element, query) {
-  const { outcome } = await act("options", { user: store.user, ...surface.where, block_id: block.block_id, action_id: element.action_id, query });
+  const values = surface.entered?.();
+  const { outcome } = await act("options", { user: store.user, ...surface.where, block_id: block.block_id, action_id: element.action_id, query, ...(values ? { values } : {}) });
   if (outcome.message) throw new Error(outcome.message);
   return outcome.options ?? [];
 }
