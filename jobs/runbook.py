@@ -147,7 +147,8 @@ def _gather(
         repositories=tuple(
             _repository(name, one, str(work)) for name, one in config.cluster_repositories(cluster).items()
         ),
-        key=config.encryption.key,
+        keys=config.encryption.sources,
+        key_file=next((one.place for one in config.encryption.wrapping if one.is_file), None),
         base=base,
         dump=dump.id if dump else None,
         dumped=tuple(one.name for one in inside.databases) if inside else (),

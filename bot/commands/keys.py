@@ -1,24 +1,34 @@
-"""`pitstop keys`: make the key that everything is encrypted with, and see which keys repositories hold."""
+"""`pitstop keys`: make the keys that everything is encrypted with, see what they open, and rotate."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bot.commands.output import AsJson, say, show, table
+from bot.commands.output import AsJson, remark, say, show, table, when
 
 if TYPE_CHECKING:
-    from bot.config import Config
+    from bot.config import Config, EncryptionConfig, RepositoryConfig
+    from bot.config.repositories import Wrapping
+    from bot.repository.keys.ring import KeyRing
+    from bot.repository.keys.survey import KeyState
+    from bot.repository.keys.uses import Uses
+
+_DAMAGE, _FAILED = 4, 1
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
+    from bot.commands.keys_rotate import rotate
+
     group = typer.Typer(help="Encryption keys.", rich_markup_mode=None)
     group.command("init")(init)
     group.command("list")(list_keys)
+    group.command("check")(check)
+    group.command("rotate")(rotate)
     app.add_typer(group, name="keys")
 
 
@@ -28,71 +38,212 @@ def init(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the key file, and begin the repositories that are new.
+    """Make the key files and passphrases that are missing, and begin the repositories that are new.
 
-    The key file of the configuration is made (0600) where it is missing; what is there is never overwritten.
+    Those of the configuration are made (0600) where they are missing; what is there is never overwritten. Keys in a
+    service are made there, not here.
 
-    Without the key no backup can ever be read: keep a copy away from this machine.
+    Without a key no backup can ever be read: keep copies away from this machine.
     """
     from bot.commands.surroundings import read_config
-    from bot.repository.keys.file import create_key_file, read_key_file
+    from bot.config.repositories import Wrapping
     from bot.repository.open import open_repository
 
     config = None if path else read_config()[0]
-    where = config.encryption.key_file if config else Path(path or "").expanduser().absolute()
-    made = config is None or not where.exists()
-    if config and made:
-        _require_new(config, where)
-    key = create_key_file(where) if made else read_key_file(where).id
+    sources = (
+        config.encryption.wrapping if config else (Wrapping("file", str(Path(path or "").expanduser().absolute())),)
+    )
+    missing = {one for one in sources if one.is_file and not Path(one.place).exists()} if config else set(sources)
+    if config and missing:
+        _require_new(config, missing)
+    keys = [_made(one, made=one in missing) for one in sources]
     repositories = dict(config.repositories) if config else {}
+    late = []
     for name, repository in repositories.items():
         assert config is not None
-        open_repository(name, repository, config.encryption, create=True)
+        ring = open_repository(name, repository, config.encryption, create=True).keys
+        late += [name] if missing and len(sources) > 1 and _lacks_forms(ring) else []
 
     def lines() -> None:
-        say(f"{'Made the' if made else 'There is the'} key {key} in {where}.")
+        for key in keys:
+            named = (
+                f"the key {key['key']} in" if key["key"] else "the passphrase in" if key["kind"] == "passphrase" else ""
+            )
+            verb = "Made" if key["made"] else "There is"
+            say(f"{verb} {named} {key['path']}." if named else f"{key['source']} is asked when it is needed.")
         for name in repositories:
             say(f"Repository {name} is ready.")
+        for name in late:
+            say(f"What {name} holds is not wrapped with all of them yet: pitstop keys rotate --rewrap-only")
         say("Keep a copy of the key away from this machine: without it no backup can ever be read.")
 
-    document = {"key": key, "path": str(where), "made": made, "repositories": list(repositories)}
+    files = [key for key in keys if key["path"]]
+    first = files[0] if files else {"key": None, "path": None, "made": False}
+    document = {
+        "key": first["key"],
+        "path": first["path"],
+        "made": first["made"],
+        "keys": keys,
+        "repositories": list(repositories),
+    }
     show(document, lines, as_json=as_json)
 
 
-def _require_new(config: Config, where: Path) -> None:
-    """Refuse to make a key where a repository was begun with another one. Writes nothing.
+def _made(one: Wrapping, *, made: bool) -> dict[str, Any]:
+    """Make or read what is in a file, and return what is said of it; a service is only named."""
+    from bot.repository.keys.file import create_key_file, read_key_file
+    from bot.repository.keys.passphrase import Passphrase, create_passphrase_file
+
+    where, key = Path(one.place), None
+    if one.kind == "file":
+        key = create_key_file(where) if made else read_key_file(where).id
+    elif one.kind == "passphrase":
+        if made:
+            create_passphrase_file(where)
+        assert Passphrase(where).secret, "it is read, and refused where it is not as it must be"
+    path = one.place if one.is_file else None
+    return {"source": f"{one.kind}:{one.place}", "kind": one.kind, "key": key, "path": path, "made": made}
+
+
+def _require_new(config: Config, missing: set[Wrapping]) -> None:
+    """Refuse to make keys where a repository was begun and nothing else opens it. Writes nothing.
 
     Raises:
         Usage: a repository has data keys, so the key that opens them is the one that is missing.
-        Unavailable: a storage cannot be asked.
+        Unavailable: a storage or a service cannot be asked.
     """
     from bot.errors import Usage
     from bot.repository.layout import KEYS
-    from bot.repository.open import open_store
+    from bot.repository.open import open_ring, open_store
 
+    where = min(missing).place
     for name, repository in config.repositories.items():
         if repository.directory is not None and not repository.directory.is_dir():
             continue
-        if open_store(name, repository).children(KEYS):
-            raise Usage(
-                f"Repository {name} was begun with a key, and its file {where} is missing; a new key would open nothing in it.",
-                hint=f"Bring the copy of the key back: install -m 0600 COPY {shlex.quote(str(where))}",
-                code="key-missing",
-            )
+        if not open_store(name, repository).children(KEYS):
+            continue
+        if len(missing) < len(config.encryption.wrapping):
+            open_ring(name, repository, config.encryption).current()
+            continue
+        raise Usage(
+            f"Repository {name} was begun with a key, and its file {where} is missing; a new key would open nothing in it.",
+            hint=f"Bring the copy of the key back: install -m 0600 COPY {shlex.quote(where)}",
+            code="key-missing",
+        )
+
+
+def _lacks_forms(ring: KeyRing) -> bool:
+    from bot.repository.keys.survey import survey
+
+    return any(key.without for key in survey(ring))
 
 
 def list_keys(as_json: AsJson = False) -> None:
-    """List the data keys, and prove that the key file opens them."""
+    """List the data keys: when each was made, its wrapped forms and what opens them now, and what it seals."""
     from bot.commands.surroundings import read_config
-    from bot.repository.open import open_repository
 
     config, _ = read_config()
     rows = []
     for name, repository in config.repositories.items():
-        opened = open_repository(name, repository, config.encryption)
-        for key in opened.keys.ids():
-            opened.keys.key(key)
-            rows.append({"repository": name, "key": key, "opened_by": str(config.encryption.key_file)})
-    lines = [(row["repository"], row["key"], row["opened_by"]) for row in rows]
-    empty = "No repository has a data key yet; `pitstop keys init` makes one."
-    show({"keys": rows}, lambda: table(("repository", "data key", "opened by"), lines, empty=empty), as_json=as_json)
+        ring, found, uses = _looked(name, repository, config.encryption)
+        ring.current()  # where not even the newest opens, nothing else needs to be said
+        rows += [_row(name, key, uses.get(key.key_id), newest=key is found[-1]) for key in found]
+
+    def lines() -> None:
+        heads = ("repository", "data key", "made (UTC)", "form", "wrapped with", "opens now", "backups")
+        cells = []
+        for row in rows:
+            for number, form in enumerate(row["forms"]):
+                front = (
+                    (row["repository"], row["key"], when(row["made_at"]).removesuffix(" UTC"))
+                    if number == 0
+                    else ("",) * 3
+                )
+                backups = str(row["backups"]) if number == 0 else ""
+                wrapped = f"{form['kind']} {form['name']}".strip()
+                told = f"yes, {form['source']}" if form["state"] == "opens" else f"no: {form['problem']}"
+                cells.append((*front, form["path"].rsplit("/", 1)[1], wrapped, told, backups))
+        table(heads, cells, empty="No repository has a data key yet; `pitstop keys init` makes one.")
+
+    show({"keys": rows}, lines, as_json=as_json)
+
+
+def _looked(
+    name: str, repository: RepositoryConfig, encryption: EncryptionConfig
+) -> tuple[KeyRing, list[KeyState], dict[str, Uses]]:
+    from bot.repository.keys.survey import survey
+    from bot.repository.keys.uses import uses_of
+    from bot.repository.open import open_ring
+
+    ring = open_ring(name, repository, encryption)
+    return ring, survey(ring), uses_of(ring.store)
+
+
+def _row(name: str, key: KeyState, uses: Uses | None, *, newest: bool) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "repository": name,
+        "key": key.key_id,
+        "made_at": key.made_at,
+        "newest": newest,
+        "opens": key.opens,
+        "forms": [asdict(form) for form in key.forms],
+        "missing": list(key.without),
+        "backups": len(uses.backups) if uses else 0,
+        "wal": [asdict(one) for one in uses.wal] if uses else [],
+    }
+
+
+def check(as_json: AsJson = False) -> int:
+    """Check the keys: does each wrap and open, and does everything kept have a form by each.
+
+    A data key that no key opens any more is told with the backups and WAL it takes along. Exit code 1: a key does not work,
+    or a form is missing; 4: a data key is lost.
+    """
+    from bot.commands.surroundings import read_config
+    from bot.repository.keys.configured import configured_wrappers, problem_of
+    from bot.repository.keys.uses import takes_along
+
+    config, _ = read_config()
+    wrapping: list[dict[str, Any]] = []
+    for wrapper in configured_wrappers(config.encryption):
+        error = problem_of(wrapper)
+        wrapping.append({"source": wrapper.source, "ok": error is None, "problem": error.as_json() if error else None})
+    lost, lacking, rows = [], [], []
+    for name, repository in config.repositories.items():
+        _, found, uses = _looked(name, repository, config.encryption)
+        for key in found:
+            rows.append(_row(name, key, uses.get(key.key_id), newest=key is found[-1]))
+            if not key.opens:
+                said = (
+                    "No key under [encryption] opens" if key.certain else "Nothing that could be asked just now opens"
+                )
+                along = takes_along(uses.get(key.key_id))
+                problems = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
+                lost.append(f"{said} the data key {key.key_id} of {name}. {along} {problems}".strip())
+            elif key.without:
+                lacking.append(
+                    f"The data key {key.key_id} of {name} has no form that {' or '.join(key.without)} opens."
+                )
+    ok = not lost and not lacking and all(one["ok"] for one in wrapping)
+
+    def lines() -> None:
+        for one in wrapping:
+            problem = one["problem"]
+            say(
+                f"{'ok  ' if problem is None else 'FAIL'}  {one['source']}"
+                + (f": {problem['message']}" if problem else "")
+            )
+            if problem is not None and problem["hint"]:
+                say(f"      {problem['hint']}")
+        for sentence in lost:
+            say(f"LOST  {sentence}")
+        for sentence in lacking:
+            say(f"WARN  {sentence}")
+        if lacking:
+            remark("Forms are added by: pitstop keys rotate --rewrap-only")
+        say(f"{len(rows)} data keys, {sum(row['opens'] for row in rows)} of them open.")
+
+    show({"ok": ok, "wrapping": wrapping, "lost": lost, "lacking": lacking, "keys": rows}, lines, as_json=as_json)
+    return _DAMAGE if lost else 0 if ok else _FAILED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import unquote
 
 from pydantic import (
@@ -134,21 +134,106 @@ class RepositoryConfig(Table):
         return (*found.groups()[:-1], found.groups()[-1].strip("/"))
 
 
-class EncryptionConfig(Table):
-    """What wraps the data keys: `file:/etc/pitstop/key`."""
+_KMS = re.compile(r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+\Z")
+_VAULT = re.compile(r"^https://[a-z0-9.-]+(:\d+)?/keys/[A-Za-z0-9-]{1,127}\Z")
+_FIRST_YEAR = timedelta(days=365)
 
-    key: str
 
-    @field_validator("key")
-    @classmethod
-    def _known_kind(cls, value: str) -> str:
-        if not value.startswith("file:/"):
+class Wrapping(NamedTuple):
+    """One key that wraps data keys: its kind, and the path, ARN or URL that names it."""
+
+    kind: str
+    place: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is kept in a file of this machine."""
+        return self.kind in {"file", "passphrase"}
+
+
+def _parsed(value: str) -> Wrapping:
+    """Read one key of `[encryption]`.
+
+    Raises:
+        ValueError: with what to write instead.
+    """
+    kind, _, place = value.partition(":")
+    match kind:
+        case "file" | "passphrase" if place.startswith("/") and not place.endswith("/"):
+            return Wrapping(kind, place)
+        case "file":
             raise ValueError(
                 "name a key file with an absolute path: file:/etc/pitstop/key (made by `pitstop keys init`)"
             )
+        case "passphrase":
+            raise ValueError("name the file that holds it, with an absolute path: passphrase:/etc/pitstop/passphrase")
+        case "aws-kms" if _KMS.match(place):
+            return Wrapping(kind, place)
+        case "aws-kms":
+            raise ValueError(
+                "name the key itself by its ARN, aws-kms:arn:aws:kms:REGION:ACCOUNT:key/ID; not by an alias, which may be "
+                "moved to another key"
+            )
+        case "azure-key-vault" if _VAULT.match(place):
+            return Wrapping(kind, place)
+        case "azure-key-vault":
+            raise ValueError(
+                "name the key by its URL without a version, azure-key-vault:https://NAME.vault.azure.net/keys/KEY; each "
+                "wrapped form keeps the version that made it"
+            )
+    raise ValueError(
+        "write file:/etc/pitstop/key, passphrase:/etc/pitstop/passphrase, aws-kms:ARN or "
+        "azure-key-vault:https://NAME.vault.azure.net/keys/KEY"
+    )
+
+
+class EncryptionConfig(Table):
+    """What wraps the data keys: one `key`, or several `keys` of which any one opens everything."""
+
+    key: str | None = None
+    keys: tuple[str, ...] = ()
+    rotate_every: Duration = _FIRST_YEAR
+
+    @field_validator("key")
+    @classmethod
+    def _known_kind(cls, value: str | None) -> str | None:
+        if value is not None:
+            _parsed(value)
         return value
 
+    @field_validator("keys")
+    @classmethod
+    def _known_kinds(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                _parsed(one)
+            except ValueError as error:
+                raise ValueError(f"{one!r}: {error}") from None
+        if double := next((one for one in value if value.count(one) > 1), None):
+            raise ValueError(f"{double!r} is there twice")
+        return value
+
+    @field_validator("rotate_every")
+    @classmethod
+    def _now_and_then(cls, value: timedelta) -> timedelta:
+        if value < timedelta(days=1):
+            raise ValueError("write at least 1d")
+        return value
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> EncryptionConfig:
+        if self.key is not None and self.keys:
+            raise ValueError("name one `key` or several `keys`, not both")
+        if self.key is None and not self.keys:
+            raise ValueError('a key is needed: key = "file:/etc/pitstop/key" (made by `pitstop keys init`)')
+        return self
+
     @property
-    def key_file(self) -> Path:
-        """The key file's path."""
-        return Path(self.key.removeprefix("file:"))
+    def wrapping(self) -> tuple[Wrapping, ...]:
+        """The keys, in the order of the file."""
+        return tuple(_parsed(one) for one in self.sources)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The keys as they are written."""
+        return self.keys or ((self.key,) if self.key is not None else ())

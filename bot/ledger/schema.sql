@@ -217,6 +217,14 @@ CREATE TABLE scrubbed (                        -- when each stored object was la
     PRIMARY KEY (repository, path)
 ) STRICT;
 
+CREATE TABLE data_keys (                       -- each repository's data keys, for the reminder to rotate; rebuilt from it at will
+    repository TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    made_at    TEXT NOT NULL,
+    proved_at  TEXT,                           -- when a rotation proved that everything opens
+    PRIMARY KEY (repository, key)
+) STRICT;
+
 CREATE TABLE wal_status (                      -- what the receiver last said, per repository
     cluster      TEXT NOT NULL,
     repository   TEXT NOT NULL,

@@ -60,7 +60,8 @@ class RepositoryFacts:
 class Runbook:
     """Everything a runbook says. Texts are ready to be shown; `schedule` and `objectives` are (what, when) pairs.
 
-    `verified` is the newest backup that a drill restored, `dump` the newest dump with the databases in it.
+    `verified` is the newest backup that a drill restored, `dump` the newest dump with the databases in it. `keys` are those under
+    [encryption], any of which opens everything; `key_file` the first that is a file of that host, with a key or a passphrase.
     """
 
     cluster: str
@@ -69,7 +70,8 @@ class Runbook:
     timezone: str
     databases: tuple[str, ...]
     repositories: tuple[RepositoryFacts, ...]
-    key: str
+    keys: tuple[str, ...]
+    key_file: str | None
     base: BaseFacts | None
     dump: str | None
     dumped: tuple[str, ...]
@@ -106,7 +108,7 @@ def _at_a_glance(book: Runbook) -> list[str]:
         ("server", f"{book.place}, data directory {book.data_directory or 'not configured'}"),
         ("databases", ", ".join(book.databases) or "all"),
         ("repositories", "; ".join(f"{one.name}: {one.url}" for one in book.repositories)),
-        ("key", f"{book.key} (kept apart from the repositories; without it nothing opens)"),
+        ("key", f"{' or '.join(book.keys)} (kept apart from the repositories; without it nothing opens)"),
         ("newest base backup", book.base.id if book.base else "none yet"),
         ("newest dump", book.dump or "none yet"),
         ("newest verified by a drill", book.verified or "none yet"),
@@ -168,7 +170,7 @@ def _without_the_bot(book: Runbook) -> list[str]:
             [
                 "set -euo pipefail",
                 f"REPOSITORY={quote(folder)}",
-                f"KEY={quote(book.key.removeprefix('file:'))}",
+                f"KEY={quote(book.key_file or f'{book.work}/data-keys')}",
                 f"WORK={quote(book.work)}",
                 f"BIN={quote(book.bin_dir)}",
                 f"ACCOUNT={quote(book.account)}",
@@ -176,6 +178,7 @@ def _without_the_bot(book: Runbook) -> list[str]:
                 f"BACKUP={quote(base.id)}",
                 'mkdir -p "$WORK"',
                 *([] if where.folder else [where.fetch]),
+                *([] if book.key_file else _DATA_KEYS),
                 f'DECRYPT="$REPOSITORY"/{quote(f"{book.cluster}/runbook/{book.script}")}',
                 'decrypt() { python3 "$DECRYPT" "$KEY" "$REPOSITORY" "$@"; }',
             ],
@@ -207,6 +210,20 @@ def _without_the_bot(book: Runbook) -> list[str]:
             ['runuser -u "$ACCOUNT" -- "$BIN"/pg_ctl -D "$WORK"/data -m fast stop   # when done', 'rm -rf "$WORK"'],
         ),
     ]
+
+
+_DATA_KEYS = [
+    "# No key is in a file: the services open the data keys themselves. For AWS KMS, as somebody who may decrypt:",
+    'for form in "$REPOSITORY"/keys/*/*; do',
+    '  grep -q \'"kind":"aws-kms"\' "$form" || continue',
+    '  field() { python3 -c \'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])\' "$form" "$1"; }',
+    '  field wrapped | base64 -d > "$WORK"/wrapped',
+    '  data_key=$(aws kms decrypt --key-id "$(field name)" --ciphertext-blob fileb://"$WORK"/wrapped --output text \\',
+    '    --query Plaintext --region "$(field name | cut -d: -f4)" --encryption-context \\',
+    '    "pitstop:by=$(field by),pitstop:format=1,pitstop:key=$(field key),pitstop:kind=aws-kms")',
+    '  (umask 077; echo "$(field key) $data_key" >> "$KEY")',
+    "done  # Azure Key Vault: decrypt.py says at its top what each line holds",
+]
 
 
 def _unpack(base: BaseFacts) -> list[str]:

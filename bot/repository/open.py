@@ -8,7 +8,7 @@ from bot.config import EncryptionConfig, RepositoryConfig
 from bot.errors import Unavailable, Usage
 from bot.host.files import fsync_dir
 from bot.repository.codec import Codec
-from bot.repository.keys.file import read_key_file
+from bot.repository.keys.configured import configured_wrappers
 from bot.repository.keys.ring import KeyRing
 from bot.repository.layout import KEYS
 from bot.repository.repository import Repository
@@ -26,19 +26,28 @@ def open_repository(
     A bucket or container is never made here; `pitstop storage setup` does that.
 
     Raises:
-        Usage: the key file is missing, unreadable, open to others, malformed or not this repository's; the folder is
-            missing, not a folder or not a repository; the settings do not fit.
-        Unavailable: the storage cannot be reached, or refuses.
-        ObjectDamaged: a wrapped data key is damaged.
+        Usage: no key under [encryption] opens the newest data key (a file is missing, unreadable, open to others, malformed
+            or of another repository; a service refuses), and for `create` any of them; the folder is missing, not a folder
+            or not a repository; the settings do not fit.
+        Unavailable: the storage, or the one key service that could open it, cannot be reached, or refuses.
+        ObjectDamaged: a wrapped data key is damaged, and no other form opens.
     """
-    wrapper = read_key_file(encryption.key_file)
-    store = open_store(name, config, create=create)
-    keys = KeyRing(store, wrapper)
+    keys = open_ring(name, config, encryption, create=create)
+    store = keys.store
     if create and not keys.ids():
         _check_unused(name, config, store)
         keys.create()
     keys.current()
     return Repository(name, store, keys, Codec(config.codec, config.level))
+
+
+def open_ring(name: str, config: RepositoryConfig, encryption: EncryptionConfig, *, create: bool = False) -> KeyRing:
+    """Open the data keys of repository `name` without opening any of them.
+
+    Raises:
+        Usage, Unavailable: as `open_store`.
+    """
+    return KeyRing(open_store(name, config, create=create), configured_wrappers(encryption))
 
 
 def open_store(name: str, config: RepositoryConfig, *, create: bool = False) -> Store:

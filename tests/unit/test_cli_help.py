@@ -21,7 +21,7 @@ WANTED = {
     "kept list", "kept keep", "kept undo", "kept remove",
     "server list", "server extend", "server stop", "server remove",
     "wal stream", "wal status", "wal push", "wal fetch",
-    "keys init", "keys list", "storage setup", "audit verify", "audit export",
+    "keys init", "keys list", "keys check", "keys rotate", "storage setup", "audit verify", "audit export",
 }  # fmt: skip
 WITHOUT_JSON = {"demo", "run", "job", "wal stream", "wal push", "wal fetch"}
 

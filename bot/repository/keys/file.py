@@ -5,21 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import re
 import secrets
-import stat
-from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from bot.errors import Conflict, Usage
-from bot.host.files import fsync_dir
+from bot.errors import Usage
+from bot.repository.keys.form import WrappedKey, bound_to
+from bot.repository.keys.private import create_private, read_private
+from bot.repository.keys.sealing import open_key, seal_key
 
 KEY_BYTES = 32
-_NONCE_BYTES = 12
+_WHAT = "key file"
 _HEX = re.compile(r"^[0-9a-fA-F]{64}$")
 _COMMENT = """\
 # Pitstop's key {id}: it opens every backup in the repositories made with it, and without it none can be opened.
@@ -27,39 +24,53 @@ _COMMENT = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
 class KeyFile:
-    """Wraps data keys with AES-256-GCM under the key in a file."""
+    """Wraps data keys with AES-256-GCM under the key in a file, which is read when it is first needed."""
 
-    path: Path
-    key: bytes = field(repr=False)
+    kind = "file"
+    remote = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @property
-    def kind(self) -> str:
-        """Return `file`."""
-        return "file"
+    def source(self) -> str:
+        """Return the setting."""
+        return f"file:{self.path}"
+
+    @cached_property
+    def key(self) -> bytes:
+        """The 32 bytes in the file.
+
+        Raises:
+            Usage: see `read_key_file`.
+        """
+        return _parsed(self.path, read_private(self.path, _WHAT))
 
     @property
     def id(self) -> str:
         """Return 16 hex digits that name the key and reveal nothing of it."""
         return key_file_id(self.key)
 
-    @property
-    def source(self) -> str:
-        """Return the file's path."""
-        return str(self.path)
-
-    def wrap(self, data_key: bytes, bound: bytes) -> bytes:
-        """Return a random nonce and the encrypted data key."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        return nonce + AESGCM(self.key).encrypt(nonce, data_key, bound)
-
-    def unwrap(self, wrapped: bytes, bound: bytes) -> bytes | None:
-        """Return the data key, or None when `wrapped` or `bound` is not what was wrapped."""
+    def describe(self) -> str:
+        """Return the setting with the key's id, where it can be read."""
         try:
-            return AESGCM(self.key).decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], bound)
-        except (InvalidTag, ValueError):
-            return None
+            return f"{self.source} (id {self.id})"
+        except Usage:
+            return self.source
+
+    def recognises(self, form: WrappedKey) -> bool:
+        """Say whether a form was wrapped with this key."""
+        return (form.kind, form.by) == (self.kind, self.id)
+
+    def wrap(self, key_id: str, data_key: bytes) -> WrappedKey:
+        """Return the data key's form under this key."""
+        by = self.id
+        return WrappedKey(key_id, self.kind, by, seal_key(self.key, data_key, bound_to(key_id, self.kind, by)))
+
+    def unwrap(self, form: WrappedKey) -> bytes | None:
+        """Return the data key, or None when the form was altered."""
+        return open_key(self.key, form.wrapped, form.bound)
 
 
 def key_file_id(key: bytes) -> str:
@@ -75,28 +86,7 @@ def create_key_file(path: Path) -> str:
         Usage: its folder is missing or not writable.
     """
     key = secrets.token_bytes(KEY_BYTES)
-    text = _COMMENT.format(id=key_file_id(key)) + key.hex() + "\n"
-    # Written beside and linked, so that a crash leaves no half key under the name people back up.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        _write_new(temporary, text.encode())
-        try:
-            os.link(temporary, path)
-        finally:
-            temporary.unlink()
-        fsync_dir(path.parent)
-    except FileExistsError:
-        raise Conflict(
-            f"There is a key file at {path} already; it was not touched.",
-            hint="Use it, or name another file: a key that backups were made with must never be replaced.",
-            code="key-exists",
-        ) from None
-    except OSError as error:
-        raise Usage(
-            f"The key file {path} cannot be made: {error.strerror}.",
-            hint=f"Does the folder {path.parent} exist, and may this user write there?",
-            code="key-not-made",
-        ) from error
+    create_private(path, _COMMENT.format(id=key_file_id(key)) + key.hex() + "\n", _WHAT)
     return key_file_id(key)
 
 
@@ -106,7 +96,12 @@ def read_key_file(path: Path) -> KeyFile:
     Raises:
         Usage: `key-missing`, `key-unreadable`, `key-not-private` or `key-malformed`; never showing the content.
     """
-    data = _read_private(path)
+    found = KeyFile(path)
+    assert found.key
+    return found
+
+
+def _parsed(path: Path, data: bytes) -> bytes:
     lines = [line.strip() for line in data.decode("ascii", "replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     key = _parse(lines[0]) if len(lines) == 1 else None
@@ -116,7 +111,7 @@ def read_key_file(path: Path) -> KeyFile:
             hint="It should have one line of 64 hexadecimal digits (or base64) and comments. Is it the right file?",
             code="key-malformed",
         )
-    return KeyFile(path, key)
+    return key
 
 
 def _parse(line: str) -> bytes | None:
@@ -127,39 +122,3 @@ def _parse(line: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return key if len(key) == KEY_BYTES else None
-
-
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise Usage(f"The key file {path} is not a file.", code="key-malformed")
-            if mode & 0o077:
-                raise Usage(
-                    f"The key file {path} can be read by others (mode {stat.S_IMODE(mode):04o}).",
-                    hint=f"chmod 600 {path}",
-                    code="key-not-private",
-                )
-            return file.read(64 * 1024)
-    except FileNotFoundError:
-        raise Usage(
-            f"There is no key file at {path}.",
-            hint="Make one with `pitstop keys init`, or bring the copy you keep: backups open only with the key they "
-            "were made with.",
-            code="key-missing",
-        ) from None
-    except OSError as error:
-        raise Usage(
-            f"The key file {path} cannot be read: {error.strerror}.",
-            hint="Does the user that runs this own it?",
-            code="key-unreadable",
-        ) from error
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)

@@ -1,46 +1,51 @@
-"""The data keys of one repository: stored wrapped, opened with the key from elsewhere, the newest used for writing."""
+"""The data keys of one repository: stored wrapped, opened with keys from elsewhere, the newest used for writing."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import json
 import secrets
 import threading
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from bot.errors import Conflict, Corruption, Usage
-from bot.model.plans import canonical_json
+from bot.errors import Conflict, Corruption, PitstopError, Unavailable, Usage
 from bot.repository.damage import ObjectDamaged
 from bot.repository.envelope import KEY_BYTES, KEY_ID_BYTES
 from bot.repository.keys import KeyWrapper
+from bot.repository.keys.form import WrappedKey, decode, encode, number_of
+from bot.repository.keys.lost import KeyAway, KeyLost
+from bot.repository.keys.uses import Uses, uses_of
 from bot.repository.layout import KEYS, key_folder
 from bot.repository.stores import Store
 
-FORMAT = 1
+_LOST_FOR_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class WrappedKey:
-    """One object below `keys/`: the data key `key`, encrypted by the wrapping key `by` of kind `kind`."""
+class Form:
+    """One object of a data key: what is in it, or the sentence that says how it is damaged."""
 
-    key: str
-    kind: str
-    by: str
-    wrapped: bytes
+    path: str
+    wrapped: WrappedKey | None
+    damage: ObjectDamaged | None = None
 
 
 class KeyRing:
-    """The data keys of one repository. Thread-safe; keys made elsewhere meanwhile are found when they are needed."""
+    """The data keys of one repository. Thread-safe; keys made elsewhere meanwhile are found when they are needed.
 
-    def __init__(self, store: Store, wrapper: KeyWrapper) -> None:
-        self._store = store
-        self._wrapper = wrapper
+    Any form that opens is the key: files and passphrases are tried before services, the newest form first, and a wrapper that
+    is away or a form that is damaged hinders nobody while another one opens. Opened keys are kept in memory alone.
+    """
+
+    def __init__(self, store: Store, wrappers: KeyWrapper | Sequence[KeyWrapper]) -> None:
+        self.store = store
+        self.wrappers: tuple[KeyWrapper, ...] = tuple(wrappers) if isinstance(wrappers, Sequence) else (wrappers,)
         self._lock = threading.Lock()
         self._keys: dict[str, bytes] = {}
         self._current: str | None = None
+        self._lost: dict[str, tuple[float, KeyLost]] = {}
+        self._uses: dict[str, Uses] | None = None
 
     def current(self) -> tuple[str, bytes]:
         """Return id and key that new objects are sealed with: the newest when this was first asked.
@@ -53,11 +58,12 @@ class KeyRing:
                 ids = self.ids()
                 if not ids:
                     raise Usage(
-                        f"The repository {self._store.url} has no data key yet.",
+                        f"The repository {self.store.url} has no data key yet.",
                         hint="Run `pitstop keys init`.",
                         code="no-data-key",
                     )
-                self._open(ids[-1])
+                if ids[-1] not in self._keys:
+                    self._keys[ids[-1]] = self._opened(ids[-1])
                 self._current = ids[-1]
             return self._current, self._keys[self._current]
 
@@ -65,128 +71,200 @@ class KeyRing:
         """Return a data key.
 
         Raises:
-            Usage: `unknown-data-key`, the repository has no such key; `wrong-key`, the key file does not open it.
+            Usage: `unknown-data-key`, the repository has no such key; KeyLost, no configured key opens it, and why.
+            Unavailable: KeyAway, one that might open it could not be asked.
             ObjectDamaged: its wrapped form is damaged.
         """
         with self._lock:
             if key_id not in self._keys:
-                self._open(key_id)
+                self._keys[key_id] = self._opened(key_id)
             return self._keys[key_id]
 
     def ids(self) -> list[str]:
         """Return the ids of all data keys, oldest first."""
-        return self._store.children(KEYS)
+        return self.store.children(KEYS)
 
     def create(self) -> str:
-        """Make a data key, store it wrapped, prove that it opens, and return its id.
+        """Make a data key, store it wrapped by every wrapper, prove that each form opens, and return its id.
 
         Safe beside another process doing the same: both keys are then in the repository, and either is found by all.
-        """
-        # The id begins with the time in milliseconds, so that the newest key sorts last.
-        key_id = (int(time.time() * 1000).to_bytes(6, "big") + secrets.token_bytes(KEY_ID_BYTES - 6)).hex()
-        data_key = secrets.token_bytes(KEY_BYTES)
-        wrapped = self._wrapper.wrap(data_key, bound_to(key_id, self._wrapper.kind, self._wrapper.id))
-        body = encode(WrappedKey(key_id, self._wrapper.kind, self._wrapper.id, wrapped))
-        try:
-            self._store.put(f"{key_folder(key_id)}/1", [body])
-        except Conflict:
-            raise Corruption(f"Two data keys were given the same id {key_id}.", code="key-id-collision") from None
-        if self.key(key_id) != data_key:
-            raise ObjectDamaged(f"{key_folder(key_id)}/1", "it does not read back as it was written")
-        return key_id
-
-    def prove(self, key_id: str) -> None:
-        """Open a data key from the store again, as a newcomer would.
 
         Raises:
-            Usage, ObjectDamaged: as `key`.
+            Usage, Unavailable: of a wrapper; nothing was written.
+            ObjectDamaged: a form does not read back as it was written.
+        """
+        key_id, data_key = new_key_id(), secrets.token_bytes(KEY_BYTES)
+        forms = [wrapper.wrap(key_id, data_key) for wrapper in self.wrappers]
+        for number, form in enumerate(forms, start=1):
+            self._put(form, number)
+        for wrapper in self.wrappers:
+            if self.open_with(wrapper, key_id) != data_key:
+                raise ObjectDamaged(key_folder(key_id), f"what {wrapper.source} wrapped does not read back")
+        return key_id
+
+    def add_missing(self, key_id: str) -> list[str]:
+        """Store a form by each wrapper that has none which opens the key, prove it, and return the objects added. Idempotent.
+
+        Raises:
+            Usage, Unavailable, ObjectDamaged: as `key`, or of a wrapper.
+        """
+        data_key, added = self.key(key_id), []
+        for wrapper in self.wrappers:
+            if self.open_with(wrapper, key_id) is None:
+                form = wrapper.wrap(key_id, data_key)
+                numbers = [number_of(name) for name in self.store.children(key_folder(key_id))]
+                added.append(self._put(form, max(numbers, default=0) + 1))
+                if self.open_with(wrapper, key_id) != data_key:
+                    raise ObjectDamaged(added[-1], f"what {wrapper.source} wrapped does not read back")
+        return added
+
+    def prove(self, key_id: str) -> None:
+        """Open a data key from the store again, as a newcomer would, and hold each form that a file or passphrase made to it.
+
+        Raises:
+            Usage, Unavailable, ObjectDamaged: as `key`.
         """
         with self._lock:
-            self._open(key_id)
+            data_key = self._keys[key_id] = self._opened(key_id)
+        for form in self.forms(key_id):
+            for wrapper in self.wrappers:
+                if form.wrapped is not None and not wrapper.remote and _recognised(wrapper, form.wrapped):
+                    found = wrapper.unwrap(form.wrapped)
+                    if found != data_key:
+                        raise _altered(form)
 
-    def _open(self, key_id: str) -> None:
-        """Open a key with any of its intact wrapped forms, newest first."""
-        damage: ObjectDamaged | None = None
-        others: set[str] = set()
-        for name in sorted(self._store.children(key_folder(key_id)), key=_number, reverse=True):
+    def forms(self, key_id: str) -> list[Form]:
+        """Read every form of a data key, newest first; empty where there is no such key."""
+        found = []
+        for name in sorted(self.store.children(key_folder(key_id)), key=number_of, reverse=True):
             path = f"{key_folder(key_id)}/{name}"
             try:
-                found = decode(self._store.read(path), path)
-                if (found.kind, found.by) == (self._wrapper.kind, self._wrapper.id):
-                    self._keys[key_id] = self._unwrap(found, path)
-                    return
-                others.add(found.by)
+                found.append(Form(path, decode(self.store.read(path), path)))
             except ObjectDamaged as error:
-                damage = damage or error
-        if damage is not None:
-            raise damage
-        raise self._unopened(key_id, others)
+                found.append(Form(path, None, error))
+        return found
 
-    def _unwrap(self, found: WrappedKey, path: str) -> bytes:
-        key = self._wrapper.unwrap(found.wrapped, bound_to(found.key, found.kind, found.by))
-        if key is None or len(key) != KEY_BYTES:
-            raise ObjectDamaged(path, "the wrapped data key in it cannot be opened with the key that wrapped it")
-        return key
+    def open_with(self, wrapper: KeyWrapper, key_id: str) -> bytes | None:
+        """Return a data key as this one wrapper opens it, or None when it has no form that does.
 
-    def _unopened(self, key_id: str, others: set[str]) -> Usage:
-        if not others:
-            return Usage(
-                f"The data key {key_id} is not in the repository {self._store.url}.",
+        Raises:
+            Usage, Unavailable: of the wrapper.
+        """
+        for form in self.forms(key_id):
+            if form.wrapped is not None and wrapper.recognises(form.wrapped):
+                found = wrapper.unwrap(form.wrapped)
+                if found is not None and len(found) == KEY_BYTES:
+                    return found
+        return None
+
+    def delete_form(self, path: str) -> None:
+        """Remove one form; what it takes to be sure that another one opens is the caller's."""
+        self.store.delete(path)
+
+    def _put(self, form: WrappedKey, number: int) -> str:
+        """Write a form under the next number that is free."""
+        for more in range(100):
+            path = f"{key_folder(form.key)}/{number + more}"
+            try:
+                self.store.put(path, [encode(form)])
+            except Conflict:
+                continue  # somebody else added one meanwhile
+            return path
+        raise Corruption(f"The data key {form.key} has no room for another form.", code="key-id-collision")
+
+    def _opened(self, key_id: str) -> bytes:
+        """Open a key with any of its forms. One that was lost a moment ago is not tried again for each object."""
+        at, lost = self._lost.get(key_id, (float("-inf"), None))
+        if lost is not None and time.monotonic() - at < _LOST_FOR_S:
+            raise lost
+        forms = self.forms(key_id)
+        if not forms:
+            raise Usage(
+                f"The data key {key_id} is not in the repository {self.store.url}.",
                 hint=f"Was {key_folder(key_id)} deleted? Bring it back from a copy of the repository.",
                 code="unknown-data-key",
             )
-        return Usage(
-            f"The key in {self._wrapper.source} (id {self._wrapper.id}) does not open the repository {self._store.url}: "
-            f"its data key {key_id} is wrapped with {' and '.join(sorted(others))}.",
-            hint="Is it the key file of another installation? The first line of the right one names its id.",
-            code="wrong-key",
+        damage = [form.damage for form in forms if form.damage is not None]
+        refused: dict[str, PitstopError] = {}
+        for wrapper, form in _tries(self.wrappers, forms):
+            assert form.wrapped is not None, "only intact forms are tried"
+            if wrapper.source in refused:
+                continue
+            try:
+                if not wrapper.recognises(form.wrapped):
+                    continue
+                found = wrapper.unwrap(form.wrapped)
+            except (Usage, Unavailable) as error:
+                refused[wrapper.source] = error
+                continue
+            if found is not None and len(found) == KEY_BYTES:
+                return found
+            damage.append(_altered(form))
+        failure = self._unopened(key_id, forms, refused, damage)
+        if isinstance(failure, KeyLost):
+            self._lost[key_id] = (time.monotonic(), failure)
+        raise failure
+
+    def _unopened(
+        self, key_id: str, forms: list[Form], refused: dict[str, PitstopError], damage: list[ObjectDamaged]
+    ) -> PitstopError:
+        """Return what is said when nothing opens a key; being away goes first, since it says nothing of the key."""
+        away = next((error for error in refused.values() if isinstance(error, Unavailable)), None)
+        if away is not None:
+            return KeyAway(key_id, self.store.url, away)
+        if damage and not refused:
+            return damage[0]
+        if self._uses is None:
+            self._uses = uses_of(self.store)
+        return KeyLost(
+            key_id,
+            self.store.url,
+            tried=[wrapper.describe() for wrapper in self.wrappers],
+            wrapped_by=forms_by(forms),
+            refused=list(refused.values()),
+            uses=self._uses.get(key_id),
         )
 
 
-def bound_to(key: str, kind: str, by: str) -> bytes:
-    """Return what a wrapped data key is authenticated with: its id, and who wrapped it."""
-    return canonical_json({"format": FORMAT, "key": key, "kind": kind, "by": by})
+def forms_by(forms: Iterable[Form]) -> list[str]:
+    """Return who wrapped the intact forms, for people: kind, and the name or id of the wrapping key."""
+    wrapped = [form.wrapped for form in forms if form.wrapped is not None]
+    return sorted({f"{one.kind} {one.more.get('name') or one.by}" for one in wrapped})
 
 
-def encode(wrapped: WrappedKey) -> bytes:
-    """Return a wrapped data key as it is stored: JSON with a check, which tells damage from a wrong key."""
-    fields = _fields(wrapped)
-    return canonical_json({**fields, "check": _check(fields)}) + b"\n"
+def new_key_id() -> str:
+    """Return a fresh id: it begins with the time in milliseconds, so that the newest key sorts last."""
+    return (int(time.time() * 1000).to_bytes(6, "big") + secrets.token_bytes(KEY_ID_BYTES - 6)).hex()
 
 
-def decode(data: bytes, path: str) -> WrappedKey:
-    """Read what `encode` wrote.
+def with_times(key_ids: Iterable[str]) -> list[tuple[str, datetime]]:
+    """Return data keys with when they were made; what is not an id of ours is left out. Pure."""
+    return [(key_id, at) for key_id in key_ids if (at := made_at(key_id)) is not None]
 
-    Raises:
-        ObjectDamaged: it is not exactly that.
-    """
+
+def made_at(key_id: str) -> datetime | None:
+    """Return when a data key was made, aware UTC; None when the id is not one of ours. Pure."""
     try:
-        fields = json.loads(data)
-        found = WrappedKey(
-            fields["key"], fields["kind"], fields["by"], base64.b64decode(fields["wrapped"], validate=True)
-        )
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise ObjectDamaged(path, "it cannot be read as a wrapped data key") from None
-    if encode(found) != data:
-        raise ObjectDamaged(path, "its check does not fit")
-    if found.key != path.split("/")[1]:
-        raise ObjectDamaged(path, f"it holds the data key {found.key}")
-    return found
+        return datetime.fromtimestamp(int(key_id[:12], 16) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
-def _fields(wrapped: WrappedKey) -> dict[str, object]:
-    return {
-        "format": FORMAT,
-        "key": wrapped.key,
-        "kind": wrapped.kind,
-        "by": wrapped.by,
-        "wrapped": base64.b64encode(wrapped.wrapped).decode(),
-    }
+def _tries(wrappers: Sequence[KeyWrapper], forms: list[Form]) -> Iterable[tuple[KeyWrapper, Form]]:
+    """Yield what may open, in order: files and passphrases before services, within each the newest form first."""
+    for remote in (False, True):
+        for form in forms:
+            for wrapper in wrappers:
+                if form.wrapped is not None and wrapper.remote is remote and wrapper.kind == form.wrapped.kind:
+                    yield wrapper, form
 
 
-def _check(fields: dict[str, object]) -> str:
-    return hashlib.sha256(canonical_json(fields)).hexdigest()
+def _recognised(wrapper: KeyWrapper, form: WrappedKey) -> bool:
+    try:
+        return wrapper.recognises(form)
+    except (Usage, Unavailable):
+        return False  # it is told where the wrappers are looked at; another one opened the key
 
 
-def _number(name: str) -> int:
-    return int(name) if name.isdecimal() else 0
+def _altered(form: Form) -> ObjectDamaged:
+    return ObjectDamaged(form.path, "the wrapped data key in it cannot be opened with the key that wrapped it")

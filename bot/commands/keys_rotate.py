@@ -1,0 +1,137 @@
+"""`pitstop keys rotate`: a new data key, every form that is missing, and the proof that everything still opens."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.commands.output import AsJson, remark, say, show
+
+if TYPE_CHECKING:
+    from bot.commands.surroundings import Surroundings
+    from bot.config import RepositoryConfig
+
+_DAMAGE = 4
+
+
+def rotate(
+    rewrap_only: Annotated[
+        bool,
+        typer.Option("--rewrap-only", help="Make no new data key: only add the forms that are missing, and prove."),
+    ] = False,
+    drop_unused: Annotated[
+        bool, typer.Option("--drop-unused", help="After the proof, delete forms that no key under [encryption] made.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Rotate the data key of every repository, and prove that everything kept still opens.
+
+    A new data key is stored under every key in [encryption], and old data keys get the forms they lack; what is stored is
+    not touched. Then every backup's manifest and every object's header is read, and every data key opened with each key.
+
+    May be repeated: what an interrupted one left is finished. Processes that run keep the data key they began with.
+    Exit code 4: something does not open.
+    """
+    from bot.commands.surroundings import surroundings
+
+    here = surroundings()
+    for name, repository in here.config.repositories.items():
+        _require_own(name, repository)
+    told = [
+        _rotated(here, name, repository, rewrap_only=rewrap_only, drop_unused=drop_unused, quiet=as_json)
+        for name, repository in here.config.repositories.items()
+    ]
+    ok = all(one["proof"]["holds"] for one in told)
+    show({"ok": ok, "repositories": told}, lambda: _say(told), as_json=as_json)
+    if not ok:
+        raise typer.Exit(_DAMAGE)
+
+
+def _rotated(
+    here: Surroundings,
+    name: str,
+    repository: RepositoryConfig,
+    *,
+    rewrap_only: bool,
+    drop_unused: bool,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Rotate in one repository, and keep what was done in ledger and audit."""
+    from bot import desk
+    from bot.ledger import data_keys
+    from bot.repository.keys.ring import with_times
+    from bot.repository.open import open_repository
+    from bot.repository.rotation import interrupted, rotate
+
+    opened = open_repository(name, repository, here.config.encryption)
+    with here.ledger.read() as tx:
+        proved = {one.key for one in data_keys.known(tx, name) if one.proved_at}
+    going_on = interrupted(opened.keys.ids(), proved, here.now())
+    if going_on and not rewrap_only and not quiet:
+        remark(f"{name}: the data key {going_on} was made a moment ago and not proved yet: going on with it.")
+    done = rotate(
+        opened,
+        rewrap_only=rewrap_only,
+        drop_unused=drop_unused,
+        go_on_with=going_on,
+        say=(lambda _: None) if quiet else remark,
+    )
+    document = {"repository": name, **asdict(done), "proof": done.proof.as_json()}
+    desk.note_rotation(
+        here.ledger,
+        repository=name,
+        keys=with_times(opened.keys.ids()),
+        detail={key: value for key, value in document.items() if key != "repository"},
+        holds=done.proof.holds,
+        by=here.me,
+        at=here.now(),
+    )
+    return document
+
+
+def _require_own(name: str, repository: RepositoryConfig) -> None:
+    """Refuse to write a data key that the account which backs up could not read.
+
+    Raises:
+        Usage: the repository's folder is another account's.
+    """
+    from bot.errors import Usage
+
+    if repository.directory is None or not repository.directory.is_dir():
+        return
+    owner = repository.directory.stat().st_uid
+    if owner != os.geteuid():
+        try:
+            login = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            login = f"#{owner}"
+        raise Usage(
+            f"The folder of repository {name} belongs to {login}: a data key made by somebody else could not be read by it.",
+            hint=f"sudo -u {login} pitstop keys rotate",
+            code="not-the-owner",
+        )
+
+
+def _say(told: list[dict[str, Any]]) -> None:
+    for one in told:
+        proof = one["proof"]
+        verb = "made" if one["made"] else "is"
+        say(f"{one['repository']}: the newest data key {verb} {one['data_key']}.")
+        for path in one["added"]:
+            say(f"  added    {path}")
+        for path, why in one["unused"].items():
+            say(f"  {'dropped' if path in one['dropped'] else 'unused':<8} {path}: {why}")
+        if set(one["unused"]) - set(one["dropped"]):
+            remark("  Forms that are not used any more are deleted by: pitstop keys rotate --rewrap-only --drop-unused")
+        what = (
+            f"{proof['data_keys']} data keys opened {proof['openings']} times; {proof['backups']} manifests read; "
+            f"{proof['objects']} headers read, {proof['wal']} of them WAL; {proof['opened']} objects decrypted"
+        )
+        away = f"; {proof['archived']} archived objects were not looked at" if proof["archived"] else ""
+        say(f"  {'proved' if proof['holds'] else 'NOT proved'}: {what}{away}.")
+        for problem in proof["problems"]:
+            say(f"  PROBLEM  {problem}")

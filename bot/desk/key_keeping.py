@@ -1,0 +1,36 @@
+"""What is known of the repositories' data keys: noted as they are seen, and what a rotation did and proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from bot.ledger import audit, data_keys
+from bot.ledger.database import Ledger
+from bot.model.people import Person
+
+
+def note_data_keys(ledger: Ledger, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
+    """Keep which data keys (id, made when) a repository holds now. Idempotent."""
+    with ledger.transaction() as tx:
+        data_keys.replace(tx, repository, keys)
+
+
+def note_rotation(
+    ledger: Ledger,
+    *,
+    repository: str,
+    keys: Iterable[tuple[str, datetime]],
+    detail: Mapping[str, Any],
+    holds: bool,
+    by: Person,
+    at: datetime,
+) -> None:
+    """Keep what a rotation did in a repository, and since when everything in it is proved to open; in the audit too."""
+    keys = list(keys)
+    with ledger.transaction() as tx:
+        data_keys.replace(tx, repository, keys)
+        if holds:
+            data_keys.proved(tx, repository, [key for key, _ in keys], at)
+        audit.append(tx, at, by.key, "keys.rotate", repository, dict(detail))

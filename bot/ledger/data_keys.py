@@ -1,0 +1,52 @@
+"""The data keys of each repository: when they were made, and since when it is proved that all they seal opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.ledger.database import Tx, iso, parse_iso
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """One data key; times are aware UTC, `proved_at` None while no rotation proved it."""
+
+    repository: str
+    key: str
+    made_at: datetime
+    proved_at: datetime | None = None
+
+
+def known(tx: Tx, repository: str | None = None) -> list[DataKey]:
+    """Return all data keys known, or those of one repository, oldest first."""
+    rows = tx.query(
+        "SELECT repository, key, made_at, proved_at FROM data_keys WHERE ? IS NULL OR repository = ? ORDER BY repository, key",
+        [repository, repository],
+    )
+    found = []
+    for row in rows:
+        made = parse_iso(row["made_at"])
+        assert made is not None, "the column is never empty"
+        found.append(DataKey(row["repository"], row["key"], made, parse_iso(row["proved_at"])))
+    return found
+
+
+def replace(tx: Tx, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
+    """Write which data keys (id, made when) a repository holds; what was proved of one stays."""
+    keys = list(keys)
+    held = {key for key, _ in keys}
+    for gone in {one.key for one in known(tx, repository)} - held:
+        tx.execute("DELETE FROM data_keys WHERE repository = ? AND key = ?", [repository, gone])
+    for key, made_at in keys:
+        tx.execute(
+            "INSERT INTO data_keys (repository, key, made_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            [repository, key, iso(made_at)],
+        )
+
+
+def proved(tx: Tx, repository: str, keys: Iterable[str], at: datetime) -> None:
+    """Note that all that these data keys seal opened."""
+    for key in keys:
+        tx.execute("UPDATE data_keys SET proved_at = ? WHERE repository = ? AND key = ?", [iso(at), repository, key])
