@@ -32,20 +32,21 @@ def open_for_writing(
     segment_bytes: int,
     *,
     major: int | None = None,
+    begun: bool = False,
 ) -> ClusterRepository:
     """Open one cluster's history in one repository, starting both where they are missing.
 
     With the server's `major` (for base backups, which recoveries follow) a history beside another is begun for an upgrade alone.
 
-    A repository that held something of this cluster before is never started anew: an empty folder then is a disk that is
-    not mounted, and what is written there would be lost.
+    A repository that held something of this cluster before, as the ledger says or a caller who opened it before (`begun`), is
+    never started anew: an empty folder then is a disk that is not mounted, and what is written there would be lost.
 
     Raises:
         Usage: the key is wrong, or a repository used before is missing.
         Refused: the folder, or its backups, belong to another cluster.
         Unavailable: the storage is away.
     """
-    used = _was_used(ledger, cluster, repository)
+    used = begun or _was_used(ledger, cluster, repository)
     opened = open_repository(repository, config.repositories[repository], config.encryption, create=not used)
     if major is not None:
         require_own_history(opened, cluster, system_id, major)

@@ -85,11 +85,11 @@ class Keeper:
             self._outcome.set_result(None)
 
     def tick(self) -> None:
-        """Do once what is due."""
+        """Do once what is due. The ledger knows that a repository is used before anything is let go because that one has it."""
         now = self._progress.snapshot()
+        self._tell(now)
         self._clear_spool(now)
         self._keep_slot(now)
-        self._tell(now)
 
     def _clear_spool(self, now: Snapshot) -> None:
         """Delete what every repository holds durably, and nothing else."""

@@ -38,7 +38,7 @@ class Shipper:
     def __init__(
         self,
         name: str,
-        open_repository: Callable[[], ClusterRepository],
+        open_repository: Callable[[bool], ClusterRepository],
         spool: Spool,
         progress: Progress,
         *,
@@ -48,6 +48,7 @@ class Shipper:
         trust_inherited: bool,
         wal_kept_for: timedelta,
     ) -> None:
+        """`open_repository` is told whether it was opened here before: then it may not be started anew."""
         self.name = name
         self._open_repository = open_repository
         self._spool = spool
@@ -100,7 +101,7 @@ class Shipper:
         Raises:
             Unavailable: the repository is away.
         """
-        repository = self._repository or self._open_repository()
+        repository = self._repository or self._open_repository(self._ready.is_set())
         return repository.wal
 
     def held(self) -> dict[int, set[int]]:
@@ -146,7 +147,7 @@ class Shipper:
                 self._progress.problem(self.name, self._refusal())
             except PitstopError as error:
                 self._progress.problem(self.name, error.message)
-                self._repository = None
+                self.forget()
                 failures += 1
             if stopping:
                 return
@@ -178,10 +179,14 @@ class Shipper:
         if time.monotonic() - self._window_at >= _WINDOW_EVERY_S:
             self._work_out_window(repository)
 
+    def forget(self) -> None:
+        """Open the repository afresh, and take stock of it again, at the next turn: something failed there."""
+        self._repository = None
+
     def _opened(self) -> ClusterRepository:
         """Open the repository where it is not, and take stock of what it holds."""
         if self._repository is None:
-            repository = self._open_repository()
+            repository = self._open_repository(self._ready.is_set())
             inventory, known = repository.wal.inventory(), repository.wal.histories()
             with self._lock:
                 self._whole = {timeline: set(numbers) for timeline, numbers in inventory.segments.items()}

@@ -13,6 +13,7 @@ from bot.host.locks import FileLock
 from bot.host.spool import Spool, SpoolIdentity
 from bot.model.ids import SystemId
 from bot.postgres.replication import ReplicationConnection
+from bot.repository.cluster import ClusterRepository
 from bot.repository.wal import WalArchive
 from jobs.context import JobContext
 from jobs.repositories import open_for_writing
@@ -65,15 +66,7 @@ class _Stream:
         self._shippers = [
             Shipper(
                 name,
-                partial(
-                    open_for_writing,
-                    context.config,
-                    context.ledger,
-                    name,
-                    context.run.cluster,
-                    SystemId(identity.system_id),
-                    identity.segment_bytes,
-                ),
+                partial(self._open, name),
                 spool,
                 self._progress,
                 system_id=identity.system_id,
@@ -108,6 +101,17 @@ class _Stream:
             stopping=self._stopping,
         )
         self._service = FetchService(spool, self._archives, identity.segment_bytes)
+
+    def _open(self, repository: str, begun: bool) -> ClusterRepository:
+        return open_for_writing(
+            self._context.config,
+            self._context.ledger,
+            repository,
+            self._context.run.cluster,
+            SystemId(self._identity.system_id),
+            self._identity.segment_bytes,
+            begun=begun,
+        )
 
     def run(self, aside: Path | None) -> dict[str, Any]:
         """Start the threads, receive until asked to stop, and ship what is left."""
