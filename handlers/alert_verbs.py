@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from functools import partial
 
 from bot import desk
-from bot.ledger import alerts, inbox
+from bot.ledger import Ledger, alerts, inbox
+from bot.model.callers import Caller
 from bot.model.ids import AlertId
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
-from handlers.facts import card_shows, told_of
+from handlers.facts import caller_of, card_shows
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
 
-def _alert(verb: Callable[[dict[str, Any]], object]) -> Callable[[Wiring, inbox.Item, Doer], Message | None]:
+def _alert(verb: Callable[[Ledger, Caller, AlertId], object]) -> Callable[[Wiring, inbox.Item, Doer], Message | None]:
     """Return the handler of a click on an alert's card."""
 
     def handle(wiring: Wiring, item: inbox.Item, doer: Doer) -> None:
@@ -24,15 +25,15 @@ def _alert(verb: Callable[[dict[str, Any]], object]) -> Callable[[Wiring, inbox.
         card_shows(wiring, doer, alert, kinds=("alert",))
         with wiring.ledger.read() as tx:
             cluster = alerts.get(tx, alert).concern.cluster
-        who = told_of(wiring, doer, wiring.config.alert_policy(cluster))
-        verb({"ledger": wiring.ledger, "key": item.key, "alert": alert, "by": doer.who, "at": wiring.now(), **who})
+        caller = caller_of(wiring, item, doer, wiring.config.alert_policy(cluster))
+        verb(wiring.ledger, caller, alert)
 
     return handle
 
 
 VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
-    actions.ACKNOWLEDGE: _alert(lambda who: desk.acknowledge_alert(**who)),
-    actions.SNOOZE_1H: _alert(lambda who: desk.snooze_alert(span=timedelta(hours=1), **who)),
-    actions.SNOOZE_24H: _alert(lambda who: desk.snooze_alert(span=timedelta(hours=24), **who)),
-    actions.RESOLVE: _alert(lambda who: desk.resolve_alert(**who)),
+    actions.ACKNOWLEDGE: _alert(desk.acknowledge_alert),
+    actions.SNOOZE_1H: _alert(partial(desk.snooze_alert, span=timedelta(hours=1))),
+    actions.SNOOZE_24H: _alert(partial(desk.snooze_alert, span=timedelta(hours=24))),
+    actions.RESOLVE: _alert(desk.resolve_alert),
 }

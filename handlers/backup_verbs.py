@@ -13,7 +13,7 @@ from bot.model.runs import Job
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
 from bot.slack.text import code, moment
-from handlers.facts import card_shows, known_backup, note, policy_of, told_of
+from handlers.facts import caller_on, card_shows, known_backup, note
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
@@ -44,39 +44,23 @@ def _typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
 
 def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer, asked: BackupNow) -> Message:
     """`/backup now CLUSTER [dump]`."""
-    run = desk.back_up(
-        wiring.ledger,
-        key=item.key,
-        cluster=asked.cluster,
-        by=doer.who,
-        at=wiring.now(),
-        entropy=wiring.entropy(16),
-        job=Job.DUMP if asked.kind == "dump" else Job.BASE_BACKUP,
-        **told_of(wiring, doer, policy_of(wiring, asked.cluster)),
-    )
+    caller = caller_on(wiring, item, doer, asked.cluster)
+    job = Job.DUMP if asked.kind == "dump" else Job.BASE_BACKUP
+    run = desk.back_up(wiring.ledger, caller, asked.cluster, job=job)
     cluster, what = code(asked.cluster, 80), "Dump" if asked.kind == "dump" else "Base backup"
     return Message(f"{what} of {cluster} queued as run `{run.id}`; its card is in the results channel.")
 
 
 def _pause(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pause) -> Message:
     """`/backup pause CLUSTER 2h`."""
-    held = desk.pause(
-        wiring.ledger,
-        key=item.key,
-        cluster=asked.cluster,
-        span=asked.span,
-        by=doer.who,
-        at=wiring.now(),
-        entropy=wiring.entropy(16),
-        **told_of(wiring, doer, policy_of(wiring, asked.cluster)),
-    )
+    caller = caller_on(wiring, item, doer, asked.cluster)
+    held = desk.pause(wiring.ledger, caller, asked.cluster, span=asked.span)
     return Message(f"The schedule of {code(asked.cluster, 80)} is paused until {moment(held.until)}. WAL goes on.")
 
 
 def _resume(wiring: Wiring, item: inbox.Item, doer: Doer, cluster: ClusterName) -> Message:
     """`/backup resume CLUSTER`, or the button on the card of the pause."""
-    told = told_of(wiring, doer, policy_of(wiring, cluster))
-    desk.resume_schedule(wiring.ledger, key=item.key, cluster=cluster, by=doer.who, at=wiring.now(), **told)
+    desk.resume_schedule(wiring.ledger, caller_on(wiring, item, doer, cluster), cluster)
     return Message(f"The schedule of {code(cluster, 80)} goes on; what was missed is caught up once.")
 
 
@@ -95,33 +79,16 @@ def _pin(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Pin) -> Message:
     except Usage as error:
         note(wiring, doer, "backup.pin" if asked.pinned else "backup.unpin", asked.backup, error)
         raise
-    run = desk.pin(
-        wiring.ledger,
-        key=item.key,
-        cluster=known.cluster,
-        backup=asked.backup,
-        pinned=asked.pinned,
-        by=doer.who,
-        at=wiring.now(),
-        entropy=wiring.entropy(16),
-        **told_of(wiring, doer, policy_of(wiring, known.cluster)),
-    )
+    caller = caller_on(wiring, item, doer, known.cluster)
+    run = desk.pin(wiring.ledger, caller, known.cluster, asked.backup, pinned=asked.pinned)
     what = "pinned: it stays until it is unpinned" if asked.pinned else "unpinned: its age decides again"
     return Message(f"{code(asked.backup, 80)} of {code(known.cluster, 80)} is being {what} (run `{run.id}`).")
 
 
 def _verify(wiring: Wiring, item: inbox.Item, doer: Doer, asked: Verify) -> Message:
     """`/backup verify CLUSTER [ID]`."""
-    run = desk.verify(
-        wiring.ledger,
-        key=item.key,
-        cluster=asked.cluster,
-        backup=asked.backup,
-        by=doer.who,
-        at=wiring.now(),
-        entropy=wiring.entropy(16),
-        **told_of(wiring, doer, policy_of(wiring, asked.cluster)),
-    )
+    caller = caller_on(wiring, item, doer, asked.cluster)
+    run = desk.verify(wiring.ledger, caller, asked.cluster, backup=asked.backup)
     what = code(asked.backup, 80) if asked.backup else "the newest backups"
     return Message(
         f"Drill of {what} of {code(asked.cluster, 80)} queued as run `{run.id}`; its card is in the results channel."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypedDict
 
 from bot import desk
 from bot.errors import PitstopError, Refused, Usage
-from bot.ledger import cards, catalogue, people
+from bot.ledger import cards, catalogue, inbox, people
 from bot.model.backups import BackupSummary
+from bot.model.callers import Caller
 from bot.model.commands import example_cluster
 from bot.model.ids import BackupId, ClusterName
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
@@ -27,16 +27,6 @@ class Facts:
 
     person: PersonFacts | None
     groups: Mapping[str, GroupFacts]
-
-
-class Told(TypedDict):
-    """What every verb that a person calls is told about them."""
-
-    facts: PersonFacts | None
-    groups: Mapping[str, GroupFacts]
-    policy: Policy
-    name: str
-    people: Mapping[str, str]
 
 
 def explained(wiring: Wiring, doer: Doer, error: PitstopError) -> PitstopError:
@@ -79,20 +69,26 @@ def require_member(wiring: Wiring, doer: Doer, action: str) -> None:
         raise refusal
 
 
-def policy_of(wiring: Wiring, cluster: ClusterName) -> Policy:
-    """Return a cluster's policy.
-
-    Raises:
-        Usage: it is not configured (any more).
-    """
-    return wiring.config.cluster(cluster).policy
+def caller_on(wiring: Wiring, item: inbox.Item, doer: Doer, cluster: ClusterName) -> Caller:
+    """Return who calls a verb about a cluster. Raises like `caller_of`, and Usage where it is not configured (any more)."""
+    return caller_of(wiring, item, doer, wiring.config.cluster(cluster).policy)
 
 
-def told_of(wiring: Wiring, doer: Doer, policy: Policy) -> Told:
-    """Return what a verb is told about who calls it, fetched now. Raises like `fetch_facts`."""
+def caller_of(wiring: Wiring, item: inbox.Item, doer: Doer, policy: Policy) -> Caller:
+    """Return who calls a verb by an item of the inbox, with facts fetched now. Raises like `fetch_facts`."""
     facts = fetch_facts(wiring, doer.who, [policy])
-    name = facts.person.name if facts.person else doer.name
-    return Told(facts=facts.person, groups=facts.groups, policy=policy, name=name, people=wiring.config.people)
+    return Caller(
+        by=doer.who,
+        policy=policy,
+        key=item.key,
+        at=wiring.now(),
+        entropy=wiring.entropy(16),
+        name=facts.person.name if facts.person else doer.name,
+        facts=facts.person,
+        groups=facts.groups,
+        logins=wiring.config.people,
+        token=item.payload.get("token"),
+    )
 
 
 def known_backup(wiring: Wiring, backup: BackupId) -> BackupSummary:

@@ -15,7 +15,7 @@ from bot.model.kept import Kept
 from bot.model.restores import Wanted
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
-from handlers.facts import card_shows, policy_of, told_of
+from handlers.facts import caller_on, card_shows
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
@@ -24,19 +24,12 @@ LONGER = timedelta(days=7)
 
 def _extend(wiring: Wiring, item: inbox.Item, doer: Doer) -> None:
     kept = _pressed(wiring, item, doer)
-    told = told_of(wiring, doer, policy_of(wiring, kept.cluster))
-    desk.extend_kept(
-        wiring.ledger, key=item.key, request_id=kept.id, by=doer.who, at=wiring.now(), extension=LONGER, **told
-    )
+    desk.extend_kept(wiring.ledger, caller_on(wiring, item, doer, kept.cluster), kept.id, extension=LONGER)
 
 
 def _remove(wiring: Wiring, item: inbox.Item, doer: Doer) -> None:
     kept = _pressed(wiring, item, doer)
-    told = told_of(wiring, doer, policy_of(wiring, kept.cluster))
-    entropy = wiring.entropy(16)
-    desk.remove_kept(
-        wiring.ledger, key=item.key, request_id=kept.id, by=doer.who, at=wiring.now(), entropy=entropy, **told
-    )
+    desk.remove_kept(wiring.ledger, caller_on(wiring, item, doer, kept.cluster), kept.id)
 
 
 def _undo(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
@@ -44,18 +37,14 @@ def _undo(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     kept = _pressed(wiring, item, doer)
     request = desk.ask(
         wiring.ledger,
-        key=item.key,
-        at=wiring.now(),
-        by=doer.who,
+        caller_on(wiring, item, doer, kept.cluster),
         verb="undo",
         cluster=kept.cluster,
         target=Wanted(kept.id, kept.database),
         target_text=f"{kept.database} as kept by request {kept.id}",
         destination={"kind": InPlace.kind, "database": kept.database},
         reason="",
-        entropy=wiring.entropy(16),
         asked_in=doer.channel or None,
-        **told_of(wiring, doer, policy_of(wiring, kept.cluster)),
     )
     return Message(
         f"Making a plan to undo it. It comes to you as a direct message in a moment (request `{request.id}`)."

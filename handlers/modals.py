@@ -24,7 +24,7 @@ from bot.slack.cards import actions
 from bot.slack.client import SlackAnswered, call
 from bot.slack.forms import PitrDraft, View
 from handlers.edge import edged, errand
-from handlers.facts import Facts, card_shows, explained, fetch_facts, known_zone, note, policy_of
+from handlers.facts import Facts, card_shows, explained, fetch_facts, known_zone, note
 from handlers.payloads import Body, Doer, delivery_key, from_interaction
 from handlers.recording import NotRecorded
 from handlers.request_verbs import PITR_FORM as PITR_KIND
@@ -146,7 +146,7 @@ def _open_request(wiring: Wiring, doer: Doer, request_id: str, action: Action, s
     """
     card_shows(wiring, doer, request_id)
     request = _request(wiring, request_id)
-    policy = policy_of(wiring, request.cluster)
+    policy = wiring.config.cluster(request.cluster).policy
     facts = fetch_facts(wiring, doer.who, [policy])
     refusal = _refusal(wiring, doer, policy, facts, action, request.requester)
     if refusal is not None:

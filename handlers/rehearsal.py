@@ -13,7 +13,7 @@ from bot.slack import forms
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
 from handlers.edge import edged
-from handlers.facts import card_shows, policy_of, told_of
+from handlers.facts import caller_on, card_shows
 from handlers.modals import open_form, record_form, token_for
 from handlers.payloads import Body, Doer, from_interaction, pressed
 from handlers.wiring import Wiring
@@ -54,17 +54,9 @@ def _note(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     given = item.payload
     with wiring.ledger.read() as tx:
         run = runs.get(tx, RunId(str(given["run"])))
-    desk.note_rehearsal(
-        wiring.ledger,
-        key=item.key,
-        run_id=run.id,
-        went_well=bool(given["went_well"]),
-        text=str(given["text"]),
-        by=doer.who,
-        at=wiring.now(),
-        token=str(given["token"]),
-        **told_of(wiring, doer, policy_of(wiring, run.cluster)),
-    )
+    caller = caller_on(wiring, item, doer, run.cluster)
+    well, text = bool(given["went_well"]), str(given["text"])
+    desk.note_rehearsal(wiring.ledger, caller, run.id, went_well=well, text=text)
     return Message("Your notes are on the card and in the audit.")
 
 

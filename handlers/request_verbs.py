@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import inbox, requests
+from bot.ledger import Ledger, inbox, requests
+from bot.model.callers import Caller
 from bot.model.commands import AskPitr, parse_pitr
 from bot.model.ids import ClusterName, RequestId
 from bot.model.requests import Request
@@ -16,12 +18,15 @@ from bot.model.targets import Target
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
 from bot.slack.text import code, escape
-from handlers.facts import Told, card_shows, fetch_facts, note, policy_of, told_of
+from handlers.facts import caller_on, card_shows, fetch_facts, note
 from handlers.payloads import Doer
 from handlers.wiring import Wiring
 
 BESIDE: dict[str, Any] = {"kind": "beside", "directory": None, "port": None}
 EXTENSION = timedelta(hours=24)
+
+Decision = Callable[[Ledger, Caller, Request, dict[str, Any]], object]
+"""What is decided on a request; the last is what was filled in."""
 
 PITR_TYPED, PITR_FORM = "pitr.typed", "pitr.form"
 
@@ -39,55 +44,37 @@ def _pitr_typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
         raise
     if not isinstance(asked, AskPitr):
         raise Usage("There is no target.", hint="See `/pitr help`.", code="bad-target")
-    return _ask(wiring, item, doer, asked.cluster, asked.target, asked.target_text, asked.reason)
+    return _ask(wiring, item, doer, asked)
 
 
 def _pitr_form(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     """The form for a recovery, whose target was read when it was sent."""
     given = item.payload
-    target = Target.from_json(given["target"])
-    cluster, text, reason = ClusterName(given["cluster"]), str(given["target_text"]), str(given["reason"])
-    return _ask(wiring, item, doer, cluster, target, text, reason, token=str(given["token"]))
+    target, cluster = Target.from_json(given["target"]), ClusterName(given["cluster"])
+    return _ask(wiring, item, doer, AskPitr(cluster, target, str(given["target_text"]), str(given["reason"])))
 
 
-def _ask(
-    wiring: Wiring,
-    item: inbox.Item,
-    doer: Doer,
-    cluster: ClusterName,
-    target: Target,
-    target_text: str,
-    reason: str,
-    token: str | None = None,
-) -> Message:
-    policy = policy_of(wiring, cluster)
+def _ask(wiring: Wiring, item: inbox.Item, doer: Doer, asked: AskPitr) -> Message:
     request = desk.ask(
         wiring.ledger,
-        key=item.key,
-        at=wiring.now(),
-        by=doer.who,
+        caller_on(wiring, item, doer, asked.cluster),
         verb="pitr",
-        cluster=cluster,
-        target=target,
-        target_text=target_text,
+        cluster=asked.cluster,
+        target=asked.target,
+        target_text=asked.target_text,
         destination=BESIDE,
-        reason=reason,
-        entropy=wiring.entropy(16),
+        reason=asked.reason,
         asked_in=doer.channel or None,
-        token=token,
-        **told_of(wiring, doer, policy),
     )
-    read = f", read as {escape(target.read_as, 200)}" if target.read_as else ""
+    read = f", read as {escape(asked.target.read_as, 200)}" if asked.target.read_as else ""
     return Message(
-        f"Making a plan for {code(cluster, 80)}, target {code(target_text, 120)}{read}. "
+        f"Making a plan for {code(asked.cluster, 80)}, target {code(asked.target_text, 120)}{read}. "
         f"It comes to you as a direct message in a moment (request `{request.id}`)."
     )
 
 
-def _decide(
-    verb: Callable[[Wiring, inbox.Item, Doer, Request, Told], None], *, reason_required: bool = False
-) -> Callable[[Wiring, inbox.Item, Doer], Message | None]:
-    """Return the handler of a click on a request's card, or of the form it opened."""
+def _decide(verb: Decision, *, reason_required: bool = False) -> Callable[[Wiring, inbox.Item, Doer], Message | None]:
+    """Return the handler of a click on a request's card, or of the form it opened; `verb` also gets what was filled in."""
 
     def handle(wiring: Wiring, item: inbox.Item, doer: Doer) -> None:
         request_id = RequestId(str(item.payload["request"]))
@@ -97,75 +84,26 @@ def _decide(
             request = requests.get(tx, request_id)
         if reason_required and not str(item.payload.get("reason", "")).strip():
             raise Usage("A reason is needed.", hint="Why?", code="reason-missing")
-        verb(wiring, item, doer, request, told_of(wiring, doer, policy_of(wiring, request.cluster)))
+        verb(wiring.ledger, caller_on(wiring, item, doer, request.cluster), request, item.payload)
 
     return handle
 
 
-def _confirm(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    token = item.payload.get("token")
-    reason = str(item.payload.get("reason") or request.reason)
-    desk.confirm(
-        wiring.ledger,
-        key=item.key,
-        request_id=request.id,
-        by=doer.who,
-        reason=reason,
-        at=wiring.now(),
-        token=token,
-        **told,
-    )
+def _confirm(ledger: Ledger, caller: Caller, request: Request, given: dict[str, Any]) -> None:
+    desk.confirm(ledger, caller, request.id, reason=str(given.get("reason") or request.reason))
 
 
-def _approve(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    desk.approve(
-        wiring.ledger,
-        key=item.key,
-        request_id=request.id,
-        by=doer.who,
-        at=wiring.now(),
-        token=item.payload.get("token"),
-        typed=str(item.payload.get("typed", "")),
-        **told,
-    )
+def _approve(ledger: Ledger, caller: Caller, request: Request, given: dict[str, Any]) -> None:
+    desk.approve(ledger, caller, request.id, typed=str(given.get("typed", "")))
 
 
-def _deny(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    reason, token = str(item.payload["reason"]), item.payload.get("token")
-    desk.deny(
-        wiring.ledger,
-        key=item.key,
-        request_id=request.id,
-        by=doer.who,
-        reason=reason,
-        at=wiring.now(),
-        token=token,
-        **told,
-    )
+def _deny(ledger: Ledger, caller: Caller, request: Request, given: dict[str, Any]) -> None:
+    desk.deny(ledger, caller, request.id, reason=str(given["reason"]))
 
 
-def _cancel(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    desk.cancel(wiring.ledger, key=item.key, request_id=request.id, by=doer.who, at=wiring.now(), **told)
-
-
-def _extend(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    desk.extend_server(
-        wiring.ledger, key=item.key, server_id=request.id, by=doer.who, at=wiring.now(), extension=EXTENSION, **told
-    )
-
-
-def _stop(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    entropy = wiring.entropy(16)
-    desk.stop_server(
-        wiring.ledger, key=item.key, server_id=request.id, by=doer.who, at=wiring.now(), entropy=entropy, **told
-    )
-
-
-def _remove(wiring: Wiring, item: inbox.Item, doer: Doer, request: Request, told: Told) -> None:
-    entropy = wiring.entropy(16)
-    desk.remove_server(
-        wiring.ledger, key=item.key, server_id=request.id, by=doer.who, at=wiring.now(), entropy=entropy, **told
-    )
+def _bare(verb: Callable[[Ledger, Caller, RequestId], object]) -> Decision:
+    """Return a verb for which nothing is filled in."""
+    return lambda ledger, caller, request, _given: verb(ledger, caller, request.id)
 
 
 VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
@@ -176,8 +114,8 @@ VERBS: dict[str, Callable[[Wiring, inbox.Item, Doer], Message | None]] = {
     actions.APPROVE: _decide(_approve),
     actions.APPROVE_FORM: _decide(_approve),
     actions.DENY_FORM: _decide(_deny, reason_required=True),
-    actions.CANCEL: _decide(_cancel),
-    actions.EXTEND: _decide(_extend),
-    actions.STOP: _decide(_stop),
-    actions.REMOVE: _decide(_remove),
+    actions.CANCEL: _decide(_bare(desk.cancel)),
+    actions.EXTEND: _decide(_bare(partial(desk.extend_server, extension=EXTENSION))),
+    actions.STOP: _decide(_bare(desk.stop_server)),
+    actions.REMOVE: _decide(_bare(desk.remove_server)),
 }

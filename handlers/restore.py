@@ -37,7 +37,7 @@ from bot.slack.restore_form import RestoreDraft
 from bot.slack.text import code, escape
 from handlers.answers import answer
 from handlers.edge import edged, errand
-from handlers.facts import card_shows, note, policy_of, told_of
+from handlers.facts import caller_on, card_shows, note
 from handlers.modals import AtInput, admit, open_again_form, open_form, plainly, record_form, token_for
 from handlers.payloads import Body, Doer, delivery_key, from_command, from_interaction, typed
 from handlers.recording import NotRecorded
@@ -278,32 +278,27 @@ def _typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     except Usage as error:
         note(wiring, doer, "restore", text, error)
         raise
-    return _ask(wiring, item, doer, asked, None)
+    return _ask(wiring, item, doer, asked)
 
 
 def _form(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
     given = item.payload
     wanted, cluster = Wanted.from_json(given["wanted"]), ClusterName(given["cluster"])
     asked = AskRestore(cluster, wanted, dict(given["destination"]), str(given["reason"]))
-    return _ask(wiring, item, doer, asked, str(given["token"]))
+    return _ask(wiring, item, doer, asked)
 
 
-def _ask(wiring: Wiring, item: inbox.Item, doer: Doer, asked: AskRestore, token: str | None) -> Message:
+def _ask(wiring: Wiring, item: inbox.Item, doer: Doer, asked: AskRestore) -> Message:
     request = desk.ask(
         wiring.ledger,
-        key=item.key,
-        at=wiring.now(),
-        by=doer.who,
+        caller_on(wiring, item, doer, asked.cluster),
         verb="restore",
         cluster=asked.cluster,
         target=asked.wanted,
         target_text=asked.wanted.text(),
         destination=asked.destination,
         reason=asked.reason,
-        entropy=wiring.entropy(16),
         asked_in=doer.channel or None,
-        token=token,
-        **told_of(wiring, doer, policy_of(wiring, asked.cluster)),
     )
     return Message(
         f"Making a plan for {code(asked.cluster, 80)}: {escape(asked.wanted.text(), 200)}. "

@@ -18,6 +18,7 @@ from bot.host.accounts import Account
 from bot.job import job_function
 from bot.ledger import people, requests, runs
 from bot.ledger.database import Ledger
+from bot.model.callers import Caller
 from bot.model.commands import parse_target
 from bot.model.ids import RequestId, RunId
 from bot.model.people import Person, PersonFacts
@@ -81,24 +82,25 @@ def ask(here: Installation, target: Target | str, *, directory: Path | None = No
     return asked(here, "pitr", wanted, str(target), to)
 
 
+def caller(here: Installation, by: Person, **how: Any) -> Caller:
+    """Return somebody who calls now, with fresh facts."""
+    policy = here.config.cluster(CLUSTER).policy
+    given = {"key": os.urandom(8).hex(), "at": utc_now(), "facts": facts(by), **how}
+    return Caller(by=by, policy=policy, entropy=os.urandom(12), **given)
+
+
 def asked(here: Installation, verb: str, target: Target | Wanted, text: str, destination: dict[str, Any]) -> Request:
     """Ask for anything as the engineer, and make the plan here; the request is PROPOSED then, or REFUSED."""
     refresh(here.ledger)
     request = desk.ask(
         here.ledger,
-        key=os.urandom(8).hex(),
-        at=utc_now(),
-        by=ENGINEER,
-        name="Engineer",
-        facts=facts(ENGINEER),
-        policy=here.config.cluster(CLUSTER).policy,
+        caller(here, ENGINEER, name="Engineer"),
         verb=verb,
         cluster=CLUSTER,
         target=target,
         target_text=text,
         destination=destination,
         reason="the test wants it",
-        entropy=os.urandom(12),
     )
     assert request.run is not None
     carry_out(here, request.run)
@@ -115,14 +117,8 @@ def approved(
 def agreed(here: Installation, planned: Request) -> Request:
     """Confirm a planned request as the engineer, approve it as the DBA."""
     assert planned.state is State.PROPOSED, planned.outcome
-    policy, at = here.config.cluster(CLUSTER).policy, utc_now()
-    desk.confirm(
-        here.ledger, key=f"c{planned.id}", request_id=planned.id, by=ENGINEER, facts=facts(ENGINEER), reason="",
-        at=at, policy=policy,
-    )  # fmt: skip
-    return desk.approve(
-        here.ledger, key=f"a{planned.id}", request_id=planned.id, by=DBA, facts=facts(DBA), at=at, policy=policy
-    )
+    desk.confirm(here.ledger, caller(here, ENGINEER), planned.id, reason="")
+    return desk.approve(here.ledger, caller(here, DBA), planned.id)
 
 
 def queue_executor(here: Installation, request: RequestId) -> Run:
@@ -172,16 +168,7 @@ def get(here: Installation, request: RequestId) -> Request:
 
 def remove_server(here: Installation, request: RequestId) -> None:
     """Stop and remove the server a request started, as its Remove button does."""
-    run = desk.remove_server(
-        here.ledger,
-        key=f"r{request}",
-        server_id=request,
-        by=ENGINEER,
-        facts=facts(ENGINEER),
-        at=utc_now(),
-        policy=here.config.cluster(CLUSTER).policy,
-        entropy=os.urandom(8),
-    )
+    run = desk.remove_server(here.ledger, caller(here, ENGINEER), request)
     ended = carry_out(here, run.id)
     assert ended.error is None, ended.error
 

@@ -17,8 +17,8 @@ from bot.process.requests import execute_approved, resume_interrupted
 from bot.process.servers import keep_servers
 from bot.process.spawning import Spawner
 from bot.process.watching import Watch, process_of
-from tests.jobs import CLUSTER, Installation, wait_for
-from tests.recoveries import ENGINEER, facts, get, refresh
+from tests.jobs import Installation, wait_for
+from tests.recoveries import ENGINEER, caller, get, refresh
 
 
 @dataclass
@@ -87,15 +87,7 @@ class Supervised:
 
     def cancel(self, request: Request) -> None:
         """Cancel as the requester."""
-        desk.cancel(
-            self.here.ledger,
-            key=f"x{request.id}",
-            request_id=request.id,
-            by=ENGINEER,
-            facts=facts(ENGINEER),
-            at=self.place.now(),
-            policy=self.here.config.cluster(CLUSTER).policy,
-        )
+        desk.cancel(self.here.ledger, caller(self.here, ENGINEER, at=self.place.now()), request.id)
 
     def end_runs(self) -> None:
         """End every process that a test left, and what it worked on."""

@@ -20,6 +20,7 @@ from bot.config import load
 from bot.errors import PitstopError
 from bot.ledger import kept as rows
 from bot.ledger import requests
+from bot.model.callers import Caller
 from bot.model.ids import RequestId, RunId
 from bot.model.kept import Kept
 from bot.model.people import Person
@@ -60,25 +61,25 @@ class Shop:
             "postgres", "template0", "template1",
         }  # fmt: skip
 
+    def caller(self, by: Person, name: str = "") -> Caller:
+        """Return somebody on the host who calls now, while Slack is away."""
+        return Caller(
+            by=by, policy=self.policy, key=os.urandom(8).hex(), at=utc_now(), entropy=os.urandom(16), name=name,
+            slack_away=True,
+        )  # fmt: skip
+
     def ask(self, **how: Any) -> Request:
         """Ask for the newest dump in place; with `undo` for what that request replaced."""
         of = how.get("undo")
         request = desk.ask(
             self.installation.ledger,
-            key=os.urandom(8).hex(),
-            at=utc_now(),
-            by=ASKER,
-            name="asker",
-            facts=None,
-            policy=self.policy,
+            self.caller(ASKER, name="asker"),
             verb="undo" if of else "restore",
             cluster=CLUSTER,
             target=Wanted(backup=of) if of else Wanted(database="shop"),
             target_text="the newest dump",
             destination={"kind": "in-place", "database": None},
             reason="a bad migration",
-            entropy=os.urandom(16),
-            slack_away=True,
         )
         assert request.run is not None
         context = JobContext(
@@ -94,13 +95,8 @@ class Shop:
         """Ask, confirm, and have it approved."""
         request = self.ask(**how)
         assert request.state is State.PROPOSED, request.outcome
-        told: dict[str, Any] = {"facts": None, "at": utc_now(), "policy": self.policy, "slack_away": True}
-        desk.confirm(
-            self.installation.ledger, key=os.urandom(8).hex(), request_id=request.id, by=ASKER, reason="", **told
-        )
-        return desk.approve(
-            self.installation.ledger, key=os.urandom(8).hex(), request_id=request.id, by=DBA, typed=CLUSTER, **told
-        )
+        desk.confirm(self.installation.ledger, self.caller(ASKER), request.id, reason="")
+        return desk.approve(self.installation.ledger, self.caller(DBA), request.id, typed=CLUSTER)
 
     def queue(self, request: RequestId) -> Run:
         """Queue the executor."""

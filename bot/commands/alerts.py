@@ -9,8 +9,12 @@ import typer
 from bot.commands.output import AsJson, say, show, table, when
 
 if TYPE_CHECKING:
-    from bot.commands.surroundings import Surroundings
+    from collections.abc import Callable
+
+    from bot.ledger import Ledger
     from bot.model.alerts import Alert
+    from bot.model.callers import Caller
+    from bot.model.ids import AlertId
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The alert's id.")]
 
@@ -49,10 +53,8 @@ def acknowledge(alert_id: Id, as_json: AsJson = False) -> None:
     Nobody is called again unless it gets worse. A known WAL gap then counts as a hole.
     """
     from bot import desk
-    from bot.commands.surroundings import surroundings
 
-    here = surroundings()
-    _show(desk.acknowledge_alert(here.ledger, **_decider(here, alert_id, "acknowledge-alert")), as_json=as_json)
+    _decide(alert_id, "acknowledge-alert", desk.acknowledge_alert, as_json=as_json)
 
 
 def snooze(
@@ -64,20 +66,13 @@ def snooze(
 
     It opens again when the time is up and it still holds, or when it gets worse.
     """
-    from datetime import timedelta
+    from functools import partial
 
     from bot import desk
-    from bot.commands.surroundings import surroundings
-    from bot.config import parse_duration
-    from bot.errors import Usage
+    from bot.commands.asking import duration
 
-    here = surroundings()
-    try:
-        length = parse_duration(span)
-        assert isinstance(length, timedelta)
-    except ValueError as error:
-        raise Usage(f"{span!r} is no duration: {error}.", hint="--for 1h", code="bad-duration") from None
-    _show(desk.snooze_alert(here.ledger, span=length, **_decider(here, alert_id, "snooze-alert")), as_json=as_json)
+    length = duration(span, "--for 1h")
+    _decide(alert_id, "snooze-alert", partial(desk.snooze_alert, span=length), as_json=as_json)
 
 
 def resolve(alert_id: Id, as_json: AsJson = False) -> None:
@@ -86,10 +81,22 @@ def resolve(alert_id: Id, as_json: AsJson = False) -> None:
     A condition that still holds opens again at the next look; an event of the past does not.
     """
     from bot import desk
+
+    _decide(alert_id, "resolve-alert", desk.resolve_alert, as_json=as_json)
+
+
+def _decide(alert_id: str, attempt: str, verb: Callable[[Ledger, Caller, AlertId], Alert], *, as_json: bool) -> None:
+    """Call one verb of the desk; an alert of the host is judged by the policies of all clusters."""
+    from bot.commands.asking import caller_of, looked_up
     from bot.commands.surroundings import surroundings
+    from bot.ledger import alerts
 
     here = surroundings()
-    _show(desk.resolve_alert(here.ledger, **_decider(here, alert_id, "resolve-alert")), as_json=as_json)
+    found = looked_up(here, alerts.get, alert_id, attempt)
+    caller = caller_of(here, here.config.alert_policy(found.concern.cluster), attempt)
+    alert = verb(here.ledger, caller, found.id)
+    until = f" until {when(alert.snoozed_until)}" if alert.snoozed_until else ""
+    show(alert_row(alert), lambda: say(f"Alert {alert.id} is {alert.state.value}{until}."), as_json=as_json)
 
 
 def alert_row(alert: Alert) -> dict[str, Any]:
@@ -116,32 +123,3 @@ def alert_row(alert: Alert) -> dict[str, Any]:
 def _told(alert: Alert) -> str:
     who = f" ({alert.by})" if alert.by else ""
     return f"{alert.concern.sentence}{who}"
-
-
-def _show(alert: Alert, *, as_json: bool) -> None:
-    until = f" until {when(alert.snoozed_until)}" if alert.snoozed_until else ""
-    show(alert_row(alert), lambda: say(f"Alert {alert.id} is {alert.state.value}{until}."), as_json=as_json)
-
-
-def _decider(here: Surroundings, alert_id: str, verb: str) -> dict[str, Any]:
-    """Return what the desk wants to know: a host's alert is judged by the policies of all clusters."""
-    from bot.commands.asking import slack_says
-    from bot.ledger import alerts
-    from bot.model.ids import AlertId
-
-    with here.attempt(verb, alert_id), here.ledger.read() as tx:
-        alert = alerts.get(tx, AlertId(alert_id))
-    policy = here.config.alert_policy(alert.concern.cluster)
-    standing = slack_says(here, policy)
-    return {
-        "alert": alert.id,
-        "key": here.key(verb),
-        "by": here.me,
-        "name": here.me.user,
-        "facts": standing.facts,
-        "groups": standing.groups,
-        "people": here.config.people,
-        "slack_away": standing.slack_away,
-        "at": here.now(),
-        "policy": policy,
-    }

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, timedelta, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from bot import desk
 from bot.commands.surroundings import Surroundings
+from bot.config import parse_duration
 from bot.errors import Usage
-from bot.ledger import people, requests
+from bot.ledger import Tx, people, requests
+from bot.model.callers import Caller
 from bot.model.commands import parse_target
 from bot.model.ids import ClusterName, RequestId
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.people import Person, Policy
+from bot.model.policy import group_ids
 from bot.model.requests import Request
 from bot.model.restores import Wanted
 from bot.model.targets import Target
 
+R = TypeVar("R")
 
-@dataclass(frozen=True)
-class Standing:
-    """What is known of the person typing at this moment; `slack_away`: Slack could not be asked."""
 
-    facts: PersonFacts | None
-    groups: Mapping[str, GroupFacts]
-    slack_away: bool
+class OfCluster(Protocol):
+    """A row that is about one cluster."""
+
+    @property
+    def cluster(self) -> ClusterName:
+        """Which one."""
+
+
+C = TypeVar("C", bound=OfCluster)
 
 
 def understood(here: Surroundings, cluster: str, target_text: str) -> Target:
@@ -75,51 +82,41 @@ def ask_for(
     Raises:
         Usage: the cluster is unknown; noted in the audit. Refused: this login may not ask.
     """
-    name, config = here.cluster(cluster, "ask")
-    standing = slack_says(here, config.policy)
+    name, _ = here.cluster(cluster, "ask")
     return desk.ask(
         here.ledger,
-        key=here.key("ask"),
-        at=here.now(),
-        by=here.me,
-        name=here.me.user,
-        facts=standing.facts,
-        groups=standing.groups,
-        people=here.config.people,
-        slack_away=standing.slack_away,
-        policy=config.policy,
+        caller_on(here, name, "ask"),
         verb=verb,
         cluster=name,
         target=target,
         target_text=text,
         destination=destination,
         reason=reason,
-        entropy=here.entropy(),
     )
 
 
 def confirm(here: Surroundings, request: Request, reason: str) -> Request:
     """Send a proposed plan with a reason, which is asked for on a terminal when it is missing."""
     said = reason or request.reason or _ask_reason()
-    return desk.confirm(here.ledger, request_id=request.id, reason=said, **decider(here, request.cluster, "confirm"))
+    return desk.confirm(here.ledger, caller_on(here, request.cluster, "confirm"), request.id, reason=said)
 
 
 def approve(here: Surroundings, request_id: RequestId, typed: str = "") -> Request:
     """Approve as the login typing; `[people]` must name it, and the requester is somebody else. `typed`: the cluster's name."""
-    cluster = find(here, request_id).cluster
-    return desk.approve(here.ledger, request_id=request_id, typed=typed, **decider(here, cluster, "approve"))
+    caller = caller_on(here, find(here, request_id).cluster, "approve")
+    return desk.approve(here.ledger, caller, request_id, typed=typed)
 
 
 def deny(here: Surroundings, request_id: RequestId, reason: str) -> Request:
     """Deny, with a reason."""
-    cluster = find(here, request_id).cluster
-    return desk.deny(here.ledger, request_id=request_id, reason=reason, **decider(here, cluster, "deny"))
+    caller = caller_on(here, find(here, request_id).cluster, "deny")
+    return desk.deny(here.ledger, caller, request_id, reason=reason)
 
 
 def cancel(here: Surroundings, request_id: RequestId, reason: str) -> Request:
     """Stop a request that has not ended, also while it runs."""
-    cluster = find(here, request_id).cluster
-    return desk.cancel(here.ledger, request_id=request_id, reason=reason, **decider(here, cluster, "cancel"))
+    caller = caller_on(here, find(here, request_id).cluster, "cancel")
+    return desk.cancel(here.ledger, caller, request_id, reason=reason)
 
 
 def find(here: Surroundings, request_id: str) -> Request:
@@ -128,29 +125,71 @@ def find(here: Surroundings, request_id: str) -> Request:
     Raises:
         Usage: there is none of that id; noted in the audit.
     """
-    with here.attempt("find-request", request_id), here.ledger.read() as tx:
-        return requests.get(tx, RequestId(request_id))
+    return looked_up(here, requests.get, request_id, "find-request")
 
 
-def slack_says(here: Surroundings, policy: Policy) -> Standing:
-    """Ask Slack about the person behind this login and the policy's groups, where a token is at hand.
+def about(here: Surroundings, get: Callable[[Tx, Any], C], row_id: str, verb: str) -> tuple[C, Caller]:
+    """Return what a command is about, with who speaks of it. Raises like `looked_up`."""
+    row = looked_up(here, get, row_id, verb)
+    return row, caller_on(here, row.cluster, verb)
+
+
+def looked_up(here: Surroundings, get: Callable[[Tx, Any], R], row_id: str, verb: str) -> R:
+    """Return a row of the ledger by its id.
+
+    Raises:
+        Usage: there is none; noted in the audit.
+    """
+    with here.attempt(verb, row_id), here.ledger.read() as tx:
+        return get(tx, row_id)
+
+
+def duration(typed: str, example: str) -> timedelta:
+    """Return how long somebody means by `7d` or `12h`.
+
+    Raises:
+        Usage: it is no duration; `example` is offered.
+    """
+    try:
+        found = parse_duration(typed)
+    except ValueError as error:
+        raise Usage(f"{typed!r} is no duration: {error}.", hint=example, code="bad-duration") from None
+    assert isinstance(found, timedelta)
+    return found
+
+
+def caller_on(here: Surroundings, cluster: ClusterName, verb: str) -> Caller:
+    """Return who speaks of a cluster, as the verbs of the desk want to know it."""
+    return caller_of(here, here.config.cluster(cluster).policy, verb)
+
+
+def caller_of(here: Surroundings, policy: Policy, verb: str) -> Caller:
+    """Return who speaks, with what Slack says now of the person behind this login and of the policy's groups.
 
     Without `[people]` entry or token nothing is asked: the login then counts as itself, and only approvers named by id count.
     """
+    caller = Caller(
+        by=here.me,
+        policy=policy,
+        key=here.key(verb),
+        at=here.now(),
+        entropy=here.entropy(),
+        name=here.me.user,
+        logins=here.config.people,
+        slack_away=True,
+    )
     slack = here.config.slack
     user, token = here.config.slack_identity(here.me), slack.bot_token if slack else None
     with here.ledger.read() as tx:
         team = people.team(tx)
     if slack is None or user is None or token is None or team is None:
-        return Standing(None, {}, slack_away=True)
+        return caller
     from bot.slack.client import web_client
     from bot.slack.people import refresh
 
-    who = Person(team, user)
-    groups = [entry for entry in (*policy.requesters, *policy.approvers) if entry.startswith("S")]
-    client = web_client(token, api_url=slack.api_url)
-    fetched = refresh(client, here.ledger, people=[who], groups=groups, team=team, at=here.now())
-    return Standing(fetched.people.get(who), fetched.groups, slack_away=fetched.away)
+    who, client = Person(team, user), web_client(token, api_url=slack.api_url)
+    fetched = refresh(client, here.ledger, people=[who], groups=group_ids(policy), team=team, at=caller.at)
+    return replace(caller, at=here.now(), facts=fetched.people.get(who), groups=fetched.groups, slack_away=fetched.away)
 
 
 def local_zone() -> tzinfo:
@@ -170,23 +209,6 @@ def _linked_zone() -> str:
         return str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2]
     except OSError:
         return ""
-
-
-def decider(here: Surroundings, cluster: ClusterName, verb: str) -> dict[str, Any]:
-    """Return what every verb of the desk wants to know about who speaks, as keyword arguments."""
-    config = here.config.cluster(cluster)
-    standing = slack_says(here, config.policy)
-    return {
-        "key": here.key(verb),
-        "by": here.me,
-        "name": here.me.user,
-        "facts": standing.facts,
-        "groups": standing.groups,
-        "people": here.config.people,
-        "slack_away": standing.slack_away,
-        "at": here.now(),
-        "policy": config.policy,
-    }
 
 
 def can_ask_reason() -> bool:

@@ -63,8 +63,7 @@ def dump(
 def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> None:
     import time
 
-    from bot import desk
-    from bot.commands.following import finish
+    from bot.commands.following import carry_through
     from bot.commands.surroundings import surroundings
     from bot.host.locks import is_locked
     from bot.model.runs import Job
@@ -72,10 +71,7 @@ def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> 
 
     here, started = surroundings(), time.monotonic()
     name, _ = here.cluster(cluster, "backup")
-    run = desk.queue_run(
-        here.ledger, job=job, cluster=name, args=args, by=here.me.key, at=here.now(), entropy=here.entropy()
-    )
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    result = carry_through(here, job, name, args, quiet=as_json)
 
     def lines() -> None:
         _say_backup(result, time.monotonic() - started)

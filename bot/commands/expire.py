@@ -28,8 +28,7 @@ def expire(
 
     Exit code 1: a repository could not be reached or did not let go of something; 3: too much would go at once.
     """
-    from bot import desk
-    from bot.commands.following import finish
+    from bot.commands.following import carry_through
     from bot.commands.surroundings import surroundings
     from bot.model.runs import Job
     from jobs.retention import preview
@@ -39,16 +38,8 @@ def expire(
     if dry_run:
         result = preview(here.config, here.ledger, name, here.now())
     else:
-        run = desk.queue_run(
-            here.ledger,
-            job=Job.RETENTION,
-            cluster=name,
-            args={"force": True} if force else {},
-            by=here.me.key,
-            at=here.now(),
-            entropy=here.entropy(),
-        )
-        result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+        args = {"force": True} if force else {}
+        result = carry_through(here, Job.RETENTION, name, args, quiet=as_json)
     show(result, lambda: _say(result), as_json=as_json)
     if not result["ok"]:
         raise typer.Exit(1)

@@ -6,12 +6,13 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
+from bot import desk
 from bot.commands.output import progress, remark
 from bot.commands.surroundings import Surroundings
 from bot.errors import Conflict, Corruption, Failed, PitstopError, Refused, Unavailable, Usage
-from bot.model.ids import RequestId, RunId
+from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.requests import Request, State
-from bot.model.runs import Run, RunState
+from bot.model.runs import Job, Run, RunState
 from bot.model.times import written
 from bot.process.errand import Errand
 from bot.process.leader import leads
@@ -26,8 +27,17 @@ _BY_STATE: dict[State, type[PitstopError]] = {
 }
 
 
+def carry_through(
+    here: Surroundings, job: Job, cluster: ClusterName, args: dict[str, Any], *, quiet: bool
+) -> dict[str, Any]:
+    """Queue a run as the login typing, and follow it like `finish`."""
+    by, at, entropy = here.me.key, here.now(), here.entropy()
+    run = desk.queue_run(here.ledger, job=job, cluster=cluster, args=args, by=by, at=at, entropy=entropy)
+    return finish(here, run.id, quiet=quiet)
+
+
 def finish(here: Surroundings, run_id: RunId, *, quiet: bool) -> dict[str, Any]:
-    """Follow a run to its end and return its result. Ctrl-C stops a run that no bot looks after.
+    """Follow a run to its end and return its result with its id. Ctrl-C stops a run that no bot looks after.
 
     Raises:
         PitstopError: as the run ended, if not well.
@@ -49,7 +59,7 @@ def finish(here: Surroundings, run_id: RunId, *, quiet: bool) -> dict[str, Any]:
             else:
                 remark(f"Run {run_id} goes on: `pitstop status` shows it.")
                 raise
-    return _result(run)
+    return {**_result(run), "run": run.id}
 
 
 def follow(here: Surroundings, request_id: RequestId, until: Collection[State], *, quiet: bool) -> Request:

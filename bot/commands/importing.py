@@ -24,8 +24,7 @@ def import_old(
     as_json: AsJson = False,
 ) -> None:
     """Import backups that older scripts of CLUSTER made, as dumps."""
-    from bot import desk
-    from bot.commands.following import finish
+    from bot.commands.following import carry_through
     from bot.commands.surroundings import surroundings
     from bot.errors import Usage
     from bot.model.runs import Job
@@ -35,10 +34,7 @@ def import_old(
     here = surroundings()
     name, _ = here.cluster(cluster, "import")
     args: dict[str, Any] = {"all": True} if every else {"file": file}
-    run = desk.queue_run(
-        here.ledger, job=Job.IMPORT, cluster=name, args=args, by=here.me.key, at=here.now(), entropy=here.entropy()
-    )
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    result = carry_through(here, Job.IMPORT, name, args, quiet=as_json)
     show(result, lambda: _say(result), as_json=as_json)
     if result["refused"]:
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,21 +50,15 @@ def keep(
     as_json: AsJson = False,
 ) -> None:
     """Keep a database longer."""
-    from datetime import timedelta
-
     from bot import desk
+    from bot.commands.asking import about, duration
     from bot.commands.rows import kept_row
     from bot.commands.surroundings import surroundings
-    from bot.config import parse_duration
-    from bot.errors import Usage
+    from bot.ledger import kept as rows
 
-    here = surroundings()
-    try:
-        extension = parse_duration(by)
-        assert isinstance(extension, timedelta)
-    except ValueError as error:
-        raise Usage(f"{by!r} is no duration: {error}.", hint="--by 7d", code="bad-duration") from None
-    kept = desk.extend_kept(here.ledger, extension=extension, **_decider(here, request_id, "extend-kept"))
+    here, extension = surroundings(), duration(by, "--by 7d")
+    found, caller = about(here, rows.get, request_id, "extend-kept")
+    kept = desk.extend_kept(here.ledger, caller, found.id, extension=extension)
     show(kept_row(kept), lambda: say(f"{kept.name} is kept until {when(kept.remove_at)}."), as_json=as_json)
 
 
@@ -105,13 +99,11 @@ def undo(
 
 
 def _ask_undo(here: Surroundings, request_id: str, reason: str) -> Request:
-    from bot.commands.asking import ask_for
+    from bot.commands.asking import ask_for, looked_up
     from bot.ledger import kept
-    from bot.model.ids import RequestId
     from bot.model.restores import Wanted
 
-    with here.attempt("undo", request_id), here.ledger.read() as tx:
-        row = kept.get(tx, RequestId(request_id))
+    row = looked_up(here, kept.get, request_id, "undo")
     text = f"{row.database} as kept by request {row.id}"
     destination = {"kind": "in-place", "database": row.database}
     return ask_for(here, row.cluster, "undo", Wanted(row.id, row.database), text, destination, reason)
@@ -120,20 +112,12 @@ def _ask_undo(here: Surroundings, request_id: str, reason: str) -> Request:
 def remove(request_id: Id, as_json: AsJson = False) -> None:
     """Drop a kept database; only a backup leads back to it then."""
     from bot import desk
+    from bot.commands.asking import about
     from bot.commands.following import finish
     from bot.commands.surroundings import surroundings
+    from bot.ledger import kept
 
     here = surroundings()
-    run = desk.remove_kept(here.ledger, entropy=here.entropy(), **_decider(here, request_id, "remove-kept"))
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    found, caller = about(here, kept.get, request_id, "remove-kept")
+    result = finish(here, desk.remove_kept(here.ledger, caller, found.id).id, quiet=as_json)
     show(result, lambda: say(f"{result['name']} is gone."), as_json=as_json)
-
-
-def _decider(here: Surroundings, request_id: str, verb: str) -> dict[str, Any]:
-    from bot.commands.asking import decider
-    from bot.ledger import kept
-    from bot.model.ids import RequestId
-
-    with here.attempt(verb, request_id), here.ledger.read() as tx:
-        found = kept.get(tx, RequestId(request_id))
-    return {"request_id": found.id, **decider(here, found.cluster, verb)}

@@ -29,25 +29,14 @@ def unpin(backup: Backup, as_json: AsJson = False) -> None:
 
 def _pin(backup: str, *, pinned: bool, as_json: bool) -> None:
     from bot import desk
+    from bot.commands.asking import caller_on
     from bot.commands.backup_show import located
     from bot.commands.following import finish
     from bot.commands.surroundings import surroundings
 
     here = surroundings()
     found = located(here, backup)
-    run = desk.pin(
-        here.ledger,
-        key=here.key("pin"),
-        cluster=found.cluster,
-        backup=found.id,
-        pinned=pinned,
-        by=here.me,
-        facts=None,
-        at=here.now(),
-        policy=here.config.cluster(found.cluster).policy,
-        entropy=here.entropy(),
-        people=here.config.people,
-    )
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    run = desk.pin(here.ledger, caller_on(here, found.cluster, "pin"), found.cluster, found.id, pinned=pinned)
+    result = finish(here, run.id, quiet=as_json)
     word = "pinned" if pinned else "not pinned any more"
     show(result, lambda: say(f"{found.id} is {word} in {', '.join(result['repositories'])}."), as_json=as_json)

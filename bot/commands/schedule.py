@@ -87,7 +87,7 @@ def pause(
     WAL is streamed and checked all the time; what was missed is caught up once.
     """
     from bot import desk
-    from bot.commands.asking import decider
+    from bot.commands.asking import caller_on
     from bot.commands.surroundings import surroundings
     from bot.model.pauses import read_span
 
@@ -95,9 +95,7 @@ def pause(
     name, _ = here.cluster(cluster, "schedule.pause")
     with here.attempt("schedule.pause", cluster):
         length = read_span(span)
-    held = desk.pause(
-        here.ledger, cluster=name, span=length, entropy=here.entropy(), **decider(here, name, "schedule.pause")
-    )
+    held = desk.pause(here.ledger, caller_on(here, name, "schedule.pause"), name, span=length)
     show(
         _row(held),
         lambda: say(f"The schedule of {name} is paused until {when(held.until)}; WAL goes on."),
@@ -108,12 +106,12 @@ def pause(
 def resume(cluster: Cluster, as_json: AsJson = False) -> None:
     """End the pause of CLUSTER's schedule; what was due is caught up."""
     from bot import desk
-    from bot.commands.asking import decider
+    from bot.commands.asking import caller_on
     from bot.commands.surroundings import surroundings
 
     here = surroundings()
     name, _ = here.cluster(cluster, "schedule.resume")
-    held = desk.resume_schedule(here.ledger, cluster=name, **decider(here, name, "schedule.resume"))
+    held = desk.resume_schedule(here.ledger, caller_on(here, name, "schedule.resume"), name)
     show(
         _row(held), lambda: say(f"The schedule of {name} goes on; what was missed is caught up once."), as_json=as_json
     )

@@ -28,23 +28,14 @@ def scrub(
     What was read longest ago comes first, within the day's budget. Exit code 4: something is damaged or missing; 1: a
     repository could not be read.
     """
-    from bot import desk
-    from bot.commands.following import finish
+    from bot.commands.following import carry_through
     from bot.commands.surroundings import surroundings
     from bot.model.runs import Job
 
     here = surroundings()
     name, _ = here.cluster(cluster, "scrub")
-    run = desk.queue_run(
-        here.ledger,
-        job=Job.SCRUB,
-        cluster=name,
-        args={"all": True} if everything else {},
-        by=here.me.key,
-        at=here.now(),
-        entropy=here.entropy(),
-    )
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    args = {"all": True} if everything else {}
+    result = carry_through(here, Job.SCRUB, name, args, quiet=as_json)
     show(result, lambda: _say(result), as_json=as_json)
     if not result["ok"]:
         raise typer.Exit(_DAMAGE if result["damaged"] else _FAILED)

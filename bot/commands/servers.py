@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bot.commands.output import AsJson, say, show, table, when
 
 if TYPE_CHECKING:
-    from bot.commands.surroundings import Surroundings
+    from collections.abc import Callable
+
+    from bot.ledger import Ledger
+    from bot.model.callers import Caller
+    from bot.model.ids import RequestId
     from bot.model.runs import Run
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The server's id, which is its request's.")]
@@ -57,21 +61,29 @@ def list_servers(
 def stop(server_id: Id, as_json: AsJson = False) -> None:
     """Stop a server; its data stays until removed."""
     from bot import desk
-    from bot.commands.surroundings import surroundings
 
-    here = surroundings()
-    run = desk.stop_server(here.ledger, entropy=here.entropy(), **_decider(here, server_id, "stop-server"))
-    _finish(here, run, f"Server {server_id} is stopped; its data is kept.", as_json=as_json)
+    _end(desk.stop_server, server_id, "stop-server", f"Server {server_id} is stopped; its data is kept.", as_json)
 
 
 def remove(server_id: Id, as_json: AsJson = False) -> None:
     """Stop a server and delete its data."""
     from bot import desk
+
+    _end(desk.remove_server, server_id, "remove-server", f"Server {server_id} and its data are gone.", as_json)
+
+
+def _end(
+    verb: Callable[[Ledger, Caller, RequestId], Run], server_id: str, attempt: str, sentence: str, as_json: bool
+) -> None:
+    from bot.commands.asking import about
+    from bot.commands.following import finish
     from bot.commands.surroundings import surroundings
+    from bot.ledger import servers
 
     here = surroundings()
-    run = desk.remove_server(here.ledger, entropy=here.entropy(), **_decider(here, server_id, "remove-server"))
-    _finish(here, run, f"Server {server_id} and its data are gone.", as_json=as_json)
+    server, caller = about(here, servers.get, server_id, attempt)
+    result = finish(here, verb(here.ledger, caller, server.id).id, quiet=as_json)
+    show(result, lambda: say(sentence), as_json=as_json)
 
 
 def extend(
@@ -80,36 +92,13 @@ def extend(
     as_json: AsJson = False,
 ) -> None:
     """Let a server live longer."""
-    from datetime import timedelta
-
     from bot import desk
+    from bot.commands.asking import about, duration
     from bot.commands.rows import server_row
     from bot.commands.surroundings import surroundings
-    from bot.config import parse_duration
-    from bot.errors import Usage
-
-    here = surroundings()
-    try:
-        extension = parse_duration(by)
-        assert isinstance(extension, timedelta)
-    except ValueError as error:
-        raise Usage(f"{by!r} is no duration: {error}.", hint="--by 12h", code="bad-duration") from None
-    server = desk.extend_server(here.ledger, extension=extension, **_decider(here, server_id, "extend-server"))
-    show(server_row(server), lambda: say(f"Server {server.id} lives until {when(server.expires_at)}."), as_json=as_json)
-
-
-def _decider(here: Surroundings, server_id: str, verb: str) -> dict[str, Any]:
-    from bot.commands.asking import decider
     from bot.ledger import servers
-    from bot.model.ids import RequestId
 
-    with here.attempt(verb, server_id), here.ledger.read() as tx:
-        server = servers.get(tx, RequestId(server_id))
-    return {"server_id": server.id, **decider(here, server.cluster, verb)}
-
-
-def _finish(here: Surroundings, run: Run, sentence: str, *, as_json: bool) -> None:
-    from bot.commands.following import finish
-
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
-    show(result, lambda: say(sentence), as_json=as_json)
+    here, extension = surroundings(), duration(by, "--by 12h")
+    found, caller = about(here, servers.get, server_id, "extend-server")
+    server = desk.extend_server(here.ledger, caller, found.id, extension=extension)
+    show(server_row(server), lambda: say(f"Server {server.id} lives until {when(server.expires_at)}."), as_json=as_json)

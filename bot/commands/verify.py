@@ -27,19 +27,15 @@ def verify(cluster: Cluster, backup: Backup = "latest", as_json: AsJson = False)
     """
     import time
 
-    from bot import desk
-    from bot.commands.following import finish
+    from bot.commands.following import carry_through
     from bot.commands.surroundings import surroundings
     from bot.model.runs import Job
 
     here = surroundings()
     name, _ = here.cluster(cluster, "verify")
     args: dict[str, Any] = {} if backup == "latest" else {"backup": backup}
-    run = desk.queue_run(
-        here.ledger, job=Job.DRILL, cluster=name, args=args, by=here.me.key, at=here.now(), entropy=here.entropy()
-    )
     began = time.monotonic()
-    result = {**finish(here, run.id, quiet=as_json), "run": run.id}
+    result = carry_through(here, Job.DRILL, name, args, quiet=as_json)
     show(result, lambda: _say(result, time.monotonic() - began), as_json=as_json)
     if not result.get("ok"):
         raise typer.Exit(_DAMAGE if result.get("damaged") else _FAILED)

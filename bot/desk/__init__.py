@@ -8,10 +8,9 @@ and changes nothing. A refused attempt is audited and raises.
 from bot.desk.alerting import acknowledge_alert, noticed, observe, resolve_alert, sampled, snooze_alert
 from bot.desk.asking import ask, confirm, propose, refuse
 from bot.desk.attempts import note_attempt
-from bot.desk.backing_up import back_up
+from bot.desk.backing_up import back_up, pin, verify
 from bot.desk.claiming import Refresh, claim, to_refresh
 from bot.desk.deciding import approve, cancel, deny
-from bot.desk.drilling import verify
 from bot.desk.executing import fail, interrupt, resume, succeed, verifying, void
 from bot.desk.keeping import (
     extend_kept,
@@ -26,7 +25,6 @@ from bot.desk.keeping import (
 from bot.desk.key_keeping import note_data_keys, note_rotation
 from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.pausing import pause, resume_schedule
-from bot.desk.pinning import pin
 from bot.desk.publishing import attach
 from bot.desk.rehearsing import note_rehearsal
 from bot.desk.runs import cancel_run, fail_run, finish_run, interrupt_run, progress, queue_run, start_run

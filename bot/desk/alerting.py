@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE
-from bot.desk.change import PITSTOP, Call, Caller, once, permit
+from bot.desk.change import PITSTOP, once, permit
 from bot.ledger import alerts, audit, cards
 from bot.ledger.database import Ledger, Tx
 from bot.model import alerts as life
 from bot.model.alerts import Alert, AlertState, Concern, Judged
+from bot.model.callers import Caller
 from bot.model.ids import AlertId, alert_id
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import Action
 
 _LIVING = (AlertState.OPEN, AlertState.ACKNOWLEDGED, AlertState.SNOOZED)
@@ -42,72 +41,30 @@ def observe_in(tx: Tx, concerns: Iterable[Concern], judged: Judged, at: datetime
     return changed
 
 
-def acknowledge_alert(
-    ledger: Ledger,
-    *,
-    key: str,
-    alert: AlertId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Alert:
+def acknowledge_alert(ledger: Ledger, caller: Caller, alert: AlertId) -> Alert:
     """Say that somebody has it: nobody is called again unless it gets worse. A known WAL gap then counts as a hole.
 
     Raises:
-        Refused: `by` may neither ask nor approve. Conflict: it is over. Usage: there is no such alert.
+        Refused: the caller may neither ask nor approve. Conflict: it is over. Usage: there is no such alert.
     """
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
-    return _decide(ledger, "acknowledge", key, alert, caller, at, lambda it, who: life.acknowledge(it, who, at))
+    return _decide(ledger, caller, "acknowledge", alert, lambda it: life.acknowledge(it, caller.called, caller.at))
 
 
-def snooze_alert(
-    ledger: Ledger,
-    *,
-    key: str,
-    alert: AlertId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    span: timedelta,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Alert:
+def snooze_alert(ledger: Ledger, caller: Caller, alert: AlertId, *, span: timedelta) -> Alert:
     """Let it rest for `span` (up to seven days); it opens again if it still holds then, or gets worse before.
 
     Raises like `acknowledge_alert`; Usage also: the span is too long.
     """
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
-    return _decide(ledger, "snooze", key, alert, caller, at, lambda it, who: life.snooze(it, who, at + span, at))
+    until = caller.at + span
+    return _decide(ledger, caller, "snooze", alert, lambda it: life.snooze(it, caller.called, until, caller.at))
 
 
-def resolve_alert(
-    ledger: Ledger,
-    *,
-    key: str,
-    alert: AlertId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Alert:
+def resolve_alert(ledger: Ledger, caller: Caller, alert: AlertId) -> Alert:
     """Say that it is settled. A condition that still holds opens again at the next look; an event of the past does not.
 
     Raises like `acknowledge_alert`.
     """
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
-    return _decide(ledger, "resolve", key, alert, caller, at, lambda it, who: life.resolve(it, who, at))
+    return _decide(ledger, caller, "resolve", alert, lambda it: life.resolve(it, caller.called, caller.at))
 
 
 def noticed(ledger: Ledger, key: str, at: datetime) -> None:
@@ -141,22 +98,14 @@ def _entropy(concern: Concern) -> bytes:
     return hashlib.sha256("\0".join(concern.key).encode()).digest()[:8]
 
 
-def _decide(
-    ledger: Ledger,
-    verb: str,
-    key: str,
-    alert: AlertId,
-    caller: Caller,
-    at: datetime,
-    change: Callable[[Alert, str], Alert],
-) -> Alert:
-    def body(tx: Tx) -> tuple[str, Alert]:
+def _decide(ledger: Ledger, caller: Caller, verb: str, alert: AlertId, change: Callable[[Alert], Alert]) -> Alert:
+    def body(tx: Tx) -> Alert:
         before = alerts.get(tx, alert)
-        permit(tx, caller, Action.ALERT, None, at)
-        after = change(before, caller.called)
-        return alert, after if after is before else _change(tx, before, after, caller.by.key, at, verb)
+        permit(tx, caller, Action.ALERT)
+        after = change(before)
+        return after if after is before else _change(tx, before, after, caller.by.key, caller.at, verb)
 
-    return once(ledger, Call(f"alert.{verb}", key, alert, caller.by.key, at), body, lambda tx, _: alerts.get(tx, alert))
+    return once(ledger, caller, f"alert.{verb}", alert, body, alerts.get)
 
 
 def _change(tx: Tx, before: Alert, after: Alert, actor: str, at: datetime, verb: str = "") -> Alert:

@@ -1,49 +1,79 @@
-"""Back up now: a person's word that queues a base backup or a dump."""
+"""What people say about backups: make one now, try one, keep one. Each word queues a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE
-from bot.desk.change import Call, Caller, once, permit
+from bot.desk.change import once, permit
 from bot.desk.queueing import enqueue
-from bot.ledger import runs
+from bot.errors import Usage
+from bot.ledger import catalogue, runs
 from bot.ledger.database import Ledger, Tx
-from bot.model.ids import ClusterName, RunId
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.callers import Caller
+from bot.model.ids import BackupId, ClusterName
 from bot.model.policy import Action
 from bot.model.runs import Job, Run
+from bot.model.typed import nearest, quoted
 
 
-def back_up(
-    ledger: Ledger,
-    *,
-    key: str,
-    cluster: ClusterName,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    entropy: bytes,
-    job: Job = Job.BASE_BACKUP,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Run:
+def back_up(ledger: Ledger, caller: Caller, cluster: ClusterName, *, job: Job = Job.BASE_BACKUP) -> Run:
     """Queue a base backup, or a dump of everything configured.
 
     The schedule's own occurrences are neither replaced nor delayed by it.
 
     Raises:
-        Refused: `by` is not one of those who may ask. Conflict: one is queued or running (code "locked").
+        Refused: the caller is not one of those who may ask. Conflict: one is queued or running (code "locked").
     """
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
 
-    def body(tx: Tx) -> tuple[str, Run]:
-        permit(tx, caller, Action.BACK_UP, None, at)
-        run = enqueue(tx, job=job, cluster=cluster, args={}, by=by.key, at=at, entropy=entropy)
-        return run.id, run
+    def body(tx: Tx) -> Run:
+        permit(tx, caller, Action.BACK_UP)
+        return _queue(tx, caller, job, cluster, {})
 
-    return once(ledger, Call("backup.now", key, cluster, by.key, at), body, lambda tx, run: runs.get(tx, RunId(run)))
+    return once(ledger, caller, "backup.now", cluster, body, runs.get)
+
+
+def verify(ledger: Ledger, caller: Caller, cluster: ClusterName, *, backup: str | None) -> Run:
+    """Queue a drill of the newest backups, or of the one named; whoever may ask for a recovery may have one tried.
+
+    Raises:
+        Refused: the caller is not one of those who may ask. Conflict: a drill is queued or running (code "locked").
+        Usage: `unknown-backup`, the list knows no such backup; the nearest id is offered.
+    """
+
+    def body(tx: Tx) -> Run:
+        permit(tx, caller, Action.BACK_UP)
+        args = {} if backup is None or backup == "latest" else {"backup": _known(tx, cluster, backup)}
+        return _queue(tx, caller, Job.DRILL, cluster, args)
+
+    return once(ledger, caller, "backup.verify", cluster, body, runs.get)
+
+
+def pin(ledger: Ledger, caller: Caller, cluster: ClusterName, backup: BackupId, *, pinned: bool) -> Run:
+    """Queue the run that pins a backup (or unpins it); whoever may ask for a recovery may. Retention waits for that run.
+
+    Raises:
+        Refused: the caller is not one of those who may ask. Usage: `unknown-backup`, with the nearest one.
+        Conflict: it is being pinned, or removed, right now (code "locked").
+    """
+
+    def body(tx: Tx) -> Run:
+        permit(tx, caller, Action.BACK_UP)
+        args = {"backup": _known(tx, cluster, backup), "pinned": pinned, "name": caller.called}
+        return _queue(tx, caller, Job.PIN, cluster, args)
+
+    return once(ledger, caller, "backup.pin" if pinned else "backup.unpin", backup, body, runs.get)
+
+
+def _queue(tx: Tx, caller: Caller, job: Job, cluster: ClusterName, args: dict[str, Any]) -> Run:
+    return enqueue(tx, job=job, cluster=cluster, args=args, by=caller.by.key, at=caller.at, entropy=caller.entropy)
+
+
+def _known(tx: Tx, cluster: ClusterName, backup: str) -> str:
+    if catalogue.find(tx, cluster, BackupId(backup)) is None:
+        near = nearest(backup, [summary.id for summary in catalogue.list(tx, cluster)])
+        raise Usage(
+            f"The list of {cluster} has no backup {quoted(backup)}.",
+            hint=f"Did you mean `{near}`?" if near else f"`/backup list {cluster}` shows what there is.",
+            code="unknown-backup",
+        )
+    return backup

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bot.errors import Conflict, PitstopError, Refused, Usage
 from bot.ledger import audit, cards, keys_seen, leases, locks, modal_tokens, people, requests, runs
 from bot.ledger.database import Ledger, Tx
+from bot.model.callers import Caller
 from bot.model.ids import RequestId
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.people import GroupFacts, Person
 from bot.model.policy import UNSURE, Action, Identities, authorize, group_ids
 from bot.model.requests import Request, State
 from bot.model.run_transitions import cancel_run
@@ -22,7 +23,19 @@ from bot.model.standing import next_step, standing
 PITSTOP = "pitstop"
 """The actor of what nobody in particular did: the schedule, the sweep, the executor."""
 
-T = TypeVar("T")
+NO_GROUPS: Mapping[str, GroupFacts] = {}
+NO_PEOPLE: Mapping[str, str] = {}
+
+
+class Row(Protocol):
+    """What a verb makes or changes, and answers with."""
+
+    @property
+    def id(self) -> str:
+        """By which it is found again."""
+
+
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +49,15 @@ class Call:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A person with everything a right is decided from."""
-
-    by: Person
-    name: str
-    facts: PersonFacts | None
-    groups: Mapping[str, GroupFacts]
-    people: Mapping[str, str]
-    policy: Policy
-    slack_away: bool
-
-    @property
-    def called(self) -> str:
-        """What the person is called in sentences."""
-        return self.name or (self.facts.name if self.facts else "") or self.by.user
-
-
-def once(ledger: Ledger, call: Call, body: Callable[[Tx], tuple[str, T]], again: Callable[[Tx, str], T]) -> T:
+def once(
+    ledger: Ledger, caller: Caller, verb: str, subject: str, body: Callable[[Tx], R], again: Callable[[Tx, Any], R]
+) -> R:
     """Run `body` in one transaction, or answer like the call with the same key did.
 
-    `body` returns the id of what it made or changed, and its answer; `again` finds the answer by that id. What `body` refuses is
-    undone, audited and kept under the key, in the same transaction, and raised after it.
+    `again` finds by its id what that call made or changed. What `body` refuses is undone, audited and kept under the key, in the
+    same transaction, and raised after it.
     """
+    call = Call(verb, caller.key, subject, caller.by.key, caller.at)
     with ledger.transaction() as tx:
         seen = keys_seen.find(tx, call.verb, call.key)
         if seen is not None:
@@ -67,8 +65,8 @@ def once(ledger: Ledger, call: Call, body: Callable[[Tx], tuple[str, T]], again:
             return again(tx, seen.subject)
         try:
             with _undone_on_error(tx):
-                subject, answer = body(tx)
-                keys_seen.put(tx, call.verb, call.key, subject, _answer(call), call.at)
+                answer = body(tx)
+                keys_seen.put(tx, call.verb, call.key, answer.id, _answer(call), call.at)
                 return answer
         except (Usage, Refused, Conflict) as error:
             refusal: PitstopError = error
@@ -83,7 +81,7 @@ def note_refusal(tx: Tx, call: Call, error: PitstopError) -> None:
         keys_seen.put(tx, call.verb, call.key, call.subject, _answer(call, error), call.at)
 
 
-def permit(tx: Tx, caller: Caller, action: Action, requester: Person | None, at: datetime) -> Identities:
+def permit(tx: Tx, caller: Caller, action: Action, requester: Person | None = None) -> Identities:
     """Keep the facts the caller brought, decide from what the ledger then knows, and return who is who.
 
     Raises:
@@ -93,7 +91,7 @@ def permit(tx: Tx, caller: Caller, action: Action, requester: Person | None, at:
         people.put(tx, caller.facts)
     for group in caller.groups.values():
         people.put_group(tx, group)
-    identities = Identities(people.team(tx), caller.people)
+    identities = Identities(people.team(tx), caller.logins)
     refusal = authorize(
         caller.policy,
         action,
@@ -101,7 +99,7 @@ def permit(tx: Tx, caller: Caller, action: Action, requester: Person | None, at:
         facts=people.get(tx, identities.human(caller.by)),
         groups=people.groups(tx, group_ids(caller.policy)),
         requester=requester,
-        at=at,
+        at=caller.at,
         identities=identities,
         slack_away=caller.slack_away,
     )
@@ -110,21 +108,19 @@ def permit(tx: Tx, caller: Caller, action: Action, requester: Person | None, at:
     return identities
 
 
-def redeem(
-    tx: Tx, token: str | None, caller: Caller, purpose: str, at: datetime, request: Request | None = None
-) -> None:
-    """Use a modal's token up, where there is one.
+def redeem(tx: Tx, caller: Caller, purpose: str, request: Request | None = None) -> None:
+    """Use the token of the caller's form up, where there is one.
 
     Raises:
         Refused: it is somebody else's. Conflict: it was used, is too old, or the request changed since the modal was opened.
     """
-    if token is None:
+    if caller.token is None:
         return
-    bound = modal_tokens.redeem(tx, token, person=caller.by, purpose=purpose, at=at)
+    bound = modal_tokens.redeem(tx, caller.token, person=caller.by, purpose=purpose, at=caller.at)
     if bound.request != (request.id if request else None):
         raise Refused("This form was opened for something else.", hint="Open it again.", code="token-foreign")
     if request is not None and bound.version is not None and _moved_on(request, bound.version):
-        sentence = f"The request changed since this form was opened. {standing(request, at)}"
+        sentence = f"The request changed since this form was opened. {standing(request, caller.at)}"
         raise Conflict(sentence, hint=next_step(request), code="changed")
 
 

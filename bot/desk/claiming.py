@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE
-from bot.desk.change import Call, change, note_refusal
+from bot.desk.change import NO_GROUPS, NO_PEOPLE, Call, change, note_refusal
 from bot.errors import Conflict, PitstopError, Refused
 from bot.ledger import audit, requests, runs
 from bot.ledger import people as known

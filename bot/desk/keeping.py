@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE, fresh
-from bot.desk.change import PITSTOP, Call, Caller, once, permit
+from bot.desk.asking import fresh
+from bot.desk.change import PITSTOP, once, permit
 from bot.desk.queueing import enqueue
 from bot.errors import Usage
 from bot.ledger import audit, cards, requests, runs
 from bot.ledger import kept as rows
 from bot.ledger.database import Ledger, Tx
 from bot.model import kept as changes
-from bot.model.ids import RequestId, RunId
+from bot.model.callers import Caller
+from bot.model.ids import RequestId
 from bot.model.kept import ANNOUNCED_BEFORE, Kept, KeptState
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.policy import Action
 from bot.model.runs import Job, Run
 from bot.model.swaps import Swap, SwapStep
@@ -117,68 +116,35 @@ def kept_removed(ledger: Ledger, request_id: RequestId, at: datetime) -> Kept | 
     return _reach(ledger, request_id, KeptState.REMOVED, "removed", at)
 
 
-def extend_kept(
-    ledger: Ledger,
-    *,
-    key: str,
-    request_id: RequestId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    extension: timedelta,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Kept:
+def extend_kept(ledger: Ledger, caller: Caller, request_id: RequestId, *, extension: timedelta) -> Kept:
     """Keep a database `extension` longer, from its present end.
 
     Raises:
-        Refused: `by` neither asked for the swap nor may approve. Conflict: it is not kept any more.
+        Refused: the caller neither asked for the swap nor may approve. Conflict: it is not kept any more.
     """
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
 
-    def body(tx: Tx) -> tuple[str, Kept]:
+    def body(tx: Tx) -> Kept:
         kept = rows.get(tx, request_id)
-        permit(tx, caller, Action.SERVER, kept.owner, at)
+        permit(tx, caller, Action.SERVER, kept.owner)
         if not timedelta(0) < extension <= LONGEST:
             raise Usage(
                 "A database is kept longer by up to 90 days at a time.", hint="For example 7d.", code="extension"
             )
-        return request_id, _change(tx, changes.extend(kept, extension, at), "extend", by.key, at)
+        return _change(tx, changes.extend(kept, extension, caller.at), "extend", caller.by.key, caller.at)
 
-    return once(ledger, Call("kept.extend", key, request_id, by.key, at), body, lambda tx, _: rows.get(tx, request_id))
+    return once(ledger, caller, "kept.extend", request_id, body, rows.get)
 
 
-def remove_kept(
-    ledger: Ledger,
-    *,
-    key: str,
-    request_id: RequestId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    entropy: bytes,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Run:
+def remove_kept(ledger: Ledger, caller: Caller, request_id: RequestId) -> Run:
     """Queue the run that drops a kept database; there is no way back to it then. Raises like `extend_kept`."""
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
 
-    def body(tx: Tx) -> tuple[str, Run]:
+    def body(tx: Tx) -> Run:
         kept = rows.get(tx, request_id)
-        permit(tx, caller, Action.SERVER, kept.owner, at)
+        permit(tx, caller, Action.SERVER, kept.owner)
         changes.require_kept(kept)
-        run = _queue(tx, kept, by.key, at, entropy)
-        return run.id, run
+        return _queue(tx, kept, caller.by.key, caller.at, caller.entropy)
 
-    return once(
-        ledger, Call("kept.remove", key, request_id, by.key, at), body, lambda tx, run: runs.get(tx, RunId(run))
-    )
+    return once(ledger, caller, "kept.remove", request_id, body, runs.get)
 
 
 def sweep_kept(ledger: Ledger, at: datetime, entropy: bytes) -> list[Run]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.desk.asking import NO_GROUPS, NO_PEOPLE, fresh
-from bot.desk.change import PITSTOP, Call, Caller, once, permit
+from bot.desk.asking import fresh
+from bot.desk.change import PITSTOP, once, permit
 from bot.desk.queueing import enqueue
 from bot.errors import Conflict, Usage
 from bot.ledger import audit, cards, requests, runs, servers
 from bot.ledger.database import Ledger, Tx
+from bot.model.callers import Caller
 from bot.model.destinations import Beside
-from bot.model.ids import RequestId, RunId
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.ids import RequestId
 from bot.model.policy import Action
 from bot.model.runs import Job, Run, RunState
 from bot.model.servers import Server, ServerState
@@ -62,78 +61,32 @@ def register_server(
         return server
 
 
-def extend_server(
-    ledger: Ledger,
-    *,
-    key: str,
-    server_id: RequestId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    extension: timedelta,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Server:
+def extend_server(ledger: Ledger, caller: Caller, server_id: RequestId, *, extension: timedelta) -> Server:
     """Let a running server live `extension` longer, from its present end."""
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
 
-    def body(tx: Tx) -> tuple[str, Server]:
+    def body(tx: Tx) -> Server:
         server = servers.get(tx, server_id)
-        permit(tx, caller, Action.SERVER, server.owner, at)
+        permit(tx, caller, Action.SERVER, server.owner)
         _running(server)
         if not timedelta(0) < extension <= LONGEST_EXTENSION:
             raise Usage(
                 "A server is extended by up to 7 days at a time.", hint="How long is it still needed?", code="extension"
             )
-        after = replace(server, version=server.version + 1, expires_at=max(server.expires_at, at) + extension)
-        return server_id, _change(tx, after, "extend", by.key, at)
+        until = max(server.expires_at, caller.at) + extension
+        after = replace(server, version=server.version + 1, expires_at=until)
+        return _change(tx, after, "extend", caller.by.key, caller.at)
 
-    return once(
-        ledger, Call("server.extend", key, server_id, by.key, at), body, lambda tx, _: servers.get(tx, server_id)
-    )
+    return once(ledger, caller, "server.extend", server_id, body, servers.get)
 
 
-def stop_server(
-    ledger: Ledger,
-    *,
-    key: str,
-    server_id: RequestId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    entropy: bytes,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Run:
+def stop_server(ledger: Ledger, caller: Caller, server_id: RequestId) -> Run:
     """Queue the run that stops a server; its data stays."""
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
-    return _ask_run(ledger, Job.SERVER_STOP, Call("server.stop", key, server_id, by.key, at), caller, entropy)
+    return _ask_run(ledger, caller, Job.SERVER_STOP, "server.stop", server_id)
 
 
-def remove_server(
-    ledger: Ledger,
-    *,
-    key: str,
-    server_id: RequestId,
-    by: Person,
-    facts: PersonFacts | None,
-    at: datetime,
-    policy: Policy,
-    entropy: bytes,
-    name: str = "",
-    groups: Mapping[str, GroupFacts] = NO_GROUPS,
-    people: Mapping[str, str] = NO_PEOPLE,
-    slack_away: bool = False,
-) -> Run:
+def remove_server(ledger: Ledger, caller: Caller, server_id: RequestId) -> Run:
     """Queue the run that stops a server and removes its data."""
-    caller = Caller(by, name, facts, groups, people, policy, slack_away)
-    return _ask_run(ledger, Job.SERVER_REMOVE, Call("server.remove", key, server_id, by.key, at), caller, entropy)
+    return _ask_run(ledger, caller, Job.SERVER_REMOVE, "server.remove", server_id)
 
 
 def clear_away(ledger: Ledger, request_id: RequestId, at: datetime, entropy: bytes) -> Run | None:
@@ -182,20 +135,19 @@ def sweep_servers(ledger: Ledger, at: datetime, entropy: bytes) -> list[Run]:
 LONGEST_EXTENSION = timedelta(days=7)
 
 
-def _ask_run(ledger: Ledger, job: Job, call: Call, caller: Caller, entropy: bytes) -> Run:
+def _ask_run(ledger: Ledger, caller: Caller, job: Job, verb: str, server_id: RequestId) -> Run:
     """Authorize and queue a run on a server; stopping one that is stopped is refused, removing it is not."""
 
-    def body(tx: Tx) -> tuple[str, Run]:
-        server = servers.get(tx, RequestId(call.subject))
-        permit(tx, caller, Action.SERVER, server.owner, call.at)
+    def body(tx: Tx) -> Run:
+        server = servers.get(tx, server_id)
+        permit(tx, caller, Action.SERVER, server.owner)
         if job is Job.SERVER_STOP:
             _running(server)
         elif server.state is ServerState.REMOVED:
             raise Conflict("This server was removed before.", code="server-removed")
-        run = _queue(tx, job, server, caller.by.key, call.at, entropy)
-        return run.id, run
+        return _queue(tx, job, server, caller.by.key, caller.at, caller.entropy)
 
-    return once(ledger, call, body, lambda tx, run: runs.get(tx, RunId(run)))
+    return once(ledger, caller, verb, server_id, body, runs.get)
 
 
 def _stop_lapsed(ledger: Ledger, server_id: RequestId, at: datetime, entropy: bytes) -> Run | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from bot.desk.asking import NO_PEOPLE
-from bot.desk.change import PITSTOP, change
+from bot.desk.change import NO_PEOPLE, PITSTOP, change
 from bot.ledger import cards, modal_tokens, requests
 from bot.ledger import people as known
 from bot.ledger.database import Ledger, Tx

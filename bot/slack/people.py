@@ -12,6 +12,7 @@ from slack_sdk import WebClient
 from bot.ledger import Ledger
 from bot.ledger import people as kept
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.policy import group_ids
 from bot.model.requests import Request
 from bot.slack.client import SlackAnswered, SlackBusy, call
 
@@ -60,16 +61,10 @@ def refresh_for_request(
     with ledger.read() as tx:
         team = kept.team(tx)
     home = team or next((person.team for person in slack), "")
-    fetched = refresh(client, ledger, people=slack, groups=policy_groups(policy), team=home, at=at)
+    fetched = refresh(client, ledger, people=slack, groups=group_ids(policy), team=home, at=at)
     with ledger.transaction() as tx:
         kept.set_slack_away(tx, fetched.silent)
     return fetched
-
-
-def policy_groups(policy: Policy) -> tuple[str, ...]:
-    """Return the ids of the groups a policy names."""
-    named = (*policy.requesters, *policy.approvers)
-    return tuple(sorted({entry for entry in named if entry.startswith("S")}))
 
 
 def fetch(client: WebClient, *, people: Iterable[Person], groups: Iterable[str], team: str, at: datetime) -> Fetched:

@@ -29,6 +29,7 @@ from bot.demo.ending import end_bot, end_runs
 from bot.host.accounts import server_account
 from bot.ledger import Ledger, alerts, audit, cards, requests, runs, servers
 from bot.model.alerts import Alert
+from bot.model.callers import Caller
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request, State
@@ -238,16 +239,16 @@ class Office:
     def approve_unseen(self, request: RequestId, who: str = "somchai") -> None:
         """Commit an approval as a bot did that died right after it: no tick of its own ever saw it."""
         person = Person(HOUSE_TEAM, _USER[who])
-        desk.approve(
-            self.ledger,
-            key=f"the-last-click-on-{request}",
-            request_id=request,
+        caller = Caller(
             by=person,
+            policy=self.config.clusters[SLIPS].policy,
+            key=f"the-last-click-on-{request}",
+            at=utc_now(),
+            entropy=bytes(8),
             facts=PersonFacts(person, who, "Asia/Bangkok", utc_now()),
             groups={"S0DBAS": GroupFacts("S0DBAS", frozenset({person}), utc_now())},
-            at=utc_now(),
-            policy=self.config.clusters[SLIPS].policy,
         )
+        desk.approve(self.ledger, caller, request)
 
     # -- what people see -----------------------------------------------------------------------------------------------
 

@@ -399,15 +399,7 @@ def shown(house: House) -> None:
 
 def acknowledged(house: House, concern: Concern) -> None:
     """Let Carol take an alert."""
-    desk.acknowledge_alert(
-        house.world.ledger,
-        key=house.world.key(),
-        alert=house.alert(concern).id,
-        by=CAROL,
-        facts=house.world.facts(CAROL),
-        at=house.world.now,
-        policy=house.world.policy,
-    )
+    desk.acknowledge_alert(house.world.ledger, house.world.caller(CAROL), house.alert(concern).id)
 
 
 def _closed_port() -> int:

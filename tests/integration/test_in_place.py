@@ -123,10 +123,7 @@ def test_the_newest_dump_takes_the_place_of_the_live_database_and_undo_brings_it
     assert (was.state, now.state) == (KeptState.BACK, KeptState.KEPT)
     assert shop.databases() == {"shop", now.name}
     assert "_undone_" in now.name
-    again = desk.remove_kept(
-        shop.installation.ledger, key="k", request_id=back.id, by=request.requester, facts=None, at=utc_now(),
-        policy=shop.policy, entropy=os.urandom(8), slack_away=True,
-    )  # fmt: skip
+    again = desk.remove_kept(shop.installation.ledger, shop.caller(request.requester), back.id)
     run = desk.start_run(shop.installation.ledger, again.id, utc_now())
     context = JobContext(run, shop.installation.config, shop.installation.ledger)
     assert remove_kept(context)["state"] == "removed"
@@ -230,10 +227,7 @@ def test_a_cancelled_swap_is_taken_back(plain_server: PlainServerFactory, tmp_pa
     process = shop.spawn(run.id)
     try:
         until(lambda: shop.step(request.id) is SwapStep.START, "the start")
-        desk.cancel(
-            shop.installation.ledger, key="c", request_id=request.id, by=request.requester, facts=None, at=utc_now(),
-            policy=shop.policy, slack_away=True,
-        )  # fmt: skip
+        desk.cancel(shop.installation.ledger, shop.caller(request.requester), request.id)
         process.send_signal(signal.SIGTERM)
         process.wait(120)
     finally:

@@ -16,6 +16,7 @@ from bot.errors import Corruption, PitstopError
 from bot.ledger import Ledger, alerts, catalogue, pauses
 from bot.ledger import schedule as memory
 from bot.model.alerts import Alert, AlertState, Severity
+from bot.model.callers import Caller
 from bot.model.pauses import Pause
 from bot.model.people import Person
 from bot.model.runs import Job
@@ -195,15 +196,9 @@ def test_a_hole_that_is_known_alarms_no_more(plain_server: PlainServerFactory, t
     assert watch.sees("wal-gap", subject) == PAGE
     found = alert_of(here.ledger, "wal-gap", subject)
     assert found is not None
-    desk.acknowledge_alert(
-        here.ledger,
-        key="k",
-        alert=found.id,
-        by=Person("host", "root"),
-        facts=None,
-        at=utc_now(),
-        policy=here.config.clusters[CLUSTER].policy,
-    )
+    policy = here.config.clusters[CLUSTER].policy
+    root = Caller(by=Person("host", "root"), policy=policy, key="k", at=utc_now(), entropy=bytes(8))
+    desk.acknowledge_alert(here.ledger, root, found.id)
     here.run(Job.WAL_CHECK)
     for _ in range(3):
         assert watch.sees("wal-gap", subject) == (AlertState.ACKNOWLEDGED, Severity.PAGE)

@@ -19,9 +19,8 @@ from bot.model.restores import Wanted
 from bot.model.runs import Job
 from bot.postgres.empty_tables import columns
 from bot.postgres.plain import PlainServer
-from jobs.context import utc_now
 from tests.jobs import CLUSTER, install, wait_for
-from tests.recoveries import DBA, ENGINEER, RIGHTS, asked, execute, facts, get, lasting_server
+from tests.recoveries import DBA, ENGINEER, RIGHTS, asked, caller, execute, get, lasting_server
 from tests.servers import binaries_or_skip
 from tests.servers import execute as sql
 from tests.supervised import Supervised
@@ -61,15 +60,8 @@ class Stage(Supervised):
         """Return an approved request; who approves types the cluster's name, as for everything that writes into what lives."""
         planned = self.plan(name, *wanted.tables, part=wanted.part)
         assert planned.state is State.PROPOSED, planned.outcome
-        policy, at = self.here.config.cluster(CLUSTER).policy, utc_now()
-        desk.confirm(
-            self.here.ledger, key=f"c{planned.id}", request_id=planned.id, by=ENGINEER, facts=facts(ENGINEER), reason="",
-            at=at, policy=policy,
-        )  # fmt: skip
-        return desk.approve(
-            self.here.ledger, key=f"a{planned.id}", request_id=planned.id, by=DBA, facts=facts(DBA), at=at, policy=policy,
-            typed=CLUSTER,
-        )  # fmt: skip
+        desk.confirm(self.here.ledger, caller(self.here, ENGINEER), planned.id, reason="")
+        return desk.approve(self.here.ledger, caller(self.here, DBA), planned.id, typed=CLUSTER)
 
     def rows(self, name: str) -> list[int]:
         """Return how many rows each table of the shop has in the database `name`."""

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bot import desk
 from bot.ledger import audit, people, requests
 from bot.ledger.database import Ledger
+from bot.model.callers import Caller
 from bot.model.destinations import Beside
 from bot.model.holding import Observed
 from bot.model.ids import BackupId, ClusterName, RequestId, RunId, SystemId
@@ -120,24 +122,22 @@ class World:
         """Return fresh facts, or None for a login on the host."""
         return None if person.on_host else facts(person, self.now)
 
-    def ask(self, by: Person = ALICE, *, key: str | None = None, reason: str = "dropped a table") -> Request:
+    def caller(self, by: Person = ALICE, **how: Any) -> Caller:
+        """Return somebody who calls now, with fresh facts and a key nobody used; `how` says otherwise."""
+        given = {"key": self.key(), "entropy": self.entropy(), "facts": self.facts(by), "logins": self.people, **how}
+        return Caller(by=by, at=self.now, policy=self.policy, **given)
+
+    def ask(self, by: Person = ALICE, *, reason: str = "dropped a table", **how: Any) -> Request:
         """Ask for a restore beside."""
         return desk.ask(
             self.ledger,
-            key=key or self.key(),
-            at=self.now,
-            by=by,
-            name=by.user.removeprefix("U").title(),
-            facts=self.facts(by),
-            policy=self.policy,
-            people=self.people,
+            self.caller(by, **{"name": by.user.removeprefix("U").title(), **how}),
             verb="pitr",
             cluster=SLIPS,
             target=TARGET,
             target_text="11:00",
             destination={"kind": "beside", "directory": None, "port": None},
             reason=reason,
-            entropy=self.entropy(),
             asked_in="C1",
         )
 
@@ -153,65 +153,25 @@ class World:
         desk.finish_run(self.ledger, request.run, {}, self.now)
         return made
 
-    def confirm(
-        self, request: RequestId, by: Person = ALICE, *, key: str | None = None, reason: str = "why"
-    ) -> Request:
+    def confirm(self, request: RequestId, by: Person = ALICE, *, reason: str = "why", **how: Any) -> Request:
         """Confirm the plan."""
-        return desk.confirm(
-            self.ledger,
-            key=key or self.key(),
-            request_id=request,
-            by=by,
-            facts=self.facts(by),
-            reason=reason,
-            at=self.now,
-            policy=self.policy,
-            people=self.people,
-        )
+        return desk.confirm(self.ledger, self.caller(by, **how), request, reason=reason)
 
     def pending(self, by: Person = ALICE, **how: object) -> Request:
         """Ask, plan and confirm."""
         return self.confirm(self.proposed(by, **how).id, by)
 
-    def approve(self, request: RequestId, by: Person = CAROL, *, key: str | None = None) -> Request:
+    def approve(self, request: RequestId, by: Person = CAROL, **how: Any) -> Request:
         """Approve."""
-        return desk.approve(
-            self.ledger,
-            key=key or self.key(),
-            request_id=request,
-            by=by,
-            facts=self.facts(by),
-            at=self.now,
-            policy=self.policy,
-            people=self.people,
-        )
+        return desk.approve(self.ledger, self.caller(by, **how), request)
 
-    def deny(self, request: RequestId, by: Person = CAROL, *, reason: str = "too risky") -> Request:
+    def deny(self, request: RequestId, by: Person = CAROL, *, reason: str = "too risky", **how: Any) -> Request:
         """Deny."""
-        return desk.deny(
-            self.ledger,
-            key=self.key(),
-            request_id=request,
-            by=by,
-            facts=self.facts(by),
-            reason=reason,
-            at=self.now,
-            policy=self.policy,
-            people=self.people,
-        )
+        return desk.deny(self.ledger, self.caller(by, **how), request, reason=reason)
 
     def cancel(self, request: RequestId, by: Person = ALICE) -> Request:
         """Cancel."""
-        return desk.cancel(
-            self.ledger,
-            key=self.key(),
-            request_id=request,
-            by=by,
-            facts=self.facts(by),
-            at=self.now,
-            policy=self.policy,
-            people=self.people,
-        )
+        return desk.cancel(self.ledger, self.caller(by), request)
 
     def approved(self, by: Person = ALICE, **how: object) -> Request:
         """Ask, plan, confirm and approve."""

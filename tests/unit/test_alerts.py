@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,9 +17,8 @@ from bot.ledger import alerts, audit, cards
 from bot.model import alerts as life
 from bot.model.alerts import Alert, AlertState, Concern, Judged, Severity
 from bot.model.ids import AlertId
-from bot.model.people import Person
 from bot.model.runs import Job, Run
-from tests.unit.desk_world import ALICE, CAROL, GUEST, NOON, ROOT, SLIPS, World, facts, new_world
+from tests.unit.desk_world import CAROL, GUEST, NOON, ROOT, SLIPS, World, facts, new_world
 
 LAG = Concern("wal-lag", "slips", "local", Severity.WARN, "local is behind.", "Look.")
 FAILED = Concern("run-failed", "slips", "dump", Severity.WARN, "It failed.", "Look.", occurrence="run-1")
@@ -173,7 +171,7 @@ def test_what_could_not_be_judged_stays_as_it_is(world: World) -> None:
 def test_a_snooze_ends_although_nobody_looks(world: World) -> None:
     """A failed run is told once, not seen again: its alert opens when the snooze is up, at whatever look comes next."""
     seen(world, FAILED)
-    desk.snooze_alert(world.ledger, alert=only(world).id, span=timedelta(hours=1), **who(world))
+    desk.snooze_alert(world.ledger, world.caller(), only(world).id, span=timedelta(hours=1))
     seen(world)
     assert only(world).state is AlertState.SNOOZED
     world.later(hours=1)
@@ -181,35 +179,28 @@ def test_a_snooze_ends_although_nobody_looks(world: World) -> None:
     assert (only(world).state, only(world).calls) == (AlertState.OPEN, 2)
 
 
-def who(world: World, person: Person = ALICE) -> dict[str, Any]:
-    """Return what every verb of a person wants."""
-    known = world.facts(person)
-    return {"key": world.key(), "by": person, "facts": known, "at": world.now, "policy": world.policy}
-
-
 def test_who_may_acknowledge(world: World) -> None:
     """Whoever may ask or approve, and the host; a guest is refused and audited, and where nobody may ask an approver still may."""
     seen(world, LAG)
     with pytest.raises(Refused):
-        desk.acknowledge_alert(
-            world.ledger, **{**who(world, GUEST), "facts": facts(GUEST, world.now, guest=True)}, alert=only(world).id
-        )
+        guest = world.caller(GUEST, facts=facts(GUEST, world.now, guest=True))
+        desk.acknowledge_alert(world.ledger, guest, only(world).id)
     world.policy = replace(world.policy, requesters=())
     with pytest.raises(Refused, match="Who may: UCAROL, UDAN"):
-        desk.acknowledge_alert(world.ledger, alert=only(world).id, **who(world))
+        desk.acknowledge_alert(world.ledger, world.caller(), only(world).id)
     for person in (CAROL, ROOT):
-        assert desk.acknowledge_alert(world.ledger, alert=only(world).id, **who(world, person)).by == "Carol"
+        assert desk.acknowledge_alert(world.ledger, world.caller(person), only(world).id).by == "Carol"
     assert world.audited().count("alert.acknowledge.refused") == 2
 
 
 def test_a_key_answers_the_same_twice(world: World) -> None:
     """Slack delivers a click twice: the alert is resolved once, and the second answer is the first one's."""
     seen(world, FAILED)
-    said = who(world)
-    one = desk.resolve_alert(world.ledger, alert=only(world).id, **said)
-    assert desk.resolve_alert(world.ledger, alert=one.id, **said) == one
+    said = world.caller()
+    one = desk.resolve_alert(world.ledger, said, only(world).id)
+    assert desk.resolve_alert(world.ledger, said, one.id) == one
     with pytest.raises(Conflict, match="over"):
-        desk.acknowledge_alert(world.ledger, alert=one.id, **who(world))
+        desk.acknowledge_alert(world.ledger, world.caller(), one.id)
 
 
 def run_of(world: World, job: Job) -> Run:

@@ -42,16 +42,13 @@ def replaced(world: World, oid: int = 5, incoming: int = 6) -> Kept:
 
 def extend(world: World, request: RequestId, by: Person = ALICE, **how: Any) -> Kept:
     """Keep a database a week longer."""
-    given = {"key": world.key(), "extension": WEEK, "facts": world.facts(by), **how}
-    return desk.extend_kept(world.ledger, request_id=request, by=by, at=world.now, policy=world.policy, **given)
+    extension = how.pop("extension", WEEK)
+    return desk.extend_kept(world.ledger, world.caller(by, **how), request, extension=extension)
 
 
 def remove(world: World, request: RequestId, by: Person = ALICE) -> Run:
     """Ask for a kept database's removal."""
-    return desk.remove_kept(
-        world.ledger, key=world.key(), request_id=request, by=by, facts=world.facts(by), at=world.now,
-        policy=world.policy, entropy=world.entropy(),
-    )  # fmt: skip
+    return desk.remove_kept(world.ledger, world.caller(by), request)
 
 
 def sweep(world: World) -> list[Run]:

@@ -12,8 +12,8 @@ from bot import desk
 from bot.errors import Conflict, PitstopError, Refused, Usage
 from bot.ledger import audit, cards, leases, modal_tokens, people, requests, runs
 from bot.model.ids import RequestId
-from bot.model.people import Person
-from bot.model.requests import State
+from bot.model.people import Person, PersonFacts
+from bot.model.requests import Request, State
 from bot.model.runs import RunState
 from tests.unit.desk_world import (
     ALICE,
@@ -178,16 +178,8 @@ def test_a_refusal_for_want_of_facts_does_not_use_the_key_up(world: World) -> No
     request = world.pending()
     old = facts(CAROL, world.now - timedelta(minutes=5))
 
-    def click(known: object) -> object:
-        return desk.approve(
-            world.ledger,
-            key="trigger-4",
-            request_id=request.id,
-            by=CAROL,
-            facts=known,  # type: ignore[arg-type]
-            at=world.now,
-            policy=world.policy,
-        )
+    def click(known: PersonFacts | None) -> Request:
+        return world.approve(request.id, key="trigger-4", facts=known)
 
     for known in (None, old):
         with pytest.raises(Refused):
@@ -211,16 +203,7 @@ def test_approvals_by_group_from_facts_in_the_ledger(world: World) -> None:
     """Groups brought along are kept, and the right is decided from what the ledger then knows."""
     world.policy = policy(approvers=(GROUP,))
     request = world.pending()
-    after = desk.approve(
-        world.ledger,
-        key=world.key(),
-        request_id=request.id,
-        by=DAN,
-        facts=facts(DAN, world.now),
-        groups={GROUP: group(DAN, at=world.now)},
-        at=world.now,
-        policy=world.policy,
-    )
+    after = world.approve(request.id, DAN, groups={GROUP: group(DAN, at=world.now)})
     assert after.state is State.APPROVED
     with world.ledger.read() as tx:
         assert DAN in people.groups(tx, [GROUP])[GROUP].members
@@ -232,15 +215,7 @@ def test_an_older_answer_never_replaces_a_newer_one(world: World) -> None:
     with world.ledger.transaction() as tx:
         people.put(tx, facts(CAROL, world.now, deactivated=True))
     with pytest.raises(Refused) as caught:
-        desk.approve(
-            world.ledger,
-            key=world.key(),
-            request_id=request.id,
-            by=CAROL,
-            facts=facts(CAROL, world.now - timedelta(seconds=5)),
-            at=world.now,
-            policy=world.policy,
-        )
+        world.approve(request.id, facts=facts(CAROL, world.now - timedelta(seconds=5)))
     assert caught.value.reason_code == "deactivated"
 
 
@@ -308,18 +283,8 @@ def test_a_modal_token_is_good_for_one_use_one_person_one_version(world: World) 
                 expires_at=world.now + timedelta(minutes=30),
             )
 
-    def deny(token: str) -> object:
-        return desk.deny(
-            world.ledger,
-            key=world.key(),
-            request_id=request.id,
-            by=CAROL,
-            facts=facts(CAROL, world.now),
-            reason="no",
-            at=world.now,
-            policy=world.policy,
-            token=token,
-        )
+    def deny(token: str) -> Request:
+        return world.deny(request.id, token=token)
 
     issue("dans", DAN)
     issue("old", version=request.version - 1)
@@ -349,18 +314,8 @@ def test_a_refused_form_may_be_sent_again(world: World) -> None:
             tx, "t", person=CAROL, purpose="deny", request=request.id, version=request.version, expires_at=until
         )
 
-    def deny(reason: str) -> None:
-        desk.deny(
-            world.ledger,
-            key=world.key(),
-            request_id=request.id,
-            by=CAROL,
-            facts=facts(CAROL, world.now),
-            reason=reason,
-            at=world.now,
-            policy=world.policy,
-            token="t",
-        )
+    def deny(reason: str) -> Request:
+        return world.deny(request.id, reason=reason, token="t")
 
     with pytest.raises(Usage) as caught:
         deny("")
@@ -379,18 +334,8 @@ def test_waking_the_approvers_spoils_no_form(world: World) -> None:
             tx, "early", person=CAROL, purpose="deny", request=request.id, version=request.version, expires_at=until
         )
 
-    def deny(token: str) -> None:
-        desk.deny(
-            world.ledger,
-            key=world.key(),
-            request_id=request.id,
-            by=CAROL,
-            facts=facts(CAROL, world.now),
-            reason="too risky",
-            at=world.now,
-            policy=world.policy,
-            token=token,
-        )
+    def deny(token: str) -> Request:
+        return world.deny(request.id, token=token)
 
     world.later(minutes=2)
     assert desk.wake_due(world.ledger, world.now, timedelta(minutes=2), {SLIPS: world.policy})

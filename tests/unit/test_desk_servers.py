@@ -41,20 +41,18 @@ def beside(world: World) -> Server:
 
 def extend(world: World, server: RequestId, by: Person = ALICE, **how: Any) -> Server:
     """Let a server live a day longer."""
-    given = {"key": world.key(), "extension": timedelta(days=1), "facts": world.facts(by), **how}
-    return desk.extend_server(world.ledger, server_id=server, by=by, at=world.now, policy=world.policy, **given)
+    extension = how.pop("extension", timedelta(days=1))
+    return desk.extend_server(world.ledger, world.caller(by, **how), server, extension=extension)
 
 
 def stop(world: World, server: RequestId, by: Person = ALICE, **how: Any) -> Run:
     """Ask for a server's stop."""
-    given = {"key": world.key(), "facts": world.facts(by), "entropy": world.entropy(), **how}
-    return desk.stop_server(world.ledger, server_id=server, by=by, at=world.now, policy=world.policy, **given)
+    return desk.stop_server(world.ledger, world.caller(by, **how), server)
 
 
 def remove(world: World, server: RequestId, by: Person = ALICE, **how: Any) -> Run:
     """Ask for a server's removal."""
-    given = {"key": world.key(), "facts": world.facts(by), "entropy": world.entropy(), **how}
-    return desk.remove_server(world.ledger, server_id=server, by=by, at=world.now, policy=world.policy, **given)
+    return desk.remove_server(world.ledger, world.caller(by, **how), server)
 
 
 def end(world: World, run: Run) -> None:

@@ -12,12 +12,13 @@ from bot import desk
 from bot.errors import Conflict, Refused, Usage
 from bot.ledger import cards, catalogue, runs
 from bot.ledger.cards import Card
+from bot.model.ids import ClusterName
 from bot.model.people import Person
-from bot.model.runs import Job, RunState
+from bot.model.runs import Job, Run, RunState
 from bot.slack.cards import drill_checklist, run_card
 from bot.slack.subjects import parent_of
 from tests.unit.card_rows import EVIL, Rows
-from tests.unit.desk_world import ALICE, NOON, World, policy
+from tests.unit.desk_world import ALICE, NOON, World
 from tests.unit.test_cards import assert_fit
 
 CLUSTER = "slips"
@@ -29,19 +30,9 @@ def world(tmp_path: Path) -> World:
     return World.at(tmp_path)
 
 
-def verify(world: World, backup: str | None = None, by: Person = ALICE, key: str | None = None) -> Any:
+def verify(world: World, backup: str | None = None, by: Person = ALICE, **how: Any) -> Run:
     """Ask for a drill."""
-    return desk.verify(
-        world.ledger,
-        key=key or world.key(),
-        cluster=CLUSTER,  # type: ignore[arg-type]
-        backup=backup,
-        by=by,
-        facts=world.facts(by),
-        at=world.now,
-        policy=policy(),
-        entropy=world.entropy(),
-    )
+    return desk.verify(world.ledger, world.caller(by, **how), ClusterName(CLUSTER), backup=backup)
 
 
 def test_a_drill_is_queued_once_and_holds_what_it_reads(world: World) -> None:

@@ -33,9 +33,8 @@ def in_place(office: Office) -> RequestId:
     """Have Alice's restore in place wait for approval."""
     world = office.world
     asked = desk.ask(
-        world.ledger, key=world.key(), at=world.now, by=ALICE, name="Alice", facts=world.facts(ALICE), policy=world.policy,
-        verb="restore", cluster=SLIPS, target=Wanted(), target_text="the newest dump",
-        destination={"kind": "in-place", "database": None}, reason="bad migration", entropy=world.entropy(),
+        world.ledger, world.caller(ALICE), verb="restore", cluster=SLIPS, target=Wanted(), target_text="the newest dump",
+        destination={"kind": "in-place", "database": None}, reason="bad migration",
     )  # fmt: skip
     assert asked.run is not None
     made = plan(version=world.policy.version)

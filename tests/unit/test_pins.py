@@ -12,6 +12,7 @@ from bot import desk
 from bot.errors import Conflict, Refused, Unavailable, Usage
 from bot.ledger import audit, catalogue, people
 from bot.model.backup_commands import Pin, parse_backup
+from bot.model.callers import Caller
 from bot.model.ids import BackupId
 from bot.model.locks import Locked
 from bot.model.people import Person, PersonFacts, Policy
@@ -42,10 +43,8 @@ def world(tmp_path: Path) -> World:
 def ask(world: World, backup: BackupId, *, pinned: bool = True, by: Person = ENGINEER, key: str = "k1") -> Run:
     """Ask for a pin as a person does in Slack."""
     facts = PersonFacts(by, by.user, "UTC", world.now, guest=by is GUEST)
-    return desk.pin(
-        world.ledger, key=key, cluster=NAME, backup=backup, pinned=pinned, by=by, facts=facts, at=world.now,
-        policy=POLICY, entropy=key.encode().rjust(16, b"x"),
-    )  # fmt: skip
+    caller = Caller(by=by, policy=POLICY, key=key, at=world.now, entropy=key.encode().rjust(16, b"x"), facts=facts)
+    return desk.pin(world.ledger, caller, NAME, backup, pinned=pinned)
 
 
 def carry_out(world: World, run: Run) -> dict[str, object]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -22,7 +20,7 @@ from bot.process.place import Place
 from bot.process.receivers import back_off
 from bot.process.schedule import queue_due, retry_interrupted
 from jobs.monitor.ledger import missed, read
-from tests.unit.desk_world import ALICE, SLIPS, World, facts, new_world
+from tests.unit.desk_world import ALICE, SLIPS, World, new_world
 
 SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -59,28 +57,15 @@ class Bot:
 
     def back_up_by_hand(self) -> Run:
         """Have Alice make a backup now."""
-        return desk.back_up(
-            self.world.ledger,
-            key=self.world.key(),
-            cluster=SLIPS,
-            by=ALICE,
-            facts=self.world.facts(ALICE),
-            at=self.world.now,
-            policy=self.world.policy,
-            entropy=self.world.entropy(),
-        )
+        return desk.back_up(self.world.ledger, self.world.caller(ALICE), SLIPS)
 
     def pause(self, span: timedelta) -> Pause:
         """Have Alice pause the schedule."""
-        return desk.pause(self.world.ledger, span=span, entropy=self.world.entropy(), **self._alice())
+        return desk.pause(self.world.ledger, self.world.caller(ALICE), SLIPS, span=span)
 
     def resume(self) -> Pause:
         """Have Alice resume it."""
-        return desk.resume_schedule(self.world.ledger, **self._alice())
-
-    def _alice(self) -> dict[str, Any]:
-        told = {"facts": replace(facts(ALICE), fetched_at=self.world.now), "policy": self.world.policy}
-        return {"key": self.world.key(), "cluster": SLIPS, "by": ALICE, "at": self.world.now, **told}
+        return desk.resume_schedule(self.world.ledger, self.world.caller(ALICE), SLIPS)
 
 
 @pytest.fixture
