@@ -12,7 +12,7 @@ from bot.model.ids import RequestId
 from bot.model.servers import Server
 from bot.postgres.forward import forward as carry
 from bot.postgres.isolated import IsolatedServer, remove_directory
-from bot.postgres.isolated_folder import ServerFolder
+from bot.postgres.isolated_folder import ServerFolder, drop_half_written
 from jobs.context import JobContext
 
 
@@ -78,7 +78,10 @@ def forward(context: JobContext) -> dict[str, Any]:
 
 def _claimed_for(directory: Path, request: RequestId) -> bool:
     folder = ServerFolder(directory)
-    return folder.is_ours() and folder.state().get("request") == request
+    if not folder.is_ours():
+        drop_half_written(directory)
+        return False
+    return folder.state().get("request") == request
 
 
 def _row(context: JobContext) -> Server:

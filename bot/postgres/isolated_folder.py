@@ -52,6 +52,7 @@ class ServerFolder:
             raise Usage(
                 f"{path} cannot be made: {error.strerror}.", hint="Name another directory.", code="bad-directory"
             ) from None
+        drop_half_written(path)
         if any(entry.name not in _IGNORED for entry in path.iterdir()):
             raise Usage(
                 f"{path} is not empty.",
@@ -171,6 +172,7 @@ class ServerFolder:
         shutil.rmtree(trash)
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
+        drop_half_written(self.path)
         kept = sorted(entry.name for entry in self.path.iterdir() if entry.name not in {MARKER, *_IGNORED})
         (self.path / MARKER).unlink()
         if made and not any(self.path.iterdir()):
@@ -179,6 +181,12 @@ class ServerFolder:
 
     def _write(self, state: Mapping[str, Any]) -> None:
         write_durable(self.path / MARKER, json.dumps(state, indent=1, sort_keys=True).encode())
+
+
+def drop_half_written(directory: Path) -> None:
+    """Remove markers that were being written when their writer died; there is nobody else who writes them. Idempotent."""
+    for marker in directory.glob(f".{MARKER}.*"):
+        marker.unlink(missing_ok=True)
 
 
 def _make(path: Path) -> bool:

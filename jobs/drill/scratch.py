@@ -12,7 +12,7 @@ from bot.errors import Refused
 from bot.host.files import free_bytes
 from bot.model.ids import ClusterName
 from bot.postgres.isolated import remove_directory
-from bot.postgres.isolated_folder import ServerFolder
+from bot.postgres.isolated_folder import ServerFolder, drop_half_written
 from jobs.context import JobContext
 
 _PREFIX = "drill-"
@@ -37,6 +37,7 @@ def remove_leftovers(config: Config, cluster: ClusterName) -> list[Path]:
             remove_directory(directory)
             removed.append(directory)
         with contextlib.suppress(OSError):
+            drop_half_written(directory)
             directory.rmdir()  # made, and killed before it was marked: it is empty then
     return removed
 

@@ -12,6 +12,7 @@ import pytest
 from bot.host import processes
 from bot.ledger import runs
 from bot.model.runs import Job, Run, RunState
+from bot.postgres.isolated_folder import MARKER
 from bot.process.drills import clear_after_drills
 from bot.process.place import Place
 from bot.process.spawning import Spawner
@@ -90,12 +91,16 @@ def test_killed_wherever_it_is(scene: Scene) -> None:
 
 
 def test_the_next_drill_clears_away_what_was_left(scene: Scene) -> None:
-    """Without a bot nobody clears away: the next drill does, first, and passes."""
+    """Without a bot nobody clears away: the next drill does, first, and passes; markers that were half written too."""
     folder = scene.folder("base")
     run, process = scene.here.spawn(Job.DRILL)
     wait_for((folder / "data" / "postmaster.pid").exists, 60, "the server")
     scene.here.kill(run, process)
     assert left_behind(scene.here) == [folder.name]
+    unmarked = scene.folder("dump")
+    unmarked.mkdir()
+    for place in (folder, unmarked):
+        (place / f".{MARKER}.x7k2").write_text('{"format"')
     assert drilled(scene.here)["ok"]
     assert left_behind(scene.here) == []
 
@@ -113,8 +118,9 @@ def test_a_folder_of_somebody_else_is_left_alone(scene: Scene) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_killed_at_every_moment(scene: Scene) -> None:
-    """Killed half a second after it began, after 0.65 s and so on until one comes through: nothing of any of them stays."""
+    """Killed half a second after it began, after 0.7 s and so on until one comes through: nothing of any of them stays."""
     delay = 0.5
     while True:
         run, process = scene.here.spawn(Job.DRILL)
@@ -126,9 +132,10 @@ def test_killed_at_every_moment(scene: Scene) -> None:
             break
         process.kill()
         process.wait()
-        scene.clear()
-        assert left_behind(scene.here) == []
-        delay += 0.15
+        cleared = scene.clear()
+        assert (cleared.state, cleared.args["after"]) == (RunState.SUCCEEDED, run), cleared.error
+        assert left_behind(scene.here) == [], list(scene.folder("base").iterdir())
+        delay += 0.2
 
 
 def phase(scene: Scene) -> str:
