@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from tests.benchmarks.ground import Ground, Options
 from tests.benchmarks.ours import Pitstop
-from tests.benchmarks.summary import Report, Requirement
+from tests.benchmarks.summary import Headline, Report, Requirement
 
 ABOUT = "memory of a base backup's job, on a big and a small cluster"
+NEEDS = ("PostgreSQL 15",)
 SMALL_MB = 150
 _MIB = 2**20
 
@@ -35,4 +36,12 @@ def run(ground: Ground, options: Options) -> Report:
             Requirement("the big cluster", highest[big], 256, "MiB"),
             Requirement("the same, the stricter bound", highest[big], 128, "MiB"),
         ),
+        headlines=[
+            Headline(
+                f"memory of a backup's job, {sizes[big] / 1e9:.1f} GB",
+                "",
+                more=f"{highest[big]:.0f} MiB",
+                wanted="128 MiB",
+            )
+        ],
     )

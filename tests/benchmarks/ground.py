@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from bot.host.accounts import Account, server_account
 from bot.postgres.binaries import find
 from bot.postgres.plain import PlainServer, initdb
 from tests.benchmarks.data import fill
+from tests.benchmarks.orphans import adopting
 from tests.jobs import Installation, install
 
 MAJOR = 15
@@ -70,16 +71,20 @@ class Ground:
     root: Path
     account: Account
     cleanup: ExitStack
-    clusters: dict[int, Cluster] = field(default_factory=dict)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
 
     def cluster(self, size_mb: int) -> Cluster:
-        """Return a cluster of about `size_mb`, made the first time it is asked for."""
-        if size_mb not in self.clusters:
-            self.clusters[size_mb] = self._make(size_mb)
-        return self.clusters[size_mb]
+        """Return a cluster of about `size_mb` that nobody writes to, made the first time it is asked for."""
+        return self.cluster_of_its_own(f"{size_mb}mb", size_mb, {})
 
-    def _make(self, size_mb: int) -> Cluster:
-        home = self.root / f"{size_mb}mb"
+    def cluster_of_its_own(self, name: str, size_mb: int, settings: Mapping[str, str]) -> Cluster:
+        """Return a cluster with further settings for a benchmark that changes it, made the first time it is asked for."""
+        if name not in self.clusters:
+            self.clusters[name] = self._make(name, size_mb, settings)
+        return self.clusters[name]
+
+    def _make(self, name: str, size_mb: int, settings: Mapping[str, str]) -> Cluster:
+        home = self.root / name
         home.mkdir(mode=0o755)
         socket_dir = home / "socket"
         socket_dir.mkdir(mode=0o700)
@@ -95,7 +100,7 @@ class Ground:
 
         with start(_BUILDING) as building:
             fill(building.dsn(), size_mb)
-        server = start(_MEASURED)
+        server = start({**_MEASURED, **settings})
         self.cleanup.callback(server.stop, "immediate")
         return Cluster(size_mb, home, server, install(home / "pitstop", server))
 
@@ -112,6 +117,7 @@ def ground() -> Iterator[Ground]:
         root = Path(tempfile.mkdtemp(prefix="pitstop-bench-"))
         cleanup.callback(shutil.rmtree, root, ignore_errors=True)
         root.chmod(0o755)
+        cleanup.enter_context(adopting())
         yield Ground(root, server_account(), cleanup)
 
 

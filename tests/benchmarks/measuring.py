@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -35,6 +37,83 @@ class CommandFailed(Exception):
     """A measured command did not succeed; carries the end of what it said."""
 
 
+class Running:
+    """A measured command under way, in a process group of its own; as a context manager it is killed at the end."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        log: Path,
+        account: Account | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        other = account if account is not None and not account.is_current else None
+        self._argv = [str(part) for part in argv]
+        self._log = log
+        with log.open("ab") as output:
+            self.began = time.monotonic()
+            self._process = subprocess.Popen(
+                self._argv, cwd="/", env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                user=other.uid if other else None, group=other.gid if other else None, extra_groups=[] if other else None,
+                start_new_session=True,
+            )  # fmt: skip
+        self._watch = _Peaks(self._process.pid)
+        self._watch.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def peak_bytes(self) -> int:
+        """The sum of its processes' peaks so far."""
+        return self._watch.total
+
+    def alive(self) -> bool:
+        """Say whether it still runs; asks without reaping, so that `wait` learns what it used."""
+        done = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return done is None
+
+    def wait(self, timeout_s: float, *, ended_by: int = 0) -> float:
+        """Wait for its end and return the CPU seconds that it and its children used; `ended_by` is a signal it may die of.
+
+        Raises:
+            CommandFailed: it did not succeed, or not in time.
+        """
+        timer = threading.Timer(timeout_s, self._kill)
+        timer.start()
+        try:
+            _, status, usage = os.wait4(self.pid, 0)
+        finally:
+            timer.cancel()
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        self._watch.end()
+        if self._process.returncode not in {0, -ended_by}:
+            raise CommandFailed(f"{self._argv[0]} ended with {self._process.returncode}:\n{_tail(self._log)}")
+        return usage.ru_utime + usage.ru_stime
+
+    def end(self, timeout_s: float = 60) -> float:
+        """Ask it to end (SIGTERM), and return the CPU seconds it used."""
+        os.kill(self.pid, signal.SIGTERM)
+        return self.wait(timeout_s, ended_by=signal.SIGTERM)
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it with all its children, if it still runs: whoever measured it was asked to end."""
+        if self._process.returncode is None:
+            self._kill()
+            self._process.wait()
+        self._watch.end()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
 def measured(
     argv: Sequence[str | Path],
     *,
@@ -42,42 +121,19 @@ def measured(
     server: int | None = None,
     account: Account | None = None,
     env: Mapping[str, str] | None = None,
-    timeout_s: float = 600,
+    timeout_s: float = 900,
 ) -> Cost:
     """Run a command to its end and return what it cost, with the CPU of the server whose postmaster is `server`.
 
     Raises:
         CommandFailed: it did not succeed in time.
     """
-    other = account if account is not None and not account.is_current else None
     before = server_cpu(server) if server else 0.0
-    with log.open("ab") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            [str(part) for part in argv], cwd="/", env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            user=other.uid if other else None, group=other.gid if other else None, extra_groups=[] if other else None,
-        )  # fmt: skip
-    watch = _Peaks(process.pid)
-    watch.start()
-    timer = threading.Timer(timeout_s, process.kill)
-    timer.start()
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-    except BaseException:
-        # The benchmark itself was asked to end: what it measures must not go on.
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        timer.cancel()
-        watch.end()
-    if process.returncode != 0:
-        raise CommandFailed(f"{argv[0]} ended with {process.returncode}:\n{_tail(log)}")
-    used = usage.ru_utime + usage.ru_stime
+    with Running(argv, log=log, account=account, env=env) as running:
+        used = running.wait(timeout_s)
+        wall_s = time.monotonic() - running.began
     server_used = settled_server_cpu(server) - before if server else 0.0
-    return Cost(wall_s, used + server_used, server_used, watch.total)
+    return Cost(wall_s, used + server_used, server_used, running.peak_bytes)
 
 
 class _Peaks(threading.Thread):
@@ -101,7 +157,7 @@ class _Peaks(threading.Thread):
                 self._peaks[pid] = max(self._peaks.get(pid, 0), peak_bytes(pid))
 
     def end(self) -> None:
-        """Stop looking."""
+        """Stop looking. Idempotent."""
         self._over.set()
         self.join()
 
@@ -119,7 +175,7 @@ def tree(pid: int) -> list[int]:
     """Return a process and all that descend from it."""
     found, at = [pid], 0
     while at < len(found):
-        found += _children(found[at])
+        found += children(found[at])
         at += 1
     return found
 
@@ -144,15 +200,24 @@ def _cpu(pid: int, *, reaped: bool) -> float:
     return sum(int(ticks) for ticks in fields[11 : 15 if reaped else 13]) / _TICKS
 
 
-def _children(pid: int) -> list[int]:
-    children = []
+def children(pid: int) -> list[int]:
+    """Return the processes that `pid` is the parent of; none for one that is gone."""
+    found: list[int] = []
     try:
         tasks = [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
         for task in tasks:
-            children += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+            found += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
-        return children
-    return children
+        return found
+    return found
+
+
+def name_of(pid: int) -> str:
+    """Return a process's short name; "" for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8", errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _tail(log: Path, lines: int = 12) -> str:

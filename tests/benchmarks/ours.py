@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.ledger import runs
 from bot.model.ids import BackupId, RunId
@@ -15,44 +16,70 @@ from tests.benchmarks.measuring import Cost, measured
 
 @dataclass(slots=True)
 class Pitstop:
-    """The installation beside a cluster; it keeps one backup at a time."""
+    """The installation beside a cluster; of each kind it keeps one backup at a time."""
 
     cluster: Cluster
     newest: BackupId | None = None
 
     def back_up(self) -> Cost:
-        """Take a base backup as the bot would: `python -I -m bot job RUN`, with a fresh run in the ledger."""
-        start_alike(*self._folders())
-        installation = self.cluster.installation
-        installation.config.runs_directory.mkdir(mode=0o700, exist_ok=True)
-        run = installation.queue(Job.BASE_BACKUP)
-        argv = [sys.executable, "-I", "-m", "bot", "--config", str(installation.config_path), "job", run.id]
-        cost = measured(argv, log=self.cluster.log, server=self.cluster.server.identity.pid)
-        self.newest = BackupId(str(self.result(run.id)["id"]))
+        """Take a base backup as the bot would."""
+        return self._take(Job.BASE_BACKUP, "base")
+
+    def dump(self) -> Cost:
+        """Dump all databases as the bot would."""
+        return self._take(Job.DUMP, "dump")
+
+    def scrub(self) -> Cost:
+        """Read everything stored and check it, as the bot would with a budget that is large enough."""
+        run = self.cluster.installation.queue(Job.SCRUB, all=True)
+        cost = self.execute(run.id)
+        found = self.result(run.id)
+        assert found["ok"], found
         return cost
 
     @property
     def stored(self) -> int:
-        """The bytes of its one backup."""
-        return sum(stored_bytes(folder) for folder in self._folders())
+        """The bytes of its one base backup."""
+        return self.stored_of("base")
+
+    def stored_of(self, kind: str) -> int:
+        """Return the bytes of its one backup of a kind."""
+        return sum(stored_bytes(folder) for folder in self._folders(kind))
 
     def restore(self, folder: Path) -> Cost:
-        """Restore the newest backup into an empty folder with the program below."""
+        """Restore the newest base backup into an empty folder with the program below."""
         assert self.newest is not None, "a backup was taken"
         config = self.cluster.installation.config_path
         argv = [sys.executable, "-m", "tests.benchmarks.unpack", str(config), self.newest, str(folder)]
         return measured(argv, log=self.cluster.log, server=self.cluster.server.identity.pid, env=_environment())
 
-    def result(self, run: str) -> dict[str, object]:
+    def execute(self, run: RunId) -> Cost:
+        """Carry a queued run out as the bot does: `python -I -m bot job RUN`."""
+        return measured(self.argv(run), log=self.cluster.log, server=self.cluster.server.identity.pid)
+
+    def argv(self, run: RunId) -> list[str]:
+        """Return the command line that carries a queued run out."""
+        installation = self.cluster.installation
+        installation.config.runs_directory.mkdir(mode=0o700, exist_ok=True)
+        return [sys.executable, "-I", "-m", "bot", "--config", str(installation.config_path), "job", run]
+
+    def result(self, run: RunId) -> dict[str, Any]:
         """Return what a finished run answered."""
         with self.cluster.installation.ledger.read() as tx:
-            found = runs.get(tx, RunId(run))
+            found = runs.get(tx, run)
         assert found is not None
         assert found.result is not None, found
         return found.result
 
-    def _folders(self) -> list[Path]:
-        return list((self.cluster.installation.home / "repository").glob("*/*/*/*-base-*"))
+    def _take(self, job: Job, kind: str) -> Cost:
+        start_alike(*self._folders(kind))
+        run = self.cluster.installation.queue(job)
+        cost = self.execute(run.id)
+        self.newest = BackupId(str(self.result(run.id)["id"]))
+        return cost
+
+    def _folders(self, kind: str) -> list[Path]:
+        return list((self.cluster.installation.home / "repository").glob(f"*/*/*/*-{kind}-*"))
 
 
 def _environment() -> dict[str, str]:

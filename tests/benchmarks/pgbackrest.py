@@ -6,18 +6,18 @@ Installed from Debian by `ensure_installed`. It is spared the wait for WAL (`arc
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.host.accounts import Account
 from tests.benchmarks.ground import Cluster, start_alike, stored_bytes
+from tests.benchmarks.installing import ensure_programs
 from tests.benchmarks.measuring import Cost, measured
 
 STANZA = "bench"
-_POLITE = ["nice", "-n", "10", "ionice", "-c", "2", "-n", "7"]
-"""Pitstop's jobs step back behind the database; so does the peer here."""
+POLITE = ["nice", "-n", "10", "ionice", "-c", "2", "-n", "7"]
+"""Pitstop's jobs step back behind the database; so do the peers here."""
 _CONFIG = """\
 [global]
 repo1-path={home}/repository
@@ -42,32 +42,22 @@ pg1-user=postgres
 """
 
 
-class Missing(Exception):
-    """pgBackRest is not here and could not be installed; says how to."""
-
-
 def ensure_installed() -> str:
-    """Install pgBackRest from Debian where it is missing, and return its version. It starts no server and makes no cluster.
+    """Install pgBackRest from Debian where it is missing, and return its name with its version; nothing is started.
 
     Raises:
         Missing: it cannot be installed here.
     """
-    if shutil.which("pgbackrest") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            raise Missing("pgBackRest is missing. On Debian: apt-get install pgbackrest")
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for argv in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", "pgbackrest"]):
-            done = subprocess.run(["apt-get", *argv], env=environment, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise Missing(f"pgBackRest could not be installed: {done.stderr.strip()[-300:]}")
+    ensure_programs({"pgbackrest": "pgbackrest"})
     said = subprocess.run(["pgbackrest", "version"], capture_output=True, text=True, check=True)
     return said.stdout.strip()
 
 
 @dataclass(frozen=True, slots=True)
 class PgBackRest:
-    """One stanza for one cluster, in a folder of its own."""
+    """One stanza for one cluster, in a folder of its own. `name` is with its version."""
 
+    name: str
     cluster: Cluster
     account: Account
 
@@ -107,17 +97,17 @@ class PgBackRest:
             os.chown(folder, self.account.uid, self.account.gid)
         return self._run("restore", f"--pg1-path={folder}", "--type=none")
 
+    def verify(self) -> Cost:
+        """Read its repository and check it."""
+        return self._run("verify")
+
+    def argv(self, command: str, *options: str) -> list[str]:
+        """Return the command line of one of its commands."""
+        return ["pgbackrest", f"--config={self.home}/pgbackrest.conf", f"--stanza={STANZA}", *options, command]
+
     def _run(self, command: str, *options: str) -> Cost:
-        argv = [
-            *_POLITE,
-            "pgbackrest",
-            f"--config={self.home}/pgbackrest.conf",
-            f"--stanza={STANZA}",
-            *options,
-            command,
-        ]
         return measured(
-            argv,
+            [*POLITE, *self.argv(command, *options)],
             log=self.cluster.log,
             server=self.cluster.server.identity.pid,
             account=self.account,

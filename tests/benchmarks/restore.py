@@ -1,4 +1,4 @@
-"""Restore beside pgBackRest: each restores its own backup of the same cluster, and all files are durable at the end of both."""
+"""Restore beside pgBackRest and Barman: each restores its own backup of one cluster, and all files are durable at the end."""
 
 from __future__ import annotations
 
@@ -8,36 +8,45 @@ from pathlib import Path
 from tests.benchmarks.ground import Ground, Options, start_alike
 from tests.benchmarks.measuring import Cost
 from tests.benchmarks.ours import Pitstop
-from tests.benchmarks.peer import PgBackRest, ensure_installed
-from tests.benchmarks.sides import compare
-from tests.benchmarks.summary import Report, Requirement, spread
+from tests.benchmarks.peers import peers
+from tests.benchmarks.summary import Headline, Report, Requirement
+from tests.benchmarks.turns import HEADERS, OURS, take_turns
 
-ABOUT = "restore beside pgBackRest: wall and CPU, files durable on disk at the end in both"
+ABOUT = "restore beside pgBackRest and Barman: wall and CPU, files durable on disk at the end in all"
+NEEDS = ("PostgreSQL 15", "pgBackRest", "Barman")
 
 
 def run(ground: Ground, options: Options) -> Report:
-    """Take one backup with each, then restore both in turns into empty folders."""
-    version = ensure_installed()
-    cluster = ground.cluster(options.size(2_000))
-    ours, theirs = Pitstop(cluster), PgBackRest(cluster, ground.account)
-    ours.back_up()
-    theirs.back_up()
-    runs = options.repeats(7)
-    sides = compare(runs, _into(cluster.home / "ours", ours.restore), _into(cluster.home / "theirs", theirs.restore))
-    wall, cpu = spread(sides.wall_ratios), spread(sides.cpu_ratios)
+    """Take one backup with each, then restore them in turns into empty folders."""
+    cluster, runs = ground.cluster(options.size(2_000)), options.repeats(7)
+    ours = Pitstop(cluster)
+    with peers(ground, cluster) as others:
+        ours.back_up()
+        for peer in others.all:
+            peer.back_up()
+        steps = {OURS: ours.restore, **{peer.name: peer.restore for peer in others.all}}
+        turns = take_turns(runs, {name: _into(cluster.home / "restored", step) for name, step in steps.items()})
+    first = others.pgbackrest.name if others.pgbackrest else None
     return Report(
         name="restore",
         conditions=f"{cluster.bytes / 1e6:.0f} MB, {runs} runs each, in turns",
-        headers=("", "wall s", "CPU s", "of it the server's", "peak MiB"),
-        rows=[*sides.rows("Pitstop", version), ("ratio", wall.text(), cpu.text(), "", "")],
-        data={
-            "cluster_bytes": cluster.bytes,
-            "peer": version,
-            "wall_ratio": wall.as_json(),
-            "cpu_ratio": cpu.as_json(),
-            **sides.as_json(),
-        },
-        requirements=(Requirement("wall time, of pgBackRest's", wall.median, 0.7),),
+        headers=HEADERS,
+        rows=turns.rows(),
+        data={"cluster_bytes": cluster.bytes, **turns.as_json()},
+        requirements=(
+            Requirement("wall time, of pgBackRest's", turns.wall_ratio(first).median if first else None, 0.7),
+        ),
+        notes=others.left_out,
+        headlines=[
+            Headline(
+                f"restore, {cluster.bytes / 1e9:.1f} GB",
+                peer,
+                turns.wall_ratio(peer).text(),
+                turns.cpu_ratio(peer).text(),
+                wanted="0.7" if peer == first else "",
+            )
+            for peer in turns.peers
+        ],
     )
 
 

@@ -87,27 +87,55 @@ def latencies(seconds: Iterable[float | None], *, within_s: float) -> Latencies:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """A promise and what was measured: it is kept when `measured` is at most `at_most`."""
+    """A promise and what was measured: it is kept when `measured` is at most `at_most`; None could not be measured here."""
 
     what: str
-    measured: float
+    measured: float | None
     at_most: float
     unit: str = ""
 
     @property
     def kept(self) -> bool:
-        """Whether the figure is within its bound."""
-        return self.measured <= self.at_most
+        """Whether the figure is within its bound; one that is not known is not."""
+        return self.measured is not None and self.measured <= self.at_most
+
+    def cells(self) -> tuple[str, str, str, str]:
+        """Return the row that people read."""
+        measured = "not measured" if self.measured is None else f"{self.measured:.3g} {self.unit}".strip()
+        return (self.what, measured, f"{self.at_most:g} {self.unit}".strip(), "yes" if self.kept else "NO")
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
-        measured = None if self.measured == float("inf") else round(self.measured, 4)
+        known = self.measured is not None and self.measured != float("inf")
+        measured = round(self.measured, 4) if known and self.measured is not None else None
         return {"what": self.what, "measured": measured, "at_most": self.at_most, "unit": self.unit, "kept": self.kept}
 
 
 @dataclass(frozen=True, slots=True)
+class Headline:
+    """One row of the README's table: what was compared with whom, and what came of it; cells may be empty."""
+
+    what: str
+    beside: str
+    wall: str = ""
+    cpu: str = ""
+    more: str = ""
+    wanted: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row."""
+        return (self.what, self.beside, self.wall, self.cpu, self.more, self.wanted)
+
+
+HEADLINE_HEADERS = ("what", "beside", "wall time", "CPU", "besides", "wanted at most")
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What one benchmark measured: rows for people, the same figures as `data` for programs, and the promises."""
+    """What one benchmark measured: rows for people, the same figures as `data` for programs, and the promises.
+
+    `machine` is what it was measured on, with how busy that was.
+    """
 
     name: str
     conditions: str
@@ -116,6 +144,8 @@ class Report:
     data: Mapping[str, Any]
     requirements: Sequence[Requirement] = field(default_factory=tuple)
     notes: Sequence[str] = field(default_factory=tuple)
+    headlines: Sequence[Headline] = field(default_factory=tuple)
+    machine: str = ""
 
     @property
     def kept(self) -> bool:
@@ -127,6 +157,7 @@ class Report:
         return {
             "name": self.name,
             "conditions": self.conditions,
+            "machine": self.machine,
             "measured": dict(self.data),
             "requirements": [requirement.as_json() for requirement in self.requirements],
             "notes": list(self.notes),
@@ -134,15 +165,22 @@ class Report:
         }
 
     def text(self) -> str:
-        """Return the report as people read it."""
-        promised = [
-            [r.what, f"{r.measured:.3g} {r.unit}".strip(), f"{r.at_most:g} {r.unit}".strip(), "yes" if r.kept else "NO"]
-            for r in self.requirements
-        ]
+        """Return the report as people read it; it is Markdown as well."""
         parts = [f"{self.name}: {self.conditions}", table(self.headers, self.rows)]
-        if promised:
+        if self.requirements:
+            promised = [requirement.cells() for requirement in self.requirements]
             parts.append(table(("requirement", "measured", "at most", "kept"), promised))
-        return "\n\n".join([*parts, *self.notes])
+        parts += [*self.notes, self.machine]
+        return "\n\n".join(part for part in parts if part)
+
+    def markdown(self) -> str:
+        """Return the section for docs/benchmarks.md."""
+        return f"### {self.name}\n\n{self.text().partition(': ')[2]}"
+
+
+def headlines(reports: Sequence[Report]) -> str:
+    """Return the README's table of what these reports say."""
+    return table(HEADLINE_HEADERS, [line.cells() for report in reports for line in report.headlines])
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

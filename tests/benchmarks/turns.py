@@ -1,51 +1,75 @@
-"""Two sides measured in turns, so that both see the same machine."""
+"""Sides measured in turns, so that all see the same machine: ours first, then the peers by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.measuring import Cost
-from tests.benchmarks.summary import paired, spread
+from tests.benchmarks.summary import Spread, paired, spread
+
+OURS = "Pitstop"
+HEADERS = ("", "wall s", "CPU s", "of it the server's", "peak MiB", "Pitstop's wall : its", "Pitstop's CPU : its")
+
+Step = Callable[[], Cost]
 
 
-@dataclass(slots=True)
-class Sides:
-    """What each run of ours and of theirs cost, in pairs."""
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What each side's runs cost, by the side's name; the first is ours."""
 
-    ours: list[Cost] = field(default_factory=list)
-    theirs: list[Cost] = field(default_factory=list)
+    costs: Mapping[str, list[Cost]]
 
     @property
-    def wall_ratios(self) -> list[float]:
-        """Ours divided by theirs, pair by pair."""
-        return paired([cost.wall_s for cost in self.ours], [cost.wall_s for cost in self.theirs])
+    def ours(self) -> list[Cost]:
+        """Our runs."""
+        return next(iter(self.costs.values()))
 
     @property
-    def cpu_ratios(self) -> list[float]:
+    def peers(self) -> list[str]:
+        """The names of all others."""
+        return list(self.costs)[1:]
+
+    def wall_ratio(self, peer: str) -> Spread:
+        """Ours divided by a peer's, turn by turn: median and quartiles.
+
+        Raises:
+            ValueError: nothing was measured.
+        """
+        return spread(paired([cost.wall_s for cost in self.ours], [cost.wall_s for cost in self.costs[peer]]))
+
+    def cpu_ratio(self, peer: str) -> Spread:
         """The same of CPU, the server's included."""
-        return paired([cost.cpu_s for cost in self.ours], [cost.cpu_s for cost in self.theirs])
+        return spread(paired([cost.cpu_s for cost in self.ours], [cost.cpu_s for cost in self.costs[peer]]))
 
-    def rows(self, our_name: str, their_name: str) -> list[tuple[str, ...]]:
-        """Return one row for each side: medians with quartiles."""
-        return [_row(our_name, self.ours), _row(their_name, self.theirs)]
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return one row for each side: medians with quartiles, and how ours compares; the cells of `HEADERS`."""
+        theirs = (
+            (*_row(peer, self.costs[peer]), self.wall_ratio(peer).text(), self.cpu_ratio(peer).text())
+            for peer in self.peers
+        )
+        return [(*_row(OURS, self.ours), "", ""), *theirs]
 
     def as_json(self) -> dict[str, Any]:
-        """Return both sides' figures."""
-        return {"ours": _figures(self.ours), "theirs": _figures(self.theirs)}
+        """Return every side's figures, and our ratios to each peer's."""
+        ratios = {
+            peer: {"wall": self.wall_ratio(peer).as_json(), "cpu": self.cpu_ratio(peer).as_json()}
+            for peer in self.peers
+        }
+        return {"sides": {name: _figures(costs) for name, costs in self.costs.items()}, "ratios": ratios}
 
 
-def compare(runs: int, ours: Callable[[], Cost], theirs: Callable[[], Cost]) -> Sides:
-    """Measure both `runs` times, after one unmeasured run of each; who begins changes with every pair."""
-    sides = Sides()
-    ours()
-    theirs()
+def take_turns(runs: int, steps: Mapping[str, Step]) -> Turns:
+    """Measure each side `runs` times, after one unmeasured run of each; who begins changes with every turn."""
+    costs: dict[str, list[Cost]] = {name: [] for name in steps}
+    for step in steps.values():
+        step()
     for number in range(runs):
-        steps = [(sides.ours, ours), (sides.theirs, theirs)]
-        for costs, step in steps if number % 2 == 0 else reversed(steps):
-            costs.append(step())
-    return sides
+        order = list(steps) if number % 2 == 0 else list(steps)[::-1]
+        for name in order:
+            costs[name].append(steps[name]())
+    return Turns(costs)
 
 
 def _row(name: str, costs: list[Cost]) -> tuple[str, ...]:

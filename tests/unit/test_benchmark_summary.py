@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.benchmarks.measuring import Cost
-from tests.benchmarks.sides import Sides, compare
-from tests.benchmarks.summary import Report, Requirement, latencies, paired, quantile, spread, table
+from tests.benchmarks.summary import (
+    Headline,
+    Report,
+    Requirement,
+    headlines,
+    latencies,
+    paired,
+    quantile,
+    spread,
+    table,
+)
+from tests.benchmarks.turns import OURS, Turns, take_turns
 
 numbers = st.lists(st.floats(0.001, 1000), min_size=1, max_size=60)
 
@@ -49,24 +59,45 @@ def test_latencies_count_what_never_came() -> None:
 
 
 def test_sides_take_turns() -> None:
-    """One unmeasured run of each, then pairs; who begins changes, so that neither is always the one that goes second."""
+    """One unmeasured run of each, then turns; who begins changes, so that none is always the one that goes last."""
     order: list[str] = []
 
     def step(name: str, wall_s: float) -> Cost:
         order.append(name)
         return Cost(wall_s, 2 * wall_s, 0.1, 2**20)
 
-    sides = compare(3, lambda: step("ours", 1.0), lambda: step("theirs", 2.0))
-    assert order == ["ours", "theirs", "ours", "theirs", "theirs", "ours", "ours", "theirs"]
-    assert sides.wall_ratios == sides.cpu_ratios == [0.5] * 3
-    assert sides.rows("A", "B")[1][:2] == ("B", "2.0 (2.0-2.0)")
-    assert sides.as_json()["ours"]["peak_bytes"] == 2**20
+    turns = take_turns(3, {OURS: lambda: step("a", 1.0), "B 1": lambda: step("b", 2.0), "C 2": lambda: step("c", 4.0)})
+    assert "".join(order) == "abc" + "abc" + "cba" + "abc"
+    assert turns.peers == ["B 1", "C 2"]
+    assert turns.wall_ratio("B 1").text() == turns.cpu_ratio("B 1").text() == "0.50 (0.50-0.50)"
+    ours, theirs, _ = turns.rows()
+    assert (ours[0], ours[-2:]) == (OURS, ("", ""))
+    assert (theirs[:2], theirs[-1]) == (("B 1", "2.0 (2.0-2.0)"), "0.50 (0.50-0.50)")
+    assert turns.as_json()["ratios"]["C 2"]["wall"]["median"] == 0.25
+    assert turns.as_json()["sides"][OURS]["peak_bytes"] == 2**20
 
 
 def test_no_measurement_has_no_ratio() -> None:
     """Sides without a run do not pretend to a figure."""
     with pytest.raises(ValueError, match="0 runs"):
-        _ = Sides().wall_ratios
+        Turns({OURS: [], "B": []}).wall_ratio("B")
+
+
+def test_what_could_not_be_measured_is_not_kept() -> None:
+    """A peer that is missing leaves a promise open: it is said, and nobody takes it for kept."""
+    open_promise = Requirement("wall time, of pgBackRest's", None, 0.6)
+    assert open_promise.cells() == ("wall time, of pgBackRest's", "not measured", "0.6", "NO")
+    assert not open_promise.kept
+    assert open_promise.as_json()["measured"] is None
+
+
+def test_the_readme_gets_one_row_for_each_peer() -> None:
+    """The README's table is made of what the reports say, in their order, so that nothing has to be copied by hand."""
+    lines = [Headline("restore, 2 GB", "A", "0.50 (0.40-0.60)", wanted="0.7"), Headline("restore, 2 GB", "B")]
+    report = Report("restore", "conditions", ("a",), [("1",)], {}, headlines=lines, machine="2 cores")
+    assert headlines([report]).count("restore, 2 GB") == 2
+    assert report.markdown().startswith("### restore\n\nconditions\n\n| a |")
+    assert report.markdown().endswith("\n\n2 cores")
 
 
 def test_a_report_says_which_promise_was_missed() -> None:

@@ -1,0 +1,110 @@
+"""The benchmarks as a set: each can be loaded, says what it measures and stands on, and leaves nothing running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import __main__ as bench
+from tests.benchmarks import machine
+from tests.benchmarks.ground import Options
+from tests.benchmarks.installing import Missing, ensure_programs
+from tests.benchmarks.measuring import CommandFailed, Running, children, measured, name_of
+from tests.benchmarks.orphans import adopting, reaped
+
+
+@pytest.mark.parametrize("name", bench.NAMES)
+def test_each_benchmark_says_what_it_measures_and_what_it_needs(name: str) -> None:
+    """`./dev bench` lists them from this, and nobody finds out in the middle of a run that something is missing."""
+    module = bench.load(name)
+    assert module.ABOUT
+    assert len(module.ABOUT) < 110
+    assert module.NEEDS
+    assert callable(module.run)
+
+
+def test_each_benchmark_is_in_the_document() -> None:
+    """docs/benchmarks.md has a row for every benchmark, and none for one that is gone."""
+    page = (Path(__file__).parents[2] / "docs/benchmarks.md").read_text("utf-8")
+    named = {line.split("`")[1] for line in page.splitlines() if line.startswith("| `")}
+    assert named == set(bench.NAMES)
+
+
+def test_no_name_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a name nothing is measured."""
+    assert bench.main([]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(bench.NAMES)
+
+
+def test_what_is_asked_for_wins() -> None:
+    """--size and --runs win over --quick, and --quick over the full measure."""
+    assert (Options().size(2_000), Options().repeats(7)) == (2_000, 7)
+    assert (Options(quick=True).size(2_000), Options(quick=True).repeats(7)) == (150, 2)
+    assert (Options(quick=True, size_mb=9, runs=3).size(2_000), Options(runs=3).repeats(7)) == (9, 3)
+
+
+def test_a_command_costs_what_it_uses(tmp_path: Path) -> None:
+    """The CPU of a command's children is its own, and its peak is the kernel's record."""
+    busy = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'x = bytearray(40 << 20); sum(range(9_000_000))'])"
+    cost = measured([sys.executable, "-c", busy], log=tmp_path / "log")
+    assert cost.cpu_s > 0.05
+    assert cost.peak_bytes > 40 << 20
+    assert cost.server_cpu_s == 0
+
+
+def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """A figure never comes from a command that did not do its work."""
+    with pytest.raises(CommandFailed, match=r"ended with 3:\nno such stanza"):
+        measured(["sh", "-c", "echo no such stanza; exit 3"], log=tmp_path / "log")
+
+
+def test_who_is_interrupted_leaves_no_command_running(tmp_path: Path) -> None:
+    """At Ctrl-C the measured command goes with all its children."""
+    with pytest.raises(KeyboardInterrupt), Running(["sh", "-c", "sleep 60 & wait"], log=tmp_path / "log") as running:
+        while len(group := [running.pid, *children(running.pid)]) < 2:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+    deadline = time.monotonic() + 10
+    while any(_runs(pid) for pid in group):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_a_command_leaves_running_is_ours() -> None:
+    """A daemon that a peer leaves behind counts, and is gone at the end: it was adopted."""
+    leave = "sleep 0.2 & sleep 60 & exit 0"
+    with adopting():
+        subprocess.run(["sh", "-c", leave], check=True)
+        left = [pid for pid in children(os.getpid()) if name_of(pid) == "sleep"]
+        assert len(left) == 2
+        assert reaped("sleep", 0.5) >= 0
+        assert not any(_runs(pid) for pid in left)
+        subprocess.run(["sh", "-c", leave], check=True)
+    assert not [pid for pid in children(os.getpid()) if name_of(pid) == "sleep"]
+
+
+def test_a_program_that_is_here_is_not_installed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched for what is on the PATH; where nothing can be installed, the package is named."""
+    ensure_programs({"sh": "no-such-package"})
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Missing, match="apt-get install no-such-package"):
+        ensure_programs({"sh": "no-such-package"})
+
+
+def test_a_busy_machine_says_so() -> None:
+    """A figure that was taken beside other work carries that with it."""
+    quiet, busy = machine.Mood(0.01, 0.3), machine.Mood(0.6, 4.0)
+    assert machine.said(quiet, quiet).startswith("Others used 1% of the cores before and 1% after")
+    assert machine.said(quiet, busy).startswith("**Taken on a busy machine**")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except (FileNotFoundError, ProcessLookupError):
+        return False
