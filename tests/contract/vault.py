@@ -30,6 +30,10 @@ TOKEN = "a-token-of-the-tests"
 _OAEP = OAEP(MGF1(hashes.SHA256()), hashes.SHA256(), None)
 
 
+Answer = tuple[int, str, str, str, dict[str, str]]
+"""Status, code, inner code, message, headers."""
+
+
 class Token(NamedTuple):
     """What a credential gives: the token, and when it ends (seconds since 1970)."""
 
@@ -64,7 +68,7 @@ class Vault:
     """What the server holds and does: keys by name, newest version last; `denied` operations; `answers` given first.
 
     Attributes:
-        answers: (status, code, inner code, message, headers) of the next requests, one after the other.
+        answers: what the next requests get, one after the other.
         requests: what was asked, `METHOD path`.
     """
 
@@ -72,7 +76,7 @@ class Vault:
     ca: Path
     keys: dict[str, list[Version]] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
-    answers: list[tuple[int, str, str, str, dict[str, str]]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     @property

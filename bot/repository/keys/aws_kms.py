@@ -30,6 +30,7 @@ _CREDENTIALS = {
     "ExpiredTokenException", "ExpiredToken", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
     "IncompleteSignature", "RequestExpired",
 }  # fmt: skip
+_ANSWERS = {"encrypt": "CiphertextBlob", "decrypt": "Plaintext"}
 _ACTIONS = {"encrypt": "kms:Encrypt", "decrypt": "kms:Decrypt"}
 
 
@@ -71,19 +72,15 @@ class AwsKms:
     def wrap(self, key_id: str, data_key: bytes) -> WrappedKey:
         """Return the data key's form under this key."""
         bound = bound_to(key_id, self.kind, self.id)
-        answer = self._call("encrypt", KeyId=self.arn, Plaintext=data_key, EncryptionContext=context_of(bound))
-        return WrappedKey(key_id, self.kind, self.id, answer["CiphertextBlob"], {"name": self.arn})
+        wrapped = self._call("encrypt", Plaintext=data_key, EncryptionContext=context_of(bound))
+        return WrappedKey(key_id, self.kind, self.id, wrapped, {"name": self.arn})
 
     def unwrap(self, form: WrappedKey) -> bytes | None:
         """Return the data key, or None when the form was altered."""
         try:
-            answer = self._call(
-                "decrypt", KeyId=self.arn, CiphertextBlob=form.wrapped, EncryptionContext=context_of(form.bound)
-            )
+            return self._call("decrypt", CiphertextBlob=form.wrapped, EncryptionContext=context_of(form.bound))
         except _Altered:
             return None
-        key: bytes = answer["Plaintext"]
-        return key
 
     @cached_property
     def _client(self) -> Any:
@@ -98,12 +95,18 @@ class AwsKms:
                 code="kms-settings",
             ) from None
 
-    def _call(self, name: str, **arguments: Any) -> Any:
+    def _call(self, name: str, **arguments: Any) -> bytes:
         return self._patience.insist(lambda: self._once(name, arguments))
 
-    def _once(self, name: str, arguments: dict[str, Any]) -> Any:
+    def _once(self, name: str, arguments: dict[str, Any]) -> bytes:
         try:
-            return getattr(self._client, name)(**arguments)
+            answer = getattr(self._client, name)(KeyId=self.arn, **arguments)
+            # The SDK takes an answer whose body broke off at its beginning for one without content.
+            if found := bytes(answer.get(_ANSWERS[name], b"")):
+                return found
+            raise Again(
+                f"An answer of AWS KMS in {self.region} ended early ({self.source} in [encryption]).", code="kms-failed"
+            )
         except ClientError as error:
             raise self._told(name, error) from None
         except (NoCredentialsError, PartialCredentialsError) as error:
