@@ -48,6 +48,7 @@ from bot.postgres.isolated_settings import (
     render_hba,
     render_ident,
 )
+from bot.postgres.makers import end_makers
 from bot.postgres.plain import server_environment, wait_for_postmaster
 from bot.postgres.readable import runnable_by
 
@@ -332,6 +333,7 @@ def remove_directory(directory: Path) -> list[str]:
     folder = ServerFolder.open(directory)
     if "spec" in folder.state():
         return IsolatedServer.attach({"directory": str(directory)}).remove()
+    end_makers(folder.data)
     return folder.remove()
 
 

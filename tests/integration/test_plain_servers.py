@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+from bot.host import processes
+from bot.postgres.isolated import remove_directory
+from bot.postgres.isolated_folder import ServerFolder
+from tests.jobs import wait_for
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
+
+INITDB = """
+import sys
+from pathlib import Path
+from bot.host.accounts import server_account
+from bot.postgres.binaries import find
+from bot.postgres.plain import initdb
+initdb(find(18), Path(sys.argv[1]), server_account(None))
+"""
 
 
 @pytest.mark.parametrize("major", [15, 16, 18])
@@ -18,3 +35,16 @@ def test_a_plain_server_answers(plain_server: PlainServerFactory, major: int) ->
     assert int(str(version)) == server.binaries.version_num
     server.stop()
     assert not server.running
+
+
+def test_an_initdb_whose_starter_was_killed_ends_before_its_files_go(server_home: Path) -> None:
+    """initdb outlives who started it and goes on writing: its folder is removed whole all the same, and stays away."""
+    folder = ServerFolder.claim(server_home / "drill")
+    with subprocess.Popen([sys.executable, "-c", INITDB, folder.data]) as starter:
+        wait_for((folder.data / "base" / "1").exists, 60, "initdb's first database")
+        starter.kill()
+        starter.wait()
+    assert processes.working_in(folder.data), "it works on"
+    assert remove_directory(folder.path) == []
+    assert not processes.working_in(folder.data)
+    assert not folder.path.exists()
