@@ -37,6 +37,7 @@ from bot.commands import (
     servers,
     status,
     storage,
+    sync,
     verify,
     wal,
 )
@@ -63,6 +64,7 @@ for group in (
     verify,
     importing,
     scrub,
+    sync,
     expire,
     pins,
     pitr,

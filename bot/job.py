@@ -43,6 +43,7 @@ JOBS: dict[Job, str] = {
     Job.DRILL_CLEAN: "jobs.drill:clean",
     Job.RETENTION: "jobs.retention",
     Job.SCRUB: "jobs.scrub",
+    Job.SYNC: "jobs.sync",
     Job.PIN: "jobs.pin",
     Job.SERVER_STOP: "jobs.servers:stop",
     Job.SERVER_REMOVE: "jobs.servers:remove",

@@ -22,6 +22,7 @@ from bot.model.conditions.wal import Durability
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
+from jobs.copies import behind
 from jobs.monitor.round import Sight
 
 _ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.INTERRUPTED)
@@ -64,7 +65,14 @@ class PitstopCollector(Collector):
         found: list[Metric] = []
         try:
             with self._place.ledger.read() as tx:
-                found += [*self._backups(tx), *self._wal(tx), *_runs(tx), *_alerts(tx), *self._drills(tx)]
+                found += [
+                    *self._backups(tx),
+                    *self._wal(tx),
+                    *self._copies(tx),
+                    *_runs(tx),
+                    *_alerts(tx),
+                    *self._drills(tx),
+                ]
         except PitstopError:
             found = []
         yield GaugeMetricFamily("pitstop_ledger_up", "Whether the ledger could be read", int(bool(found)))
@@ -105,6 +113,18 @@ class PitstopCollector(Collector):
                 behind.add_metric([name, status.repository], held.behind_bytes)
                 exposed.add_metric([name, status.repository], held.exposure(now).total_seconds())
         yield from (behind, exposed)
+
+    def _copies(self, tx: Tx) -> Iterator[Metric]:
+        labels, now = ["cluster", "repository"], self._place.now()
+        lacking = _gauge("copy_lag_backups", "Backups that another repository holds and this one does not", labels)
+        stored = _gauge("copy_lag_bytes", "Stored size of the backups that this repository lacks", labels)
+        age = _gauge("copy_lag_seconds", "How long this repository has lacked the oldest of them", labels)
+        for name in self._place.config.clusters:
+            for lag in behind(self._place.config, tx, ClusterName(name), now):
+                lacking.add_metric([name, lag.repository], len(lag.backups))
+                stored.add_metric([name, lag.repository], lag.bytes_stored)
+                age.add_metric([name, lag.repository], lag.age(now).total_seconds())
+        yield from (lacking, stored, age)
 
     def _drills(self, tx: Tx) -> Iterator[Metric]:
         ended = _gauge(

@@ -10,42 +10,44 @@ from bot.model.ids import BackupId, SystemId
 from bot.repository import events, layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
-from jobs.catalogue import renew_catalogue
+from jobs.catalogue import renew_reachable
 from jobs.context import JobContext
 
 
 def run(context: JobContext) -> dict[str, Any]:
     """Pin the run's `backup`, or unpin it where its argument `pinned` is false. Idempotent.
 
-    Returns {"backup", "pinned", "repositories"}: all that hold it, changed now or before.
+    Returns {"backup", "pinned", "repositories", "away"}: all that hold it, changed now or before, and why others could not be
+    asked; a sync takes the word to them, the newest wins.
 
     Raises:
         Usage: `unknown-backup`, no repository holds it.
-        Unavailable: a repository was away, and may hold it; in the others it is done. Try again.
+        Unavailable: none holds it but one that is away, perhaps.
     """
     backup, pinned = BackupId(context.run.args["backup"]), bool(context.run.args["pinned"])
     context.phase("pin" if pinned else "unpin")
     holding: list[str] = []
-    away: list[PitstopError] = []
+    away: dict[str, PitstopError] = {}
     for name, settings in context.config.cluster_repositories(context.run.cluster).items():
         try:
             opened = open_repository(name, settings, context.config.encryption)
             histories = [opened.cluster(context.run.cluster, SystemId(s)) for s in opened.systems(context.run.cluster)]
             found = [_set(context, history, backup, pinned=pinned) for history in histories]
-        except Unavailable as error:
-            away.append(error)
+        except (Unavailable, Usage) as error:
+            away[name] = error
             continue
         holding += [name] if any(found) else []
-    if away:
-        raise away[0]
+    if away and not holding:
+        raise next(iter(away.values()))
     if not holding:
         raise Usage(
             f"No repository of {context.run.cluster} holds {backup}.",
             hint=f"`pitstop list {context.run.cluster}` shows what there is.",
             code="unknown-backup",
         )
-    renew_catalogue(context.config, context.ledger, context.run.cluster)
-    return {"backup": backup, "pinned": pinned, "repositories": holding}
+    renew_reachable(context.config, context.ledger, context.run.cluster)
+    told = {name: error.message for name, error in away.items()}
+    return {"backup": backup, "pinned": pinned, "repositories": holding, "away": told}
 
 
 def _set(context: JobContext, history: ClusterRepository, backup: BackupId, *, pinned: bool) -> bool:

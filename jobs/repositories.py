@@ -53,6 +53,17 @@ def open_for_writing(
     return opened.cluster(cluster, system_id, create=True, segment_bytes=segment_bytes)
 
 
+def open_to_fill(config: Config, ledger: Ledger, repository: str, cluster: ClusterName) -> Repository:
+    """Open a whole repository to bring into it what others hold of `cluster`, starting it where it was never used.
+
+    Raises:
+        Usage: the key is wrong, or a repository used before is missing.
+        Unavailable: the storage is away.
+    """
+    used = _was_used(ledger, cluster, repository)
+    return open_repository(repository, config.repositories[repository], config.encryption, create=not used)
+
+
 def require_own_history(opened: Repository, cluster: ClusterName, system_id: SystemId, major: int) -> None:
     """Refuse to begin a second history under a cluster's name for a server that is not an upgrade of the first.
 

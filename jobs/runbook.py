@@ -154,7 +154,7 @@ def _gather(
         dumped=tuple(one.name for one in inside.databases) if inside else (),
         verified=verified.id if verified else None,
         recoverable_since=_utc(min((item["from"] for item in windows), default=None)),
-        schedule=tuple((job.value, cron.text) for job, cron in settings.schedule.crons(cluster)),
+        schedule=tuple((job.value, cron.text) for job, cron in config.crons(cluster)),
         objectives=(
             ("RPO", f"{objectives.rpo.target} wanted, {objectives.rpo.maximum} at most (hours:minutes:seconds)"),
             ("RTO", f"{objectives.rto.target} wanted, {objectives.rto.maximum} at most (hours:minutes:seconds)"),

@@ -9,6 +9,8 @@ import typer
 from bot.commands.output import AsJson, say, show, table, when
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.commands.surroundings import Surroundings
     from bot.model.backups import BackupSummary
     from bot.model.contents import Contents
@@ -28,16 +30,18 @@ def show_backup(
 
     One that the ledger does not know is looked for in the repositories.
     """
+    from bot.commands.backups import copy_rows
     from bot.commands.surroundings import surroundings
     from bot.ledger import catalogue, contents
 
     here = surroundings()
     found = located(here, backup)
     with here.ledger.read() as tx:
-        where, inside = catalogue.repositories(tx, found.cluster, found.id), contents.find(tx, found.cluster, found.id)
+        where, inside = catalogue.copies(tx, found.cluster, found.id), contents.find(tx, found.cluster, found.id)
     document: dict[str, Any] = {
         **found.as_json(),
         "repositories": list(where),
+        "copies": copy_rows(where),
         "contents": inside.as_json() if inside else None,
     }
     show(document, lambda: _say(found, where, inside), as_json=as_json)
@@ -65,26 +69,27 @@ def located(here: Surroundings, backup: str) -> BackupSummary:
 def _find(here: Surroundings, backup: BackupId) -> BackupSummary | None:
     from bot.ledger import catalogue
     from bot.model.ids import ClusterName
-    from jobs.catalogue import renew_catalogue
+    from jobs.catalogue import renew_reachable
 
     with here.ledger.read() as tx:
         found = catalogue.locate(tx, backup)
     if found is not None:
         return found
     for name in here.config.clusters:
-        renew_catalogue(here.config, here.ledger, ClusterName(name))
+        renew_reachable(here.config, here.ledger, ClusterName(name))
     with here.ledger.read() as tx:
         return catalogue.locate(tx, backup)
 
 
-def _say(backup: BackupSummary, where: tuple[str, ...], inside: Contents | None) -> None:
+def _say(backup: BackupSummary, where: Mapping[str, BackupSummary], inside: Contents | None) -> None:
+    from bot.commands.backups import copy_words
     from bot.slack.text import count, size, span
 
     say(f"{backup.id} of {backup.cluster}{', pinned' if backup.pinned else ''}")
     say(f"  {f'damaged: {backup.damaged}' if backup.damaged else f'verified {when(backup.verified_at)}'}")
     took = span((backup.finished_at - backup.started_at).total_seconds())
     say(f"  taken {when(backup.started_at)}, in {took}")
-    say(f"  {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, in {', '.join(where)}")
+    say(f"  {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, in {copy_words(where)}")
     say(f"  timeline {backup.timeline}, {backup.start_lsn} to {backup.end_lsn}")
     if backup.parent:
         say(f"  after {backup.parent}")

@@ -9,8 +9,11 @@ import typer
 from bot.commands.output import AsJson, remark, say, show, table, when
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bot.model.backups import BackupSummary
     from bot.model.runs import Job
+    from jobs.catalogue import Listed
 
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")]
 
@@ -97,29 +100,32 @@ def _say_backup(result: dict[str, Any], seconds: float) -> None:
 def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
     """List the backups of CLUSTER and how far back it can go. Its repositories are asked, not the ledger."""
     from bot.commands.surroundings import surroundings
-    from jobs.catalogue import renew_catalogue
+    from jobs.catalogue import renew_reachable
     from jobs.old_backups import old_backups_of
     from jobs.plan import measured_window
 
     here = surroundings()
     name, _ = here.cluster(cluster, "list")
-    found = renew_catalogue(here.config, here.ledger, name)
+    found, away = renew_reachable(here.config, here.ledger, name)
     window = [part.as_json() for part in measured_window(here.config, here.ledger, name)]
     document = {
         "cluster": name,
-        "backups": [{**backup.as_json(), "repositories": where} for backup, where in found],
+        "backups": [
+            {**one.backup.as_json(), "repositories": list(one.copies), "copies": copy_rows(one.copies)} for one in found
+        ],
+        "away": {repository: error.message for repository, error in away.items()},
         "recovery_window": window,
         "old_backups": [old.as_json() for old in old_backups_of(here.config, name)],
     }
     show(document, lambda: _say_all(document, found, window), as_json=as_json)
 
 
-def _say_all(
-    document: dict[str, Any], found: list[tuple[BackupSummary, list[str]]], window: list[dict[str, str]]
-) -> None:
+def _say_all(document: dict[str, Any], found: list[Listed], window: list[dict[str, str]]) -> None:
     from bot.slack.text import size
 
     _say_list(found, window)
+    for repository, why in document["away"].items():
+        remark(f"Note: {repository} could not be asked, and is shown as it was: {why}")
     if old := document["old_backups"]:
         say("")
         rows = [(one["file"], size(one["bytes"]), one["imported"] or "not imported") for one in old]
@@ -133,21 +139,40 @@ def _remarks(backup: BackupSummary) -> str:
     return ", ".join(remark for remark in remarks if remark)
 
 
-def _say_list(found: list[tuple[BackupSummary, list[str]]], window: list[dict[str, str]]) -> None:
+def copy_rows(copies: Mapping[str, BackupSummary]) -> list[dict[str, Any]]:
+    """Return where a backup is, and what is known of each copy, as JSON."""
+    return [
+        {
+            "repository": name,
+            "verified_at": copy.verified_at.isoformat() if copy.verified_at else None,
+            "damaged": copy.damaged,
+            "pinned": copy.pinned,
+        }
+        for name, copy in copies.items()
+    ]
+
+
+def copy_words(copies: Mapping[str, BackupSummary]) -> str:
+    """Say where a backup is; a damaged copy is marked where another one is not."""
+    sound = any(copy.damaged is None for copy in copies.values())
+    return ", ".join(f"{name} (damaged)" if sound and copy.damaged else name for name, copy in copies.items())
+
+
+def _say_list(found: list[Listed], window: list[dict[str, str]]) -> None:
     from datetime import datetime
 
     from bot.slack.text import size, span
 
     rows = [
         (
-            backup.id,
-            when(backup.started_at),
-            span((backup.finished_at - backup.started_at).total_seconds()),
-            size(backup.bytes_stored),
-            ", ".join(where),
-            _remarks(backup),
+            one.backup.id,
+            when(one.backup.started_at),
+            span((one.backup.finished_at - one.backup.started_at).total_seconds()),
+            size(one.backup.bytes_stored),
+            copy_words(one.copies),
+            _remarks(one.backup),
         )
-        for backup, where in found
+        for one in found
     ]
     head = ("backup", "started", "took", "stored", "repositories", "")
     table(head, rows, empty="No backups yet. `pitstop backup base CLUSTER` makes one.")

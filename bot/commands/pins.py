@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bot.commands.output import AsJson, say, show
+from bot.commands.output import AsJson, remark, say, show
 
 Backup = Annotated[str, typer.Argument(metavar="ID", help="A backup's id; `pitstop list` shows them.")]
 
@@ -39,4 +39,10 @@ def _pin(backup: str, *, pinned: bool, as_json: bool) -> None:
     run = desk.pin(here.ledger, caller_on(here, found.cluster, "pin"), found.cluster, found.id, pinned=pinned)
     result = finish(here, run.id, quiet=as_json)
     word = "pinned" if pinned else "not pinned any more"
-    show(result, lambda: say(f"{found.id} is {word} in {', '.join(result['repositories'])}."), as_json=as_json)
+
+    def lines() -> None:
+        say(f"{found.id} is {word} in {', '.join(result['repositories'])}.")
+        for name, why in result["away"].items():
+            remark(f"Note: {name} gets the word from the next sync: {why}")
+
+    show(result, lines, as_json=as_json)

@@ -59,7 +59,7 @@ def _timetable(here: Surroundings, tx: Tx, name: ClusterName) -> tuple[list[Line
     config, now = here.config.clusters[name], here.now()
     held = pauses.current(tx, name, now)
     zone = ZoneInfo(config.timezone)
-    return timetable(config.schedule.crons(name), zone, last=runs.newest(tx, name), pause=held, now=now), held
+    return timetable(here.config.crons(name), zone, last=runs.newest(tx, name), pause=held, now=now), held
 
 
 def _say_schedule(here: Surroundings, found: dict[ClusterName, tuple[list[Line], Pause | None]]) -> None:

@@ -74,6 +74,7 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
     from bot.ledger import catalogue, pauses, runs, wal_status
     from bot.model.runs import Job
     from bot.model.schedule import next_slot
+    from jobs.copies import behind, lag_row
     from jobs.wal.spool import spool_of
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
@@ -87,11 +88,12 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
         "last_dump_attempt": run_row(attempts[Job.DUMP][0]) if attempts[Job.DUMP] else None,
         "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),
+        "copies": [lag_row(lag, here.now()) for lag in behind(here.config, tx, name, here.now())],
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "receiver": is_locked(spool_of(here.config.spool, name).lock_path),
         "next": {
             job.value: next_slot(cron, zone, after=here.now()).at.isoformat()
-            for job, cron in (config.schedule.crons(name) if led else ())
+            for job, cron in (here.config.crons(name) if led else ())
         },
         "paused_until": pause.until.isoformat() if (pause := pauses.current(tx, name, here.now())) else None,
         "shared_disk": config.shared_disk,
@@ -143,6 +145,8 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
             say(f"  verified     {kind} {newest['id']}, by the drill of {_time(newest['verified_at'])}")
     if not any(cluster["newest_verified"].values()):
         say(f"  verified     none yet: `pitstop verify {name}`")
+    for lag in cluster["copies"]:
+        _say_copies(lag)
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
         for part in wal["recovery_window"]:
@@ -157,6 +161,16 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
         say(f"  next         {job} {_time(at)}")
     if cluster["shared_disk"]:
         say("  note         spool or repository may share the database's disk (shared_disk = true)")
+
+
+def _say_copies(lag: dict[str, Any]) -> None:
+    from bot.slack.text import count, size, span
+
+    if not lag["backups"]:
+        say(f"  copies       {lag['repository']} has every backup")
+        return
+    lacks = f"lacks {count(lag['backups'], 'backup')} ({size(lag['bytes'])})"
+    say(f"  copies       {lag['repository']} {lacks}, behind for {span(lag['seconds'])}; `pitstop sync`")
 
 
 def _say_receiver(cluster: dict[str, Any], *, led: bool) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cached_property
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -53,6 +54,7 @@ class Schedule(Table):
     drill: str = "0 3 * * 0"
     retention: str = "0 4 * * *"
     scrub: str = "0 5 * * *"
+    sync: str = "20 * * * *"
     digest: str = "0 9 * * mon-fri"
     rehearsal: str = "0 10 1 * *"
 
@@ -83,10 +85,11 @@ class Objective(Table):
 
 
 class Objectives(Table):
-    """How much may be lost (RPO) and how long a restore may take (RTO)."""
+    """How much may be lost (RPO), how long a restore may take (RTO), how long a repository may lack what another one holds."""
 
     rpo: Objective = Objective(target=timedelta(hours=1), maximum=timedelta(hours=4))
     rto: Objective = Objective(target=timedelta(hours=4), maximum=timedelta(hours=8))
+    copies: Objective = Objective(target=timedelta(hours=4), maximum=timedelta(hours=24))
 
 
 class Thresholds(Table):
@@ -130,6 +133,7 @@ class ClusterConfig(Table):
     data_directory: FilePath | None = None
     databases: tuple[str, ...] = ()
     repositories: tuple[str, ...] = ()
+    copies: Literal["behind", "at-once"] = "behind"
     timezone: str = "UTC"
     shared_disk: bool = False
     insecure_transport: bool = False

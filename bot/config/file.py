@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from bot.errors import Usage
 from bot.model.ids import ClusterName
 from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.policy import joined
+from bot.model.runs import Job
+from bot.model.schedule import Cron
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
@@ -88,6 +91,22 @@ class Config(Table):
         """Return the repositories of a cluster in order of preference; all of them when none is named."""
         names = self.cluster(name).repositories or tuple(self.repositories)
         return {repository: self.repositories[repository] for repository in names}
+
+    def nearest_repositories(self, name: ClusterName | str) -> dict[str, RepositoryConfig]:
+        """Return the repositories of a cluster in the order in which they are read: folders before clouds, then as configured."""
+        found = self.cluster_repositories(name)
+        return {one: found[one] for one in sorted(found, key=lambda one: found[one].directory is None)}
+
+    def crons(self, name: ClusterName | str) -> Iterator[tuple[Job, Cron]]:
+        """Yield what is scheduled on a cluster; only several repositories are ever brought up to what the others hold.
+
+        Raises:
+            Usage: an expression cannot be understood; names its key.
+        """
+        several = len(self.cluster_repositories(name)) > 1
+        for job, cron in self.cluster(name).schedule.crons(name):
+            if several or job is not Job.SYNC:
+                yield job, cron
 
     def alert_policy(self, cluster: str) -> Policy:
         """Return who may do something about an alert; one of the whole host (`cluster` empty) is everybody's affair."""

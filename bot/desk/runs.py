@@ -126,7 +126,11 @@ def _end(tx: Tx, run: Run, at: datetime) -> Run:
         _follow(tx, requests.get(tx, run.request), run, at)
     elif run.job is Job.DRILL and run.state is RunState.SUCCEEDED:
         cards.want(tx, "run", run.id, f"thread:run:{run.id}")  # the checklist
-    elif run.job in {Job.RETENTION, Job.SCRUB} and run.state is RunState.SUCCEEDED and (run.result or {}).get("news"):
+    elif (
+        run.job in {Job.RETENTION, Job.SCRUB, Job.SYNC}
+        and run.state is RunState.SUCCEEDED
+        and (run.result or {}).get("news")
+    ):
         cards.want(tx, "run", run.id, "results")
     elif run.job is Job.DIGEST and run.state is RunState.SUCCEEDED:
         cards.want(tx, "run", run.id, "results")

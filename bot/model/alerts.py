@@ -57,6 +57,7 @@ CONDITIONS: Mapping[str, str] = {
     "server-down": "PostgreSQL does not answer",
     "repository-away": "A repository cannot be used",
     "disk": "A disk is filling up",
+    "copy-late": "A repository lacks backups that another one holds",
     "drill-age": "The last drill is too long ago",
     "drill-rate": "Drills fail too often",
     "rto": "Restores take too long",

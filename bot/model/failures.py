@@ -48,6 +48,9 @@ def judged_by(run: Run) -> Judged:
 
 def _amiss(run: Run) -> bool:
     """Say whether a run that looks after what is kept came to its end and found something that is not as it should be."""
+    if run.job is Job.SYNC:
+        # that a repository is away, and its copies late, has alerts of its own
+        return run.state is RunState.SUCCEEDED and bool((run.result or {}).get("damaged"))
     return run.job in _KEEPERS and run.state is RunState.SUCCEEDED and not (run.result or {}).get("ok")
 
 

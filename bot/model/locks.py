@@ -30,6 +30,7 @@ class Mode(StrEnum):
     IN_PLACE = "in-place"
     RETENTION = "retention"
     SCRUB = "scrub"
+    SYNC = "sync"
     READ = "read"
     WRITE = "write"
     DELETE = "delete"
@@ -52,6 +53,7 @@ CONFLICTS: Mapping[str, frozenset[frozenset[Mode]]] = {
             SELF({Mode.DRILL}),
             SELF({Mode.RETENTION}),
             SELF({Mode.SCRUB}),
+            SELF({Mode.SYNC}),
             SELF({Mode.IN_PLACE}),
             frozenset({Mode.IN_PLACE, Mode.BASE_BACKUP}),
             frozenset({Mode.IN_PLACE, Mode.DUMP}),
@@ -139,9 +141,9 @@ def needed(
     match job:
         case Job.BASE_BACKUP | Job.DUMP | Job.IMPORT | Job.WAL_STREAM | Job.WAL_CHECK | Job.DRILL_CLEAN:
             return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
-        case Job.RETENTION | Job.SCRUB:
+        case Job.RETENTION | Job.SCRUB | Job.SYNC:
             # retention locks each backup just before it goes, so that a restore never waits for the whole run; scrub keeps
-            # nothing from going, and what goes under it is no damage
+            # nothing from going, and what goes under it is no damage; sync locks each backup while it copies it
             return (Lock(f"cluster:{cluster}", _ON_CLUSTERS[job]),)
         case Job.DRILL:
             # which backups it reads is decided when it runs: none of the cluster's is deleted meanwhile
@@ -175,6 +177,7 @@ _ON_CLUSTERS = {
     Job.DRILL_CLEAN: Mode.DRILL,
     Job.RETENTION: Mode.RETENTION,
     Job.SCRUB: Mode.SCRUB,
+    Job.SYNC: Mode.SYNC,
 }
 
 

@@ -12,7 +12,7 @@ from bot.model.people import Person
 from bot.model.runs import Job
 from bot.model.typed import plain, quoted
 
-PAUSED_JOBS = frozenset({Job.BASE_BACKUP, Job.DUMP, Job.DRILL, Job.RETENTION, Job.SCRUB})
+PAUSED_JOBS = frozenset({Job.BASE_BACKUP, Job.DUMP, Job.DRILL, Job.RETENTION, Job.SCRUB, Job.SYNC})
 """What a pause holds back: what loads the server or the storage. WAL is streamed and checked all the time, and messages come."""
 
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=7)

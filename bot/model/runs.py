@@ -41,6 +41,7 @@ class Job(StrEnum):
     DRILL_CLEAN = "drill-clean"
     RETENTION = "retention"
     SCRUB = "scrub"
+    SYNC = "sync"
     PIN = "pin"
     SERVER_STOP = "server-stop"
     SERVER_REMOVE = "server-remove"

@@ -22,6 +22,7 @@ from bot.process.place import Place
 
 log = structlog.get_logger("pitstop.schedule")
 BY = "pitstop"
+_MAKE_BACKUPS = (Job.BASE_BACKUP, Job.DUMP, Job.IMPORT)
 
 
 def queue_due(place: Place) -> list[Run]:
@@ -32,7 +33,7 @@ def queue_due(place: Place) -> list[Run]:
     """
     queued = []
     for name, cluster in place.config.clusters.items():
-        for job, cron in cluster.schedule.crons(name):
+        for job, cron in place.config.crons(name):
             slot = _due(place, ClusterName(name), job, cron, ZoneInfo(cluster.timezone))
             if slot is not None:
                 with contextlib.suppress(Conflict):
@@ -40,11 +41,46 @@ def queue_due(place: Place) -> list[Run]:
     return queued
 
 
+def queue_after_backups(place: Place) -> list[Run]:
+    """Queue a sync of each cluster with several repositories where a backup ended since the last one was queued. Idempotent.
+
+    Where the schedule's `sync` is off nothing is. One that cannot be queued yet, because a sync is under way or a pause holds it back, is queued at a later look.
+    """
+    queued = []
+    for text in place.config.clusters:
+        name = ClusterName(text)
+        scheduled = any(job is Job.SYNC for job, _ in place.config.crons(name))
+        if scheduled and _made_since_sync(place, name):
+            with contextlib.suppress(Conflict):
+                run = desk.queue_run(
+                    place.ledger,
+                    job=Job.SYNC,
+                    cluster=name,
+                    args={},
+                    by=BY,
+                    at=place.now(),
+                    entropy=place.entropy(8),
+                )
+                log.info("queued after a backup", job=run.job.value, cluster=name, run=run.id)
+                queued.append(run)
+    return queued
+
+
+def _made_since_sync(place: Place, name: ClusterName) -> bool:
+    with place.ledger.read() as tx:
+        if _held_back(tx, Job.SYNC, name, place.now()):
+            return False
+        made = runs.recent(tx, cluster=name, jobs=_MAKE_BACKUPS, states=(RunState.SUCCEEDED,), limit=1)
+        last = runs.recent(tx, cluster=name, jobs=(Job.SYNC,), limit=1)
+    ended = made[0].finished_at if made else None
+    return ended is not None and (not last or last[0].queued_at < ended)
+
+
 def retry_interrupted(place: Place) -> list[Run]:
     """Queue once more each scheduled job whose newest run was interrupted; a run that is such a retry is left alone."""
     queued = []
-    for name, cluster in place.config.clusters.items():
-        for job, _cron in cluster.schedule.crons(name):
+    for name in place.config.clusters:
+        for job, _cron in place.config.crons(name):
             with place.ledger.read() as tx:
                 if _held_back(tx, job, ClusterName(name), place.now()):
                     continue
@@ -111,6 +147,7 @@ def keep_schedule(place: Place, stop: threading.Event) -> None:
     try:
         while not stop.is_set():
             queue_due(place)
+            queue_after_backups(place)
             while not stop.is_set() and not wake.wait(0.5):
                 pass
             wake.clear()

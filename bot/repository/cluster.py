@@ -112,7 +112,7 @@ class ClusterRepository:
             yield from reader.pieces(self.repository, volume)
 
     def record_event(self, backup: BackupId, kind: str, *, at: datetime, text: str = "") -> None:
-        """Append an event to a backup: `verified`, `damaged` (with the reason), `pinned`, `unpinned`, `report`. Idempotent."""
+        """Append one of `events.KINDS` to a backup, `damaged` and `copy-damaged` with the reason. Idempotent."""
         events.record(self.repository, self._folder(backup), kind, at=at, text=text)
 
     def delete_unfinished(self, older_than: datetime, *, live: Container[BackupId] = ()) -> list[BackupId]:

@@ -16,12 +16,14 @@ from bot.repository.damage import ObjectDamaged
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
 
-KINDS = frozenset({"verified", "damaged", "pinned", "unpinned", "report", "expired", "orphaned"})
+COPY_DAMAGED = "copy-damaged"
+"""A copy is damaged here; `damaged` says that the backup is, wherever it lies, because the server was."""
+KINDS = frozenset({"verified", "damaged", COPY_DAMAGED, "pinned", "unpinned", "report", "expired", "orphaned"})
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: `kind` of `KINDS`, `at` aware UTC, `text` for people (the reason of `damaged`)."""
+    """One event: `kind` of `KINDS`, `at` aware UTC, `text` for people (the reason of `damaged` and `copy-damaged`)."""
 
     kind: str
     at: datetime
@@ -48,14 +50,14 @@ def record(repository: Repository, folder: str, kind: str, *, at: datetime, text
 def read(repository: Repository, folder: str) -> list[Event]:
     """Return the events of the backup in `folder`, in the order of their time.
 
-    An event that is damaged itself is returned as a `damaged` event that names it: it may have said just that.
+    An event that is damaged itself is returned as a `copy-damaged` event that names it: it may have said just that.
     """
     found = []
     for info in repository.store.list(f"{folder}/events"):
         try:
             found.append(read_event(repository, info.path))
         except ObjectDamaged as error:
-            found.append(Event("damaged", info.modified, error.message))
+            found.append(Event(COPY_DAMAGED, info.modified, error.message))
     return sorted(found, key=lambda event: event.at)
 
 
@@ -64,7 +66,7 @@ def fold(summary: BackupSummary, events: Iterable[Event]) -> BackupSummary:
     for event in events:
         if event.kind == "verified":
             summary = replace(summary, verified_at=event.at)
-        elif event.kind == "damaged":
+        elif event.kind in {"damaged", COPY_DAMAGED}:
             summary = replace(summary, damaged=summary.damaged or event.text or "marked as damaged")
         elif event.kind in {"pinned", "unpinned"}:
             summary = replace(summary, pinned=event.kind == "pinned")

@@ -199,6 +199,19 @@ class WalArchive:
             return None
         return timeline, number
 
+    def segment_path(self, timeline: int, number: int) -> str:
+        """Return where a whole segment is, or would be."""
+        return self._segment(timeline, number)
+
+    def piece_paths(self, timeline: int, number: int) -> list[str]:
+        """Return where the pieces of a segment are that reach furthest from its start."""
+        folder = f"{self._segment(timeline, number)}{layout.PARTIAL}"
+        return [f"{folder}/{layout.piece(offset, end)}" for offset, end in chain(self._pieces(folder))]
+
+    def history_path(self, timeline: int) -> str:
+        """Return where a timeline's history file is, or would be."""
+        return self._history(timeline)
+
     def _put(self, path: str, data: Buffer) -> int:
         try:
             return self._repository.put_body(path, data)

@@ -10,6 +10,7 @@ from bot.errors import PitstopError
 from bot.model.backups import BackupSummary
 from bot.model.drill_report import as_markdown
 from bot.model.drills import Proof
+from bot.repository.events import COPY_DAMAGED
 from jobs.catalogue import publish_catalogue
 from jobs.drill.work import Drill
 
@@ -17,9 +18,9 @@ _TABLES_IN_EVENT = 100
 
 
 def record(drill: Drill, backup: BackupSummary, proof: Proof) -> list[str]:
-    """Keep the report beside the backup, and say `verified` or `damaged` of it; return in sentences what could not be kept.
+    """Keep the report beside the backup, and say `verified` or `copy-damaged` of it; return in sentences what could not be kept.
 
-    `verified` only when everything that proves it passed; `damaged` only when an object of the backup is: a damaged page
+    `verified` only when everything that proves it passed; `copy-damaged` only when an object of the backup is: a damaged page
     that was already in the cluster is no fault of the backup, which may be the best there is.
     """
     repository, at = drill.repository(backup), drill.context.now()
@@ -27,7 +28,7 @@ def record(drill: Drill, backup: BackupSummary, proof: Proof) -> list[str]:
         repository.record_event(backup.id, "report", at=at, text=_report(drill, proof))
         if proof.object_damage:
             repository.record_event(
-                backup.id, "damaged", at=at + timedelta(microseconds=1), text=proof.object_damage[:500]
+                backup.id, COPY_DAMAGED, at=at + timedelta(microseconds=1), text=proof.object_damage[:500]
             )
         elif proof.verified:
             repository.record_event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,16 +17,21 @@ from bot.model.conditions.backups import Kind, Missed, backup_age, backup_damage
 from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, rto
 from bot.model.conditions.messages import undelivered
 from bot.model.conditions.wal import Hole, wal_gaps
+from bot.model.copies import Lag, copy_late
 from bot.model.failures import BAD
 from bot.model.ids import ClusterName
 from bot.model.pauses import Pause
 from bot.model.runs import Job, Run, RunState
 from bot.model.schedule import Cron, next_slot
 from bot.model.wal import Lsn
+from jobs.copies import behind
 
 KINDS = {"base-backup": "base", "dump": "dump"}
 """Which scheduled jobs make a backup, and of which kind."""
-JUDGED = ("backup-age", "backup-damaged", "backup-size", "schedule-missed", "drill-age", "drill-rate", "rto")
+JUDGED = (
+    *("backup-age", "backup-damaged", "backup-size", "schedule-missed", "copy-late"),
+    *("drill-age", "drill-rate", "rto"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,15 @@ class Told:
     executed: list[Run]
     scheduled: list[tuple[Job, Cron, datetime, Run | None]]
     pause: Pause | None = None
+    lags: list[Lag] = field(default_factory=list)
+    lags_counted_since: datetime | None = None
 
 
-def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
-    """Read what is known about one cluster; each scheduled job comes with since when it counts, and its last run on schedule."""
+def read(tx: Tx, name: ClusterName, config: Config, now: datetime) -> Told:
+    """Read what is known about one cluster at `now`; a scheduled job comes with since when it counts and its last scheduled run."""
     scheduled = [
         (job, cron, since, _last_scheduled(tx, name, job))
-        for job, cron in config.schedule.crons(name)
+        for job, cron in config.crons(name)
         if (since := memory.since(tx, job, name)) is not None
     ]
     ended = (RunState.SUCCEEDED, *BAD)
@@ -65,6 +72,8 @@ def read(tx: Tx, name: ClusterName, config: ClusterConfig) -> Told:
         executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
         scheduled=scheduled,
         pause=pauses.newest(tx, name),
+        lags=behind(config, tx, name, now),
+        lags_counted_since=memory.since(tx, Job.SYNC, name),
     )
 
 
@@ -92,6 +101,16 @@ def concerns(told: Told, config: ClusterConfig, now: datetime) -> list[Concern]:
             told.cluster, kind, told.backups, change=limits.size_change, floor_bytes=limits.min_backup_bytes
         )
     found += schedule_missed(missed(told, zone, now), after=limits.missed_after, now=now)
+    copies = config.objectives.copies
+    if told.lags_counted_since is not None:
+        found += copy_late(
+            told.cluster,
+            told.lags,
+            target=copies.target,
+            maximum=copies.maximum,
+            counted_since=told.lags_counted_since,
+            now=now,
+        )
     restores = sorted([*told.drills, *told.executed], key=lambda run: run.queued_at, reverse=True)
     objective = config.objectives.rto
     found += rto(told.cluster, restores, target=objective.target, maximum=objective.maximum)

@@ -58,9 +58,7 @@ class Monitor:
         now = self._now()
         sight = Sight(now)
         with self._ledger.read() as tx:
-            told = [
-                told_by_ledger.read(tx, ClusterName(name), cluster) for name, cluster in self._config.clusters.items()
-            ]
+            told = [told_by_ledger.read(tx, ClusterName(name), self._config, now) for name in self._config.clusters]
             gone = {alert.concern.cluster for alert in alerts.list(tx)} - set(self._config.clusters) - {""}
             found = told_by_ledger.refused(tx)
         judged = {("undelivered", ""), *((condition, cluster) for cluster in gone for condition in CONDITIONS)}

@@ -11,7 +11,7 @@ from bot.ledger import Ledger, leases, locks, wal_status
 from bot.ledger.leases import Lease
 from bot.ledger.wal_status import WalStatus
 from bot.model.backups import BackupSummary
-from bot.model.ids import BackupId, ClusterName, RunId
+from bot.model.ids import BackupId, ClusterName, RunId, SystemId
 from bot.model.locks import Mode
 from bot.model.retained_wal import StoredWal, WalLease
 from bot.model.retention import Stock
@@ -63,21 +63,32 @@ def read_stock(
     Raises:
         Unavailable: the repository is away.
     """
-    backups = tuple(repository.backups())
     inventory = repository.wal.inventory()
-    statuses = [status for status in needs.statuses if status.system_id == repository.system_id]
+    wal, name, system_id = stored_wal(repository.wal, inventory), repository.name, repository.system_id
+    return stock_of(tuple(repository.backups()), wal, needs, newest, name, system_id), inventory
+
+
+def stock_of(
+    backups: tuple[BackupSummary, ...],
+    wal: StoredWal,
+    needs: Needs,
+    newest: Mapping[str, datetime],
+    cluster: ClusterName,
+    system_id: SystemId,
+) -> Stock:
+    """Return what is decided about: backups and WAL of one system identifier, beside the needs. Pure."""
+    statuses = [status for status in needs.statuses if status.system_id == system_id]
     streamed = max(statuses, key=lambda status: status.at, default=None)
-    stock = Stock(
+    return Stock(
         backups=backups,
-        wal=stored_wal(repository.wal, inventory),
+        wal=wal,
         newest=newest,
-        held=_held(backups, needs, repository.name),
+        held=_held(backups, needs, cluster),
         leased=_leased(needs),
-        wal_leases=_wal_leases(needs, repository.name),
+        wal_leases=_wal_leases(needs, cluster),
         live=streamed.timeline if streamed else None,
         times=tuple(_known(status) for status in statuses if status.window),
     )
-    return stock, inventory
 
 
 def stored_wal(archive: WalArchive, inventory: WalInventory) -> StoredWal:

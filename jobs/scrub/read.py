@@ -12,7 +12,7 @@ from bot.ledger import scrubbed
 from bot.ledger.scrubbed import Check
 from bot.model.ids import BackupId
 from bot.model.scrub import Stored
-from bot.repository import layout
+from bot.repository import events, layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.examine import Damage, Part, examine_object, parts
 from jobs.context import JobContext
@@ -92,12 +92,12 @@ class Reader:
 
 
 def mark_damaged(history: ClusterRepository, part: Part, damage: Damage, at: datetime) -> None:
-    """Write beside the backup that it is damaged, once, where the object is one that a restore cannot do without."""
+    """Write beside the backup that its copy here is damaged, once, where a restore cannot do without the object."""
     if part.backup is None or not part.vital:
         return
     summary = history.find(part.backup)
     if summary is not None and summary.damaged is None:
-        history.record_event(part.backup, "damaged", at=at, text=damage.message)
+        history.record_event(part.backup, events.COPY_DAMAGED, at=at, text=damage.message)
 
 
 def list_parts(context: JobContext, history: ClusterRepository) -> tuple[dict[str, Part], dict[str, Stored]]:

@@ -16,7 +16,7 @@ WANTED = {
     "backup base",
     "backup dump",
     "request new", "request list", "request show", "request confirm", "request approve", "request deny", "request cancel",
-    "request stop", "verify", "import", "scrub", "expire", "pin", "unpin",
+    "request stop", "verify", "import", "scrub", "sync", "expire", "pin", "unpin",
     "alert list", "alert ack", "alert snooze", "alert resolve",
     "kept list", "kept keep", "kept undo", "kept remove",
     "server list", "server extend", "server stop", "server remove",

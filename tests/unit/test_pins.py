@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def ask(world: World, backup: BackupId, *, pinned: bool = True, by: Person = ENG
     return desk.pin(world.ledger, caller, NAME, backup, pinned=pinned)
 
 
-def carry_out(world: World, run: Run) -> dict[str, object]:
+def carry_out(world: World, run: Run) -> dict[str, Any]:
     """Execute the run of a pin."""
     started = desk.start_run(world.ledger, run.id, world.now)
     result = pin_job(JobContext(started, world.config, world.ledger, now=lambda: world.now))
@@ -65,7 +66,9 @@ def pinned(world: World, backup: BackupId) -> bool:
 def test_pinned_and_unpinned(world: World) -> None:
     """It is an event in the repository, shown by the list, kept by retention beyond its age, and ended by another event."""
     [old, *_] = world.ids()
-    assert carry_out(world, ask(world, old)) == {"backup": old, "pinned": True, "repositories": ["local"]}
+    assert carry_out(world, ask(world, old)) == {
+        "backup": old, "pinned": True, "repositories": ["local"], "away": {}
+    }  # fmt: skip
     assert pinned(world, old)
     with world.ledger.read() as tx:
         shown = catalogue.find(tx, NAME, old)
@@ -115,7 +118,7 @@ def test_a_race_with_retention(world: World) -> None:
 
 
 def test_every_repository_that_holds_it(tmp_path: Path) -> None:
-    """A copy in another repository is pinned too; one that is away makes the run fail, and the next one does the rest."""
+    """A copy in another repository is pinned too; one that is away is said, and gets the word from the next pin or a sync."""
     world = World(tmp_path)
     world.days(2)
     with world.ledger.transaction() as tx:
@@ -133,11 +136,15 @@ def test_every_repository_that_holds_it(tmp_path: Path) -> None:
     [old, _] = world.ids()
     run = ask(world, old)
     (tmp_path / "second").rename(tmp_path / "unmounted")
-    with pytest.raises((Unavailable, Usage)) as away:
-        carry_out(world, run)
-    assert "second" in away.value.message
+    result = carry_out(world, run)
+    assert list(result["away"]) == ["second"]
     assert pinned(world, old)
-    desk.fail_run(world.ledger, run.id, {"message": "away"}, world.now)
+    (tmp_path / "repository").rename(tmp_path / "gone")
+    nowhere = ask(world, old, key="k3")
+    with pytest.raises((Unavailable, Usage)):
+        carry_out(world, nowhere)
+    desk.fail_run(world.ledger, nowhere.id, {"message": "away"}, world.now)
+    (tmp_path / "gone").rename(tmp_path / "repository")
     (tmp_path / "unmounted").rename(tmp_path / "second")
     assert carry_out(world, ask(world, old, key="k2"))["repositories"] == ["local", "second"]
     assert list((tmp_path / "second").rglob("*-pinned"))

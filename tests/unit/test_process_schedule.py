@@ -262,7 +262,7 @@ def test_what_a_pause_holds_back_is_not_missed(world: World) -> None:
 
     def missed_at(now: datetime) -> list[datetime]:
         with world.ledger.read() as tx:
-            told = read(tx, SLIPS, bot.place.config.cluster(SLIPS))
+            told = read(tx, SLIPS, bot.place.config, bot.place.now())
         return [one.due_at for one in missed(told, ZoneInfo("UTC"), now)]
 
     assert missed_at(held.until - timedelta(minutes=1)) == []

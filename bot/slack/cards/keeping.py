@@ -1,4 +1,4 @@
-"""What retention and scrub say in the results channel: what went and why, how far back one can go, what is damaged."""
+"""What retention, scrub and sync say in the results channel: what went and why, how far back one can go, what is damaged."""
 
 from __future__ import annotations
 
@@ -64,4 +64,19 @@ def scrub_result(result: dict[str, Any]) -> list[str]:
     ]
     if len(damaged) > _MAX_REMOVED:
         lines.append(f"and {len(damaged) - _MAX_REMOVED} more: `pitstop scrub CLUSTER --json`")
+    return lines + [f"⚠️ {escape(str(text), 300)}" for text in result.get("problems", [])[:_MAX_OTHERS]]
+
+
+def sync_result(result: dict[str, Any]) -> list[str]:
+    """Return what a sync's card says: what came to each repository, and what is nowhere whole. Pure."""
+    damaged = [one for one in result.get("damaged", []) if isinstance(one, dict)]
+    lines = []
+    for one in [one for one in result.get("repositories", []) if isinstance(one, dict)]:
+        came = f"{count(len(one.get('copied', [])), 'backup')}, {count(int(one.get('segments', 0)), 'WAL segment')}"
+        where = code(str(one.get("repository", "?")), 60)
+        lines.append(f"• {where}: {came}, {size(int(one.get('bytes', 0)))} copied")
+    lines += [
+        f"❌ {code(str(d.get('repository', '?')), 60)}, and nowhere whole: {escape(str(d.get('message', '')), 300)}"
+        for d in damaged[:_MAX_REMOVED]
+    ]
     return lines + [f"⚠️ {escape(str(text), 300)}" for text in result.get("problems", [])[:_MAX_OTHERS]]

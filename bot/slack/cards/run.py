@@ -11,7 +11,7 @@ from bot.slack.blocks import Card, Message
 from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
 from bot.slack.cards.in_place import what_ran
-from bot.slack.cards.keeping import retention_result, scrub_result
+from bot.slack.cards.keeping import retention_result, scrub_result, sync_result
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
 _WORDS = {
@@ -26,6 +26,7 @@ _WORDS = {
     Job.DRILL: "Drill",
     Job.RETENTION: "Retention",
     Job.SCRUB: "Scrub",
+    Job.SYNC: "Copying between repositories",
     Job.PIN: "Pinning",
     Job.DRILL_CLEAN: "Clearing away after a drill",
     Job.SERVER_STOP: "Stopping a server",
@@ -157,6 +158,7 @@ _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
     Job.WAL_CHECK: _check_result,
     Job.RETENTION: retention_result,
     Job.SCRUB: scrub_result,
+    Job.SYNC: sync_result,
     Job.DRILL: drill_result,
 }
 

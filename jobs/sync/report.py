@@ -1,0 +1,67 @@
+"""What a sync answers: what came to each repository, what is still lacking there, and what stood in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.model.copies import Lag
+from bot.model.ids import ClusterName
+from bot.model.sync import Lacking
+from jobs.copies import lag_row
+from jobs.sync.bring import Brought
+
+_MAX_LISTED = 200
+
+
+def report(
+    cluster: ClusterName,
+    brought: Sequence[Brought],
+    would: Mapping[str, Sequence[Lacking]],
+    lags: Sequence[Lag],
+    problems: Mapping[str, str],
+    *,
+    dry_run: bool,
+    seconds: float,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the whole answer; see `jobs.sync.run`. `would` is what each repository lacked at the beginning."""
+    told = [*(f"{name}: {text}" for name, text in problems.items())]
+    told += [f"{one.repository}: {one.problem}" for one in brought if one.problem]
+    damaged = [damage for one in brought for damage in one.damaged]
+    unique = list({(one["repository"], one["path"]): one for one in damaged}.values())
+    return {
+        "cluster": cluster,
+        "dry_run": dry_run,
+        "ok": not unique and not told,
+        "news": bool(unique),
+        "objects": sum(one.objects for one in brought),
+        "bytes": sum(one.size for one in brought),
+        "repositories": [_repository(one, would.get(one.repository, ()), lags, now) for one in brought],
+        "damaged": unique,
+        "problems": told,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _repository(one: Brought, would: Sequence[Lacking], lags: Sequence[Lag], now: datetime) -> dict[str, Any]:
+    lag = next((lag for lag in lags if lag.repository == one.repository), Lag(one.repository))
+    return {
+        "repository": one.repository,
+        "lacked": [
+            {"id": backup.id, "kind": backup.kind, "bytes_stored": backup.bytes_stored}
+            for lacks in would
+            for backup in lacks.backups
+        ],
+        "lacked_segments": sum(len(lacks.segments) for lacks in would),
+        "copied": one.copied,
+        "segments": one.segments,
+        "events": one.events,
+        "keys": one.keys,
+        "objects": one.objects,
+        "bytes": one.size,
+        "left": [{"id": backup, "reason": why} for backup, why in sorted(one.left.items(), reverse=True)][:_MAX_LISTED],
+        "behind": lag_row(lag, now),
+        "problem": one.problem,
+    }
