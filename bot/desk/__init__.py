@@ -38,7 +38,7 @@ from bot.desk.servers import (
     stop_server,
     sweep_servers,
 )
-from bot.desk.sweeping import sweep, wake_due
+from bot.desk.sweeping import forget, sweep, wake_due
 
 __all__ = [
     "ask",
@@ -59,6 +59,7 @@ __all__ = [
     "void",
     "sweep",
     "wake_due",
+    "forget",
     "back_up",
     "verify",
     "attach",

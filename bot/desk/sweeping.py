@@ -1,4 +1,4 @@
-"""What time does to requests: they expire, and approvers are woken."""
+"""What time does: requests expire, approvers are woken, and what only guarded against repetitions is forgotten."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from bot.desk.change import NO_PEOPLE, PITSTOP, change
-from bot.ledger import cards, modal_tokens, requests
+from bot.ledger import cards, inbox, keys_seen, modal_tokens, requests
 from bot.ledger import people as known
 from bot.ledger.database import Ledger, Tx
 from bot.model import transitions
@@ -15,16 +15,29 @@ from bot.model.people import Person, Policy
 from bot.model.policy import Identities, approver_people, group_ids
 from bot.model.requests import Request
 
+REMEMBERED = timedelta(days=7)
+"""How long a call that is repeated still answers the same."""
+
 
 def sweep(ledger: Ledger, at: datetime) -> list[Request]:
     """Expire every request whose time is up (also those that lapsed while nobody ran); return them. Idempotent."""
     with ledger.read() as tx:
         due = requests.lapsed(tx, at)
-    expired = [request for request_id in due if (request := _expire(ledger, request_id, at)) is not None]
-    if expired:
-        with ledger.transaction() as tx:
-            modal_tokens.forget(tx, at - timedelta(days=1))
-    return expired
+    return [request for request_id in due if (request := _expire(ledger, request_id, at)) is not None]
+
+
+def forget(ledger: Ledger, at: datetime) -> int:
+    """Drop what nothing can repeat any more, and return how many rows: keys, handled items of the inbox, tokens of forms.
+
+    Slack delivers again for an hour at most, and the inbox worker what it did not end: the key of an item that is still open
+    stays as long as the item does.
+    """
+    before = at - REMEMBERED
+    with ledger.transaction() as tx:
+        waiting = inbox.open(tx, limit=1)
+        oldest = min([before, *(item.received_at for item in waiting)])
+        gone = keys_seen.forget(tx, oldest) + inbox.forget(tx, before)
+        return gone + modal_tokens.forget(tx, before)
 
 
 def wake_due(

@@ -50,6 +50,11 @@ def outcome(tx: Tx, key: str) -> dict[str, Any] | None:
     return None if row is None else json.loads(row[0])
 
 
+def forget(tx: Tx, before: datetime) -> int:
+    """Drop items that were handled before a time; return how many."""
+    return int(tx.execute("DELETE FROM inbox WHERE done_at < ?", [iso(before)]).rowcount)
+
+
 def _item(row: dict[str, Any]) -> Item:
     received_at = parse_iso(row["received_at"])
     assert received_at is not None

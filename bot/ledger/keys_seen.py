@@ -31,3 +31,8 @@ def put(tx: Tx, verb: str, key: str, subject: str, answer: dict[str, Any], at: d
         "INSERT INTO keys_seen (key, verb, subject, at, answer) VALUES (?, ?, ?, ?, ?)",
         [f"{verb}:{key}", verb, subject, iso(at), json.dumps(answer, ensure_ascii=False)],
     )
+
+
+def forget(tx: Tx, before: datetime) -> int:
+    """Drop the answers of calls made before a time; return how many."""
+    return int(tx.execute("DELETE FROM keys_seen WHERE at < ?", [iso(before)]).rowcount)

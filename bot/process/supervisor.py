@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot import desk
 from bot.errors import Unavailable
@@ -21,6 +21,7 @@ from bot.process.watching import Watch
 
 TICK_S = 0.5
 LEDGER_AWAY = timedelta(minutes=2)
+FORGET_EVERY = timedelta(hours=1)
 
 
 def no_refresh(_request: Request) -> None:
@@ -38,6 +39,7 @@ class Supervisor:
         self._refresh = refresh
         self._spawner = Spawner(place)
         self._watch = Watch(place)
+        self._forgot_at: datetime | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Look after everything twice a second until `stop`; jobs go on without us.
@@ -63,6 +65,7 @@ class Supervisor:
         place = self._place
         self._watch.look()
         desk.sweep(place.ledger, place.now())
+        self._forget()
         self._wake()
         resume_interrupted(place, self._refresh)
         execute_approved(place, self._refresh)
@@ -72,6 +75,12 @@ class Supervisor:
         keep_databases(place)
         keep_receivers(place, self._watch)
         self._spawner.start()
+
+    def _forget(self) -> None:
+        now = self._place.now()
+        if self._forgot_at is None or now - self._forgot_at >= FORGET_EVERY:
+            desk.forget(self._place.ledger, now)
+            self._forgot_at = now
 
     def _wake(self) -> None:
         for name, cluster in self._place.config.clusters.items():
