@@ -20,6 +20,8 @@ NAMES = (
     "backup-memory",
     "base-backup",
     "restore",
+    "dump",
+    "dump-restore",
 )
 """In the order in which `all` runs them."""
 

@@ -17,6 +17,7 @@ from bot.postgres.plain import PlainServer, initdb
 from tests.benchmarks.data import fill
 from tests.benchmarks.orphans import adopting
 from tests.jobs import Installation, install
+from tests.recoveries import RIGHTS
 
 MAJOR = 15
 """Debian's, which Debian's pgBackRest knows."""
@@ -102,7 +103,7 @@ class Ground:
             fill(building.dsn(), size_mb)
         server = start({**_MEASURED, **settings})
         self.cleanup.callback(server.stop, "immediate")
-        return Cluster(size_mb, home, server, install(home / "pitstop", server))
+        return Cluster(size_mb, home, server, install(home / "pitstop", server, RIGHTS))
 
     def own(self, folder: Path) -> None:
         """Give a folder to the account that servers run as."""
