@@ -115,7 +115,7 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
         ],
         "away": {repository: error.message for repository, error in away.items()},
         "recovery_window": window,
-        "old_backups": [old.as_json() for old in old_backups_of(here.config, name)],
+        "old_backups": [old.as_json() for old in old_backups_of(here.config, here.ledger, name)],
     }
     show(document, lambda: _say_all(document, found, window), as_json=as_json)
 
@@ -128,8 +128,13 @@ def _say_all(document: dict[str, Any], found: list[Listed], window: list[dict[st
         remark(f"Note: {repository} could not be asked, and is shown as it was: {why}")
     if old := document["old_backups"]:
         say("")
-        rows = [(one["file"], size(one["bytes"]), one["imported"] or "not imported") for one in old]
+        rows = [(one["file"], size(one["bytes"]), _became(one)) for one in old]
         table(("old backup", "bytes", ""), rows, empty="")
+
+
+def _became(old: dict[str, Any]) -> str:
+    """Return what the last column says of an old backup."""
+    return f"{old['imported'] or 'not imported'}{', verified' if old['verified_at'] else ''}"
 
 
 def _remarks(backup: BackupSummary) -> str:

@@ -63,7 +63,11 @@ def add_to(app: typer.Typer) -> None:
 def restore(
     cluster: Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")],
     backup: Annotated[
-        str, typer.Argument(metavar="[ID]", help="A backup's id, latest, or verified: the newest that a drill proved.")
+        str,
+        typer.Argument(
+            metavar="[ID]",
+            help="A backup's id, latest, verified (the newest that a drill proved), or an old backup's file.",
+        ),
     ] = "latest",
     into_database: IntoDatabase = "",
     into_schema: IntoSchema = "",

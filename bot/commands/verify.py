@@ -9,7 +9,12 @@ import typer
 from bot.commands.output import AsJson, remark, say, show
 
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")]
-Backup = Annotated[str, typer.Argument(metavar="[ID|latest]", help="A backup's id (default: the newest of each kind).")]
+Backup = Annotated[
+    str,
+    typer.Argument(
+        metavar="[ID|FILE]", help="A backup's id, or an old backup's file (default: the newest of each kind)."
+    ),
+]
 
 _DAMAGE, _FAILED = 4, 1
 _MARKS = {True: "ok  ", False: "NO  ", None: "--  "}

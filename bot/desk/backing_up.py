@@ -11,6 +11,7 @@ from bot.ledger import catalogue, runs
 from bot.ledger.database import Ledger, Tx
 from bot.model.callers import Caller
 from bot.model.ids import BackupId, ClusterName
+from bot.model.old_backups import names_old_backup
 from bot.model.policy import Action
 from bot.model.runs import Job, Run
 from bot.model.typed import nearest, quoted
@@ -35,6 +36,8 @@ def back_up(ledger: Ledger, caller: Caller, cluster: ClusterName, *, job: Job = 
 def verify(ledger: Ledger, caller: Caller, cluster: ClusterName, *, backup: str | None) -> Run:
     """Queue a drill of the newest backups, or of the one named; whoever may ask for a recovery may have one tried.
 
+    What is named is the id of a backup, or an old backup's file.
+
     Raises:
         Refused: the caller is not one of those who may ask. Conflict: a drill is queued or running (code "locked").
         Usage: `unknown-backup`, the list knows no such backup; the nearest id is offered.
@@ -42,7 +45,10 @@ def verify(ledger: Ledger, caller: Caller, cluster: ClusterName, *, backup: str 
 
     def body(tx: Tx) -> Run:
         permit(tx, caller, Action.BACK_UP)
-        args = {} if backup is None or backup == "latest" else {"backup": _known(tx, cluster, backup)}
+        if backup is None or backup == "latest":
+            args = {}
+        else:  # whether there is an old file of that name, the run says
+            args = {"backup": backup if names_old_backup(backup) else _known(tx, cluster, backup)}
         return _queue(tx, caller, Job.DRILL, cluster, args)
 
     return once(ledger, caller, "backup.verify", cluster, body, runs.get)

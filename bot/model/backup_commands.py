@@ -10,6 +10,7 @@ from typing import Literal
 from bot.errors import Usage
 from bot.model.commands import ShowHelp, bounded, example_cluster, known_cluster, only_cluster
 from bot.model.ids import BackupId, ClusterName, is_backup_id
+from bot.model.old_backups import names_old_backup
 from bot.model.pauses import read_span
 from bot.model.typed import nearest, plain, quoted
 
@@ -47,7 +48,7 @@ class ShowBackup:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """`/backup verify CLUSTER [ID]`: a drill of the newest backups, or of the one named."""
+    """`/backup verify CLUSTER [ID]`: a drill of the newest backups, or of the one named, which may be an old file."""
 
     cluster: ClusterName
     backup: str | None = None
@@ -138,8 +139,8 @@ def _backup(rest: list[str], clusters: Collection[str]) -> BackupId:
 
 
 def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
-    """Read a cluster and a backup's id, either of which may be left out; an id is recognised by its form."""
-    ids = [word for word in rest if is_backup_id(word)]
+    """Read a cluster and a backup's id or an old file's name, either of which may be left out; both are known by their form."""
+    ids = [word for word in rest if is_backup_id(word) or names_old_backup(word)]
     others = [word for word in rest if word not in ids and (word.lower() != "latest" or word.lower() in clusters)]
     if len(ids) > 1 or len(others) > 1:
         example = example_cluster(clusters)

@@ -19,6 +19,7 @@ from bot.model.commands import (
 from bot.model.destinations import InPlace
 from bot.model.dumps import Part
 from bot.model.ids import ClusterName, is_backup_id
+from bot.model.old_backups import names_old_backup
 from bot.model.restores import LATEST, VERIFIED, Wanted
 from bot.model.typed import plain, quoted
 
@@ -146,14 +147,14 @@ def require_whole(part: Part, *, tables: bool) -> None:
 
 
 def read_backup(word: str) -> str:
-    """Return which backup is meant: an id, `latest` or `verified`.
+    """Return which backup is meant: an id, `latest`, `verified`, or the name of an old file.
 
     Raises:
         Usage: it is none of them (`unknown-backup`).
     """
     if word.lower() in {LATEST, VERIFIED}:
         return word.lower()
-    if not is_backup_id(word):
+    if not (is_backup_id(word) or names_old_backup(word)):
         raise Usage(
             f"{quoted(word)} is not a backup.",
             hint="Write `latest`, `verified`, or an id from `/backup list CLUSTER`.",

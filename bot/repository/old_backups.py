@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from bot.errors import Corruption, Unavailable, Usage
 
-SUFFIXES = (".backup.gz.enc", ".backup.enc", ".backup.gz", ".backup")
 _SALTED, _GZIP, _CUSTOM = b"Salted__", b"\x1f\x8b\x08", b"PGDMP"
 _ROUNDS, _SALT_BYTES, _KEY_BYTES, _BLOCK_BYTES = 10_000, 8, 32, 16
 _READ_BYTES = 1024 * 1024

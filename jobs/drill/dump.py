@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -32,17 +33,35 @@ _SECURED = (
 )
 
 
-def prove_dump(drill: Drill, backup: BackupSummary, history: History, base: Proof | None, answers: Answers) -> None:
-    """Restore `backup` and answer the checklist. `base` is what the base backup of the same drill held. Slow.
+@dataclass(frozen=True)
+class Dump:
+    """A dump as it is read: what is known of it, and its archives by name."""
+
+    manifest: Manifest
+    read: Callable[[str], Iterator[bytes]]
+
+
+def stored(drill: Drill, backup: BackupSummary) -> Dump:
+    """Return a dump of the repository.
+
+    Raises:
+        Corruption: its manifest is not the one its summary speaks of, or damaged.
+    """
+    manifest = read_manifest(drill, backup)
+    return Dump(manifest, lambda name: drill.holdings.places[backup.id].read_archive(manifest, name))
+
+
+def prove_dump(drill: Drill, dump: Dump, history: History, base: Proof | None, answers: Answers) -> None:
+    """Restore `dump` and answer the checklist. `base` is what the base backup of the same drill held. Slow.
 
     Raises:
         Cancelled: the run was asked to stop.
         Corruption: an object is damaged or missing.
         Refused: too little disk. Unavailable, Failed: it could not be done here.
     """
-    manifest = read_manifest(drill, backup)
+    manifest = dump.manifest
     if manifest.body.get("mode") == "data-only":
-        _read_only(drill, manifest, answers)
+        _read_only(drill, dump, answers)
         return
     tables = sum(table.get("bytes", 0) for database in manifest.body["databases"] for table in database["tables"])
     answers.target = {"snapshots": [database.get("snapshot_at") for database in manifest.body["databases"]]}
@@ -56,20 +75,20 @@ def prove_dump(drill: Drill, backup: BackupSummary, history: History, base: Proo
             binaries=find(manifest.server_version // 10000, extra=drill.config.postgres.bin_directories),
             account=copy_account(drill.config, facts),
         )
-        _restore(drill, server, manifest, answers)
+        _restore(drill, server, dump, answers)
         answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
         answers.seconds, answers.bytes = time.monotonic() - began, manifest.bytes_read
         _examine(drill, server, manifest, history, base, answers)
         server.stop()
 
 
-def _read_only(drill: Drill, manifest: Manifest, answers: Answers) -> None:
+def _read_only(drill: Drill, dump: Dump, answers: Answers) -> None:
     """Read a dump that holds rows and no tables to put them into: whether it can be restored is not proved."""
     drill.context.phase("dump: read")
-    for archive in manifest.archives:
-        for _ in _told(drill, manifest, archive.name):
+    for archive in dump.manifest.archives:
+        for _ in _told(drill, dump, archive.name):
             drill.context.check_cancelled()
-    answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
+    answers.say(Question.WHOLE, True, f"all {len(dump.manifest.archives)} archives were read and verified")
     answers.say(Question.RESTORED, None, "it holds rows and no tables: there is nothing to restore it into")
 
 
@@ -79,11 +98,11 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
     return {"settings": {}, "databases": [], "bootstrap_superuser": "postgres", **recorded}
 
 
-def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: Answers) -> None:
+def _restore(drill: Drill, server: IsolatedServer, dump: Dump, answers: Answers) -> None:
     """Run the globals, then one archive after another, each verified while it is read."""
-    context, repository = drill.context, drill.holdings.places[manifest.id]
+    context, manifest = drill.context, dump.manifest
     context.phase("dump: globals")
-    script = b"".join(repository.read_archive(manifest, "globals")) if manifest.archive("globals") else b""
+    script = b"".join(dump.read("globals")) if manifest.archive("globals") else b""
     with supervise(server) as connection:
         told = run_globals(connection, script)
     failed, options = len(told), list[str]()
@@ -96,7 +115,7 @@ def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: 
         number, errors = restore_archive(
             server,
             database["name"],
-            _told(drill, manifest, database["archive"]),
+            _told(drill, dump, database["archive"]),
             programs=programs,
             options=options,
             check=context.check_cancelled,
@@ -110,13 +129,13 @@ def _restore(drill: Drill, server: IsolatedServer, manifest: Manifest, answers: 
         answers.say(Question.RESTORED, True, f"{len(manifest.body['databases'])} databases")
 
 
-def _told(drill: Drill, manifest: Manifest, name: str) -> Iterator[bytes]:
+def _told(drill: Drill, dump: Dump, name: str) -> Iterator[bytes]:
     """Yield an archive, and say how far it is."""
-    archive = manifest.archive(name)
+    archive = dump.manifest.archive(name)
     total, done = archive.bytes_read if archive else 0, 0
-    for piece in drill.holdings.places[manifest.id].read_archive(manifest, name):
+    for piece in dump.read(name):
         done += len(piece)
-        drill.context.progress(done, total)
+        drill.context.progress(min(done, total), total)
         yield piece
 
 

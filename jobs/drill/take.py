@@ -8,13 +8,15 @@ from typing import Any
 
 from bot.errors import Corruption, PitstopError
 from bot.model.backups import BackupSummary
-from bot.model.drills import Proof, Question, judge_time
+from bot.model.drills import Proof, Question
+from bot.model.old_backups import names_old_backup
 from jobs.context import JobContext
 from jobs.drill.base import prove_base
 from jobs.drill.choose import Chosen, choose, judge_newest
-from jobs.drill.dump import prove_dump
+from jobs.drill.dump import prove_dump, stored
 from jobs.drill.history import history_of, judge_size_of
 from jobs.drill.objects import is_of
+from jobs.drill.old_file import prove_old
 from jobs.drill.report import record, result
 from jobs.drill.scratch import remove_leftovers
 from jobs.drill.work import Answers, Drill
@@ -23,6 +25,8 @@ from jobs.plan.holdings import open_holdings
 
 def run(context: JobContext) -> dict[str, Any]:
     """Prove the newest base backup with its WAL and the newest dump, each in a scratch server; or the run's `backup` alone.
+
+    That may be the file of an old backup too, which is read where it lies and not imported.
 
     1. Clear away what a drill that was killed left.
     2. Choose: the exact newest, damaged or not.
@@ -40,9 +44,11 @@ def run(context: JobContext) -> dict[str, Any]:
     began = time.monotonic()
     context.phase("prepare")
     remove_leftovers(context.config, context.run.cluster)
+    wanted = context.run.args.get("backup")
+    if wanted is not None and names_old_backup(wanted):
+        return result([prove_old(context, wanted)], [], time.monotonic() - began)
     holdings = open_holdings(context.config, context.ledger, context.run.cluster)
     drill = Drill(context, holdings)
-    wanted = context.run.args.get("backup")
     proofs, warnings = list[Proof](), list[str]()
     for chosen in choose(holdings, drill.cluster.databases, wanted):
         proof = _prove(drill, chosen, proofs, named=wanted not in {None, "latest"})
@@ -63,14 +69,10 @@ def _prove(drill: Drill, chosen: Chosen, before: list[Proof], *, named: bool) ->
     try:
         _by_kind(drill, backup, before, answers)
     except Corruption as error:
-        _damage(error, backup, answers)
+        answers.damage(error, own=is_of(error, backup))
     except PitstopError as error:
         answers.say(Question.DONE, False, f"{error.message} {error.hint}".strip())
-    if answers.seconds:
-        objective = drill.cluster.objectives.rto
-        target, maximum = objective.target.total_seconds(), objective.maximum.total_seconds()
-        answers.add(judge_time(answers.seconds, target, maximum))
-    return answers.proof(_phases(drill, since))
+    return answers.proof(drill, since)
 
 
 def _by_kind(drill: Drill, backup: BackupSummary, before: list[Proof], answers: Answers) -> None:
@@ -79,27 +81,6 @@ def _by_kind(drill: Drill, backup: BackupSummary, before: list[Proof], answers: 
         raise Corruption(f"It is known to be damaged: {backup.damaged}", code="known-damaged")
     if backup.kind == "dump":
         base = next((proof for proof in before if proof.kind == "base" and proof.counts), None)
-        prove_dump(drill, backup, history, base, answers)
+        prove_dump(drill, stored(drill, backup), history, base, answers)
     else:
         prove_base(drill, backup, history, answers)
-
-
-def _damage(error: Corruption, backup: BackupSummary, answers: Answers) -> None:
-    """Answer that something is damaged: the backup's own objects, or the WAL on the way."""
-    answers.damaged = True
-    own = is_of(error, backup) or error.reason_code in {"known-damaged", "manifest-differs"}
-    if own or not error.reason_code.startswith(("wal", "object")):
-        answers.points = [point for point in answers.points if point.question is not Question.WHOLE]
-        answers.say(Question.WHOLE, False, error.message)
-        answers.object_damage = error.message if is_of(error, backup) else ""
-        return
-    answers.points = [point for point in answers.points if point.question is not Question.WAL]
-    answers.say(Question.WAL, False, error.message)
-
-
-def _phases(drill: Drill, since: int) -> list[tuple[str, float]]:
-    now = drill.context.now()
-    return [
-        (phase.name, phase.seconds if phase.seconds is not None else (now - phase.started_at).total_seconds())
-        for phase in drill.context.phases()[since:]
-    ]

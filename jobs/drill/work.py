@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.config import ClusterConfig, Config, DrillConfig
+from bot.errors import Corruption
 from bot.model.backups import BackupSummary
-from bot.model.drills import Counts, Point, Proof, Question
+from bot.model.drills import Counts, Point, Proof, Question, judge_time
 from bot.repository.cluster import ClusterRepository
 from jobs.context import JobContext
 from jobs.plan.holdings import Holdings
@@ -76,8 +77,26 @@ class Answers:
         """Say whether a question was answered."""
         return any(point.question is question for point in self.points)
 
-    def proof(self, phases: list[tuple[str, float]]) -> Proof:
-        """Return what was found, in the checklist's order."""
+    def damage(self, error: Corruption, *, own: bool) -> None:
+        """Answer that something is damaged: the backup's `own` objects, what is known of it, or the WAL on the way."""
+        self.damaged = True
+        of_it = own or error.reason_code in {"known-damaged", "manifest-differs"}
+        if of_it or not error.reason_code.startswith(("wal", "object")):
+            self._instead(Question.WHOLE, error.message)
+            self.object_damage = error.message if own else ""
+        else:
+            self._instead(Question.WAL, error.message)
+
+    def _instead(self, question: Question, detail: str) -> None:
+        self.points = [point for point in self.points if point.question is not question]
+        self.say(question, False, detail)
+
+    def proof(self, drill: Drill, since: int) -> Proof:
+        """Return what was found, in the checklist's order, with the run's phases from number `since` on; judge the time."""
+        if self.seconds:
+            objective = drill.cluster.objectives.rto
+            target, maximum = objective.target.total_seconds(), objective.maximum.total_seconds()
+            self.add(judge_time(self.seconds, target, maximum))
         order = list(Question)
         return Proof(
             backup=self.backup.id,
@@ -85,7 +104,7 @@ class Answers:
             repository=self.repository,
             newest=self.newest,
             points=tuple(sorted(self.points, key=lambda point: order.index(point.question))),
-            phases=tuple(phases),
+            phases=tuple(_phases(drill, since)),
             seconds=self.seconds,
             bytes=self.bytes,
             wal_bytes=self.wal_bytes,
@@ -95,3 +114,11 @@ class Answers:
             warnings=tuple(self.warnings),
             object_damage=self.object_damage,
         )
+
+
+def _phases(drill: Drill, since: int) -> list[tuple[str, float]]:
+    now = drill.context.now()
+    return [
+        (phase.name, phase.seconds if phase.seconds is not None else (now - phase.started_at).total_seconds())
+        for phase in drill.context.phases()[since:]
+    ]

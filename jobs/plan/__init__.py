@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from bot import desk
 from bot.errors import PitstopError
 from bot.ledger import requests
 from bot.model.destinations import InPlace
+from bot.model.old_backups import names_old_backup
 from bot.model.plans import Plan
 from bot.model.requests import Request
 from bot.model.restores import Wanted
@@ -44,6 +46,7 @@ def _plan(context: JobContext, request: Request) -> Plan:
 
     # Both plan with the modules of this package, whose import must therefore be done.
     from jobs.in_place.plan import plan_in_place, plan_undo
+    from jobs.old_backups import imported
     from jobs.restore.plan import plan_restore
 
     if isinstance(request.target, Wanted):
@@ -51,11 +54,15 @@ def _plan(context: JobContext, request: Request) -> Plan:
             return plan_undo(
                 context.config, context.ledger, cluster=request.cluster, wanted=request.target, name=request.id
             )
+        wanted = request.target
+        if names_old_backup(wanted.backup):
+            # a plan is bound to bytes by their hash: a file becomes a dump of the repository first
+            wanted = replace(wanted, backup=imported(context, wanted.backup))
         return (plan_in_place if request.destination["kind"] == InPlace.kind else plan_restore)(
             context.config,
             context.ledger,
             cluster=request.cluster,
-            wanted=request.target,
+            wanted=wanted,
             destination=request.destination,
             name=request.id,
             now=context.now(),

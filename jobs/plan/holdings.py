@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.config import Config
@@ -25,8 +26,8 @@ from jobs.wal.spool import Spool, spool_of
 class Holdings:
     """One cluster (name and system identifier) as its repositories and spool hold it.
 
-    `repositories` are in order of preference; `away` says in sentences which could not be read; `spool` is None where this
-    host has none of this cluster.
+    `repositories` are in order of preference, the nearest first; `away` says in sentences which could not be read; `spool` is
+    None where this host has none of this cluster. `places` is where each backup is read from, `copies` all who hold it.
     """
 
     cluster: ClusterName
@@ -38,6 +39,21 @@ class Holdings:
     spool: Spool | None
     statuses: tuple[WalStatus, ...]
     away: tuple[str, ...]
+    copies: Mapping[BackupId, tuple[tuple[BackupSummary, ClusterRepository], ...]] = field(default_factory=dict)
+
+    def from_place(self, backup: BackupId, repository: ClusterRepository) -> Holdings:
+        """Return the same, with a backup read from one of the repositories that hold it."""
+        return replace(self, places={**self.places, backup: repository})
+
+    def passed_over(self, backup: BackupId) -> tuple[str, ...]:
+        """Say which nearer copies of a backup are not used because they are known to be damaged."""
+        found = []
+        for summary, repository in self.copies.get(backup, ()):
+            if repository is self.places[backup]:
+                break
+            if summary.damaged:
+                found.append(f"The copy in {repository.repository.name} is passed over: {summary.damaged}")
+        return tuple(found)
 
     @property
     def segment_bytes(self) -> int:
@@ -69,12 +85,12 @@ def open_holdings(config: Config, ledger: Ledger | None, cluster: ClusterName) -
     opened = [
         open_for_reading(config, name, cluster, system_id) for name, system in systems.items() if system == system_id
     ]
-    backups: dict[BackupId, tuple[BackupSummary, ClusterRepository]] = {}
+    copies: dict[BackupId, list[tuple[BackupSummary, ClusterRepository]]] = {}
     for repository in opened:
         for backup in repository.backups():
-            known = backups.get(backup.id)
-            if known is None or (known[0].damaged and not backup.damaged):
-                backups[backup.id] = backup, repository
+            copies.setdefault(backup.id, []).append((backup, repository))
+    backups = {name: next((one for one in held if not one[0].damaged), held[0]) for name, held in copies.items()}
+    problems += [lost for repository in opened for lost in repository.repository.keys.lost()]
     spool = spool_for(config, cluster, system_id)
     return Holdings(
         cluster,
@@ -86,14 +102,20 @@ def open_holdings(config: Config, ledger: Ledger | None, cluster: ClusterName) -
         spool,
         tuple(status for status in statuses if status.system_id == system_id),
         tuple(problem.message for problem in problems),
+        {name: tuple(held) for name, held in copies.items()},
     )
+
+
+def nothing_held(cluster: ClusterName) -> Holdings:
+    """Return the holdings of a cluster of which nothing is kept, or asked."""
+    return Holdings(cluster, SystemId(""), (), (), {}, WalSource(None, [], 0), None, (), ())
 
 
 def _systems(config: Config, cluster: ClusterName) -> tuple[dict[str, SystemId], list[PitstopError]]:
     """Ask each repository whose history it holds; those that cannot say are problems."""
     systems: dict[str, SystemId] = {}
     problems: list[PitstopError] = []
-    for name in config.cluster_repositories(cluster):
+    for name in config.nearest_repositories(cluster):
         try:
             systems[name] = newest_system(config, name, cluster)
         except (Unavailable, Usage) as error:

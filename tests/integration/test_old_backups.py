@@ -6,11 +6,12 @@ import subprocess
 from datetime import datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bot.model.runs import Job
 from tests.commands import pitstop
-from tests.integration.drills import drilled, noes, pg_dump, points, shop
+from tests.integration.drills import drilled, left_behind, noes, pg_dump, points, shop
 from tests.jobs import Installation
 from tests.servers import PlainServerFactory, execute
 
@@ -103,6 +104,47 @@ def test_one_file_and_bad_words(here: Installation) -> None:
     assert cut.code == 4
     assert pitstop("import", "slips", config=here.config_path).code == 2
     assert [backup.kind for backup in here.repository().backups()] == ["dump"], "nothing half made is visible"
+
+
+def test_a_file_is_proved_where_it_lies(here: Installation) -> None:
+    """By its name, or path: restored, looked at, and not imported; what is cut is damage, a wrong passphrase a mistake."""
+    whole = "SlipVerificationDb_full_20260101_020000.backup.gz.enc"
+    done = pitstop("verify", "slips", whole, "--json", config=here.config_path)
+    assert done.code == 0, done.err
+    [proof] = done.json["proofs"]
+    assert (proof["backup"], proof["verified"], noes(proof)) == (whole, True, {})
+    assert ["postgres", "public", "Orders", 1500] in proof["tables"]
+    assert not (here.home / "repository").exists(), "nothing was imported: it needs no repository"
+    cut = pitstop("verify", "slips", f"{here.home}/old/cut.backup.gz.enc", "--json", config=here.config_path)
+    assert (cut.code, cut.json["damaged"]) == (4, True)
+    assert "cut.backup.gz.enc" in noes(cut.json["proofs"][0])["not corrupted"]
+    wrong = pitstop("verify", "slips", "foreign.backup.gz.enc", config=here.config_path)
+    assert (wrong.code, "passphrase is not the one" in wrong.err) == (2, True)
+    typo = pitstop("verify", "slips", "plan.backup", config=here.config_path)
+    assert (typo.code, "Did you mean plain.backup?" in typo.err) == (2, True)
+    assert left_behind(here) == []
+    assert pitstop("keys", "init", config=here.config_path).code == 0
+    listed = pitstop("list", "slips", "--json", config=here.config_path).json["old_backups"]
+    assert [old["file"] for old in listed if old["verified_at"]] == [whole]
+
+
+def test_a_file_is_restored_by_its_name(here: Installation) -> None:
+    """The plan imports it once, and is of the dump that it became; its rows come back, and a wrong passphrase is refused."""
+    whole = "SlipVerificationDb_full_20260101_020000.backup.gz.enc"
+    words = ("restore", "slips", whole, "--reason", "an old backup", "--yes", "--json")
+    done = pitstop(*words, "--into-database", "old", config=here.config_path)
+    assert done.code == 0, done.err
+    [dump] = here.repository().backups()
+    again = pitstop(*words, "--into-database", "older", "--table", "Users", config=here.config_path)
+    assert again.code == 0, again.err
+    assert [backup.id for backup in here.repository().backups()] == [dump.id], "imported once"
+    assert dump.pinned
+    with psycopg.connect(f"{done.json['dsn']} user=postgres") as connection:
+        assert connection.execute('SELECT count(*) FROM "Orders"').fetchone() == (1500,)
+    wrong = pitstop(
+        "restore", "slips", "foreign.backup.gz.enc", "--into-database", "other", "--dry-run", config=here.config_path
+    )
+    assert (wrong.code, "passphrase is not the one" in wrong.err) == (2, True)
 
 
 def test_an_imported_dump_is_never_newer_than_it_is(here: Installation) -> None:

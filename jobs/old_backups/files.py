@@ -1,0 +1,151 @@
+"""The files of a cluster's folder of old backups, as they lie, and which dump each became."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bot.config import ClusterConfig, Config, OldBackupsConfig
+from bot.errors import PitstopError, Usage
+from bot.ledger import Ledger, runs
+from bot.model.backups import BackupSummary
+from bot.model.ids import ClusterName
+from bot.model.old_backups import SUFFIXES, names_old_backup
+from bot.model.runs import Job, RunState
+from bot.model.typed import nearest
+from bot.repository.cluster import ClusterRepository
+from jobs.repositories import newest_system, open_for_reading
+
+_DUMP = "dump"
+_DRILLS_BACK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OldBackup:
+    """A file as it lies: its size and when it was changed; `imported` is the dump it became, if it did.
+
+    `verified_at` is when a drill last proved the file itself, as far as the ledger goes back.
+    """
+
+    path: Path
+    bytes: int
+    changed_at: datetime
+    imported: str | None = None
+    verified_at: datetime | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return {"file", "bytes", "changed_at", "imported", "verified_at"}."""
+        return {
+            "file": self.path.name,
+            "bytes": self.bytes,
+            "changed_at": self.changed_at.isoformat(),
+            "imported": self.imported,
+            "verified_at": self.verified_at.isoformat() if self.verified_at else None,
+        }
+
+
+def list_old(config: ClusterConfig, imported: dict[str, str]) -> list[OldBackup]:
+    """Return the files of a cluster's folder of old backups, the oldest first; nothing is opened.
+
+    `imported` are the ids of dumps by the names of the files they came from.
+
+    Raises:
+        Usage: the folder cannot be read.
+    """
+    if config.old_backups is None:
+        return []
+    folder = config.old_backups.directory
+    try:
+        found = [path for path in folder.iterdir() if path.name.endswith(SUFFIXES) and path.is_file()]
+        stats = [(path, path.stat()) for path in found]
+    except OSError as error:
+        raise Usage(
+            f"The folder of old backups, {folder}, cannot be read: {error.strerror}.",
+            hint="Is old_backups.directory right, and may this user read it?",
+            code="no-old-backups",
+        ) from None
+    listed = [
+        OldBackup(path, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC), imported.get(path.name))
+        for path, stat in stats
+    ]
+    return sorted(listed, key=lambda old: (old.changed_at, old.path.name))
+
+
+def imported_files(repository: ClusterRepository, backups: list[BackupSummary]) -> dict[str, str]:
+    """Return the ids of the dumps that were imported, by the names of their files. Reads the dumps' manifests."""
+    found = {}
+    for backup in backups:
+        if backup.kind == _DUMP:
+            try:
+                name = repository.manifest(backup.id).body.get("imported", {}).get("file")
+            except PitstopError:
+                continue
+            if name:
+                found[str(name)] = str(backup.id)
+    return found
+
+
+def old_backups_of(config: Config, ledger: Ledger, cluster: ClusterName) -> list[OldBackup]:
+    """Return a cluster's old backups, with what became of them in its first repository and what drills said of them.
+
+    Raises:
+        Usage: the folder cannot be read.
+    """
+    settings = config.cluster(cluster)
+    if settings.old_backups is None:
+        return []
+    first = next(iter(config.cluster_repositories(cluster)))
+    try:
+        repository = open_for_reading(config, first, cluster, newest_system(config, first, cluster))
+        known = imported_files(repository, repository.backups())
+    except PitstopError:
+        known = {}
+    proved = _proved(ledger, cluster)
+    return [replace(old, verified_at=proved.get(old.path.name)) for old in list_old(settings, known)]
+
+
+def _proved(ledger: Ledger, cluster: ClusterName) -> dict[str, datetime]:
+    """Return when each file was last proved by a drill, by its name."""
+    with ledger.read() as tx:
+        drills = runs.recent(tx, cluster=cluster, jobs=(Job.DRILL,), states=(RunState.SUCCEEDED,), limit=_DRILLS_BACK)
+    proved = dict[str, datetime]()
+    for run in drills:
+        for proof in (run.result or {}).get("proofs", ()):
+            if proof["verified"] and names_old_backup(proof["backup"]) and run.finished_at:
+                proved.setdefault(proof["backup"], run.finished_at)
+    return proved
+
+
+def settings_of(config: Config, cluster: ClusterName) -> OldBackupsConfig:
+    """Return what the configuration says of a cluster's old backups.
+
+    Raises:
+        Usage: `no-old-backups`, nothing.
+    """
+    settings = config.cluster(cluster).old_backups
+    if settings is None:
+        raise Usage(
+            f"The configuration names no old backups of {cluster}.",
+            hint=f'Add [clusters.{cluster}.old_backups] with directory = "/backups/daily".',
+            code="no-old-backups",
+        )
+    return settings
+
+
+def named(files: list[OldBackup], wanted: str) -> OldBackup:
+    """Return the file of that name, or path.
+
+    Raises:
+        Usage: `unknown-file`, with the nearest name.
+    """
+    for old in files:
+        if wanted in {old.path.name, str(old.path)}:
+            return old
+    near = nearest(Path(wanted).name, [old.path.name for old in files])
+    raise Usage(
+        f"There is no old backup {Path(wanted).name!r} in the configured folder.",
+        hint=f"Did you mean {near}?" if near else f"It ends with one of {', '.join(SUFFIXES)}.",
+        code="unknown-file",
+    )
