@@ -17,7 +17,7 @@ from bot import __version__
 from bot.errors import PitstopError
 from bot.ledger import Tx, alerts, catalogue, runs, wal_status
 from bot.model.alerts import AlertState, Severity
-from bot.model.conditions.drills import duration, proved
+from bot.model.conditions.drills import duration, of_now, proved
 from bot.model.conditions.wal import Durability
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, Run, RunState
@@ -132,7 +132,8 @@ class PitstopCollector(Collector):
         )
         took = _gauge("drill_last_duration_seconds", "How long the last proved restore took", ["cluster"])
         for name in self._place.config.clusters:
-            found = runs.recent(tx, cluster=ClusterName(name), jobs=(Job.DRILL,), states=_ENDED)
+            ended_ones = runs.recent(tx, cluster=ClusterName(name), jobs=(Job.DRILL,), states=_ENDED)
+            found = [run for run in ended_ones if of_now(run)]
             for outcome in (True, False):
                 last = next((run for run in found if proved(run) is outcome), None)
                 if last is not None:

@@ -16,6 +16,7 @@ from slack_bolt import App
 from bot.errors import PitstopError
 from bot.ledger import Tx, alerts, cards, requests, runs
 from bot.model.alerts import AlertState
+from bot.model.conditions.drills import of_now
 from bot.model.ids import ClusterName
 from bot.model.people import Person
 from bot.model.policy import Action, Identities, authorize, full_member
@@ -186,7 +187,7 @@ def _desk(wiring: Wiring, tx: Tx, reader: _Reader, links: dict[str, str]) -> Hom
 
 def _cluster(wiring: Wiring, tx: Tx, name: ClusterName, may_ask: bool) -> HomeCluster:
     ended = (RunState.SUCCEEDED, RunState.FAILED, RunState.INTERRUPTED)
-    drills = runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended, limit=1)
+    drills = [run for run in runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended) if of_now(run)]
     rto = wiring.config.cluster(name).objectives.rto.target
     return HomeCluster(cluster_status(wiring, tx, name), drills[0] if drills else None, rto, may_ask)
 

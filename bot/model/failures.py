@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.model.alerts import Concern, Judged, Severity
-from bot.model.conditions.drills import proved
+from bot.model.conditions.drills import of_now, proved
+from bot.model.old_backups import names_old_backup
 from bot.model.runs import Job, Run, RunState
 
 BAD = (RunState.FAILED, RunState.INTERRUPTED)
@@ -16,6 +17,8 @@ def concern_of(run: Run) -> Concern | None:
 
     A drill that came to its end and could not prove a backup ended badly too, and pages.
     """
+    if run.job is Job.DRILL and names_old_backup(str(run.args.get("backup", ""))):
+        return None  # a file that somebody had tried: they are told, and no backup of ours is in question
     if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not proved(run):
         return _unproved(run)
     if _amiss(run):
@@ -40,8 +43,11 @@ def concern_of(run: Run) -> Concern | None:
 
 
 def judged_by(run: Run) -> Judged:
-    """Return what the end of a run says about its job: a success ends the alert of the failures before it."""
-    if not proved(run) or _amiss(run):
+    """Return what the end of a run says about its job: a success ends the alert of the failures before it.
+
+    The success of a drill of an older backup that somebody named says nothing of the newest, and ends none.
+    """
+    if not proved(run) or _amiss(run) or not of_now(run):
         return Judged()
     return Judged(keys=frozenset({("run-failed", run.cluster, run.job.value)}))
 

@@ -9,6 +9,7 @@ from bot import desk
 from bot.config import ClusterConfig
 from bot.ledger import Tx, alerts, catalogue, pauses, rehearsals, runs, wal_status
 from bot.model.alerts import AlertState
+from bot.model.conditions.drills import of_now
 from bot.model.conditions.wal import Durability
 from bot.model.digest import LOOK_BACK, Situation, make_digest
 from bot.model.ids import ClusterName
@@ -72,7 +73,7 @@ def situation(tx: Tx, cluster: ClusterName, config: ClusterConfig, now: datetime
         now=now,
         since=max(since, now - _LONGEST_GAP),
         backups=catalogue.list(tx, cluster),
-        runs=runs.recent(tx, cluster=cluster, jobs=_TOLD, states=_ENDED, limit=2000),
+        runs=[run for run in runs.recent(tx, cluster=cluster, jobs=_TOLD, states=_ENDED, limit=2000) if of_now(run)],
         exposure=max((one.exposure(now) for one in durabilities), default=None),
         exposures=alerts.samples(tx, f"rpo:{cluster}"),
         alerts=[alert.concern.sentence for alert in alerts.list(tx, cluster=cluster, states=active)],

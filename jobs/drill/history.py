@@ -33,7 +33,7 @@ class History:
 
 
 def history_of(drill: Drill, backup: BackupSummary) -> History:
-    """Return what a backup's counts are held against: the last drill that passed of its kind, and the dump made before it.
+    """Return what a backup's counts are held against: the last drill of its kind's newest that passed, and the dump before it.
 
     One that holds a part only, or was imported, is held against nothing.
     """
@@ -91,7 +91,7 @@ def _last_drill(ledger: Ledger, holdings: Holdings, kind: str) -> Baseline | Non
         )
     for run in past:
         for proof in (run.result or {}).get("proofs", ()):
-            if proof["kind"] == kind and proof["verified"] and run.finished_at:
+            if proof["kind"] == kind and proof["verified"] and proof["newest"] is not False and run.finished_at:
                 return Baseline(f"the drill of {run.finished_at:%Y-%m-%d}", counts_from_json(proof["tables"]))
     return None
 

@@ -341,10 +341,35 @@ def test_drills_too_long_ago_too_often_bad_and_too_slow(tmp_path: Path) -> None:
     assert (failed.state, failed.concern.severity) == (AlertState.RESOLVED, Severity.PAGE)
 
 
-def drilled(here: Installation, *, ok: bool, seconds: float) -> None:
-    """Let a drill come to its end."""
-    run = desk.start_run(here.ledger, here.queue(Job.DRILL).id, utc_now())
-    desk.finish_run(here.ledger, run.id, {"ok": ok, "seconds": seconds, "proofs": []}, utc_now())
+def test_a_drill_of_an_older_backup_says_nothing_of_the_newest(tmp_path: Path) -> None:
+    """Proving an older backup, or an old file, ends neither the alert of the weekly drill's age nor that of its failure."""
+    here = install(tmp_path / "pitstop", NOBODY)
+    watch = Watch(here)
+    scheduled(here, Job.DRILL, ago=timedelta(days=10))
+    drilled(here, ok=False, seconds=60)
+    assert watch.sees("drill-age") == WARN
+    older = "20260101T020000Z-dump-7f3a"
+    for named, newest in ((older, False), ("shop.backup.gz.enc", False)):
+        drilled(here, ok=True, seconds=60, backup=named, newest=newest)
+        assert watch.sees("drill-age") == WARN
+    drilled(here, ok=False, seconds=60, backup="cut.backup.gz.enc", newest=False)
+    failed = alert_of(here.ledger, "run-failed", "drill")
+    assert failed is not None
+    assert (failed.state, "cut" in failed.concern.sentence) == (AlertState.OPEN, False)
+    drilled(here, ok=True, seconds=60, backup=older, newest=True)
+    assert over(watch.sees("drill-age"))
+    ended = alert_of(here.ledger, "run-failed", "drill")
+    assert ended is not None
+    assert ended.state is AlertState.RESOLVED
+
+
+def drilled(here: Installation, *, ok: bool, seconds: float, backup: str = "", newest: bool | None = None) -> None:
+    """Let a drill come to its end, of the newest or of `backup`."""
+    run = desk.start_run(here.ledger, here.queue(Job.DRILL, **({"backup": backup} if backup else {})).id, utc_now())
+    proofs = (
+        [{"backup": backup, "kind": "dump", "verified": ok, "newest": newest, "seconds": seconds}] if backup else []
+    )
+    desk.finish_run(here.ledger, run.id, {"ok": ok, "seconds": seconds, "proofs": proofs}, utc_now())
 
 
 def test_disks_that_are_full_or_will_be(tmp_path: Path) -> None:

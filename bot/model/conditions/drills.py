@@ -69,6 +69,13 @@ def proved(run: Run) -> bool:
     return run.state is RunState.SUCCEEDED and (run.job is not Job.DRILL or bool((run.result or {}).get("ok")))
 
 
+def of_now(run: Run) -> bool:
+    """Say whether a drill tells of the backups there are now; one of an older backup that somebody named does not."""
+    if run.job is not Job.DRILL or run.args.get("backup") in {None, "latest"}:
+        return True
+    return any(proof.get("newest") is True for proof in (run.result or {}).get("proofs", []) if isinstance(proof, dict))
+
+
 def duration(run: Run) -> timedelta | None:
     """Return how long a restore took: the slowest of a drill's, else what it measured itself, else the run as a whole."""
     result = run.result or {}
