@@ -14,7 +14,7 @@ from bot.ledger.wal_status import WalStatus
 from bot.model.alerts import Concern
 from bot.model.backups import BackupSummary
 from bot.model.conditions.backups import Kind, Missed, backup_age, backup_damaged, backup_size, schedule_missed
-from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, rto
+from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, of_now, rto
 from bot.model.conditions.messages import undelivered
 from bot.model.conditions.wal import Hole, wal_gaps
 from bot.model.copies import Lag, copy_late
@@ -68,7 +68,7 @@ def read(tx: Tx, name: ClusterName, config: Config, now: datetime) -> Told:
         unfinished=[run for run in runs.unfinished(tx) if run.cluster == name],
         streams=runs.recent(tx, cluster=name, jobs=(Job.WAL_STREAM,), limit=1),
         checked=checked[0] if checked else None,
-        drills=runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended, limit=COUNTED),
+        drills=[run for run in runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended) if of_now(run)][:COUNTED],
         executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
         scheduled=scheduled,
         pause=pauses.newest(tx, name),
