@@ -108,7 +108,7 @@ def say_outcome(outcome: dict[str, Any]) -> None:
     else:
         say(f"Restored {outcome.get('from_database')} from {outcome.get('backup')} in {seconds}.")
     _say_checks(outcome)
-    for sentence in (*outcome.get("left_out", ()), *outcome.get("warnings", ())):
+    for sentence in (*outcome.get("left_out", ()), *outcome.get("warnings", ()), *outcome.get("elsewhere", ())):
         say(f"  note   {sentence}")
     if directory := outcome.get("directory"):
         say(f"  data   {directory}")
@@ -129,7 +129,7 @@ def say_swapped(outcome: dict[str, Any], kept: str, seconds: str) -> None:
     _say_checks(outcome)
     for hook in outcome.get("hooks", ()):
         say(f"  {hook.get('when', ''):<6} {hook.get('command')}: {hook.get('trouble') or 'done'}")
-    for sentence in outcome.get("warnings", ()):
+    for sentence in (*outcome.get("warnings", ()), *outcome.get("elsewhere", ())):
         say(f"  note   {sentence}")
     say(f"  kept   {kept} until {when(datetime.fromisoformat(str(outcome.get('kept_until'))))}")
     say(f"  back   pitstop kept undo {outcome.get('request')}")

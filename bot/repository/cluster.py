@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from bot.errors import Conflict, Usage
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind, is_backup_id
 from bot.model.wal import Lsn
-from bot.repository import events, layout, reader
+from bot.repository import elsewhere, events, layout, reader
 from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
@@ -19,7 +19,7 @@ from bot.repository.stores import ObjectInfo
 from bot.repository.wal import WalArchive
 
 if TYPE_CHECKING:
-    from bot.repository.repository import Repository
+    from bot.repository.repository import Repository, Told
 
 
 class ClusterRepository:
@@ -38,6 +38,11 @@ class ClusterRepository:
         self.wal = WalArchive(repository, layout.wal(name, system_id), segment_bytes)
 
     def backups(self) -> list[BackupSummary]:
+    def beside(self, others: Sequence[ClusterRepository], told: Told) -> ClusterRepository:
+        """Return this history, with the same one in other repositories beside it: what is damaged here is read there."""
+        repository = self.repository.beside([other.repository for other in others], told)
+        return ClusterRepository(repository, self.name, self.system_id, self.segment_bytes)
+
         """Return every backup that has a manifest, oldest first, with what events say of it (verified, damaged, pinned).
 
         A missing or damaged summary is rebuilt from the manifest; one whose manifest is damaged as well is listed as damaged.
@@ -56,8 +61,11 @@ class ClusterRepository:
             ObjectDamaged: it cannot be trusted.
         """
         path = layout.manifest(self._folder(backup))
+        return elsewhere.once(self.repository, lambda source: self._manifest(source, backup))
+
+    def _manifest(self, source: Repository, backup: BackupId) -> Manifest:
         try:
-            found = Manifest.from_bytes(self.repository.read_body(path))
+            found = Manifest.from_bytes(source.read_body(path))
         except ObjectMissing:
             raise Usage(
                 f"There is no backup {backup} of {self.name} in the repository {self.repository.name}.",

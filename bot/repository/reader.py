@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from bot.errors import Usage
-from bot.repository import envelope, index
+from bot.repository import elsewhere, envelope, index
 from bot.repository.codec import piece_of, unframe
 from bot.repository.damage import ObjectDamaged
 from bot.repository.manifest import Archive, Manifest, Volume
@@ -34,10 +34,16 @@ def find_archive(manifest: Manifest, name: str) -> Archive:
 def pieces(repository: Repository, volume: Volume) -> Iterator[bytes]:
     """Yield the input of a whole volume, piece by verified piece; at the end its size and SHA-256 were right as well.
 
+    What is damaged here is read from a repository beside this one that has it.
+
     Raises:
         ObjectMissing: at the first piece.
         ObjectDamaged: naming object, chunk, and the first piece that the chunk holds a part of.
     """
+    return elsewhere.resumed(repository, volume.path, lambda source: _pieces(source, volume))
+
+
+def _pieces(repository: Repository, volume: Volume) -> Iterator[bytes]:
     digest, size = hashlib.sha256(), 0
 
     def watched(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -58,14 +64,19 @@ def pieces(repository: Repository, volume: Volume) -> Iterator[bytes]:
 
 
 def members(repository: Repository, archive: Archive) -> Iterator[Member]:
-    """Yield the members of a tar archive from its index, in order.
+    """Yield the members of a tar archive from its index, in order; from a repository beside this one where it is damaged.
 
     Raises:
         ObjectMissing, ObjectDamaged: of the index, also when it is not the one the manifest names.
     """
     if archive.index is None:
-        return
-    path, digest, count, end = archive.index, hashlib.sha256(), 0, 0
+        return iter(())
+    path = archive.index
+    return elsewhere.resumed(repository, path, lambda source: _members(source, archive, path))
+
+
+def _members(repository: Repository, archive: Archive, path: str) -> Iterator[Member]:
+    digest, count, end = hashlib.sha256(), 0, 0
 
     def watched(blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
@@ -101,8 +112,11 @@ def piece(repository: Repository, volume: Volume, number: int) -> bytes:
         ObjectMissing, ObjectDamaged: naming object, chunk and piece.
     """
     end = sum(volume.frames[: number + 1])
-    frame = _content(repository, volume, end - volume.frames[number], end)
-    return piece_of(frame, volume.path, number)
+
+    def read(source: Repository) -> bytes:
+        return piece_of(_content(source, volume, end - volume.frames[number], end), volume.path, number)
+
+    return elsewhere.once(repository, read)
 
 
 def _content(repository: Repository, volume: Volume, start: int, end: int) -> bytes:

@@ -177,6 +177,7 @@ def _result(work: SwapWork, around: Around, change: Change, extra: dict[str, Any
         "backup": work.steps.chain[-1].backup if work.steps.chain else None,
         "checks": [*found["checks"], *change.checks],
         "warnings": [*found.get("warnings", []), *change.warnings],
+        "elsewhere": work.elsewhere,
         "hooks": around.said,
         "logs": around.logs(),
         "sessions_ended": change.ended.sessions,

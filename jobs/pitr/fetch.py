@@ -39,6 +39,7 @@ def fetch(work: Work, folder: ServerFolder, manifest: Manifest, account: Account
         Unavailable: disk full or store away.
     """
     work.context.phase("fetch")
+    work.stock.elsewhere.on_note = work.context.note
     total = sum(archive.bytes_read for archive in manifest.archives if archive.index is not None)
     unpack(
         work.stock.repository,

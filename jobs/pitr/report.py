@@ -41,6 +41,7 @@ def _result(work: Work, recovered: Recovered, found: dict[str, Any], server: Ser
         "disk_bytes": server.size_bytes,
         "backup": work.steps.chain[-1].backup,
         "warnings": list(work.request.plan.facts.warnings) if work.request.plan else [],
+        "elsewhere": list(work.stock.elsewhere.sentences),
         "expires_at": server.expires_at.isoformat(),
     }
 

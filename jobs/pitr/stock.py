@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.config import Config
-from bot.errors import Unavailable, Usage
 from bot.model.plans import Steps
 from bot.model.timelines import Lineage, lineage
 from bot.model.wal import Lsn, parse_history
 from bot.repository.cluster import ClusterRepository
+from jobs.elsewhere import Elsewhere, open_copies
 from jobs.plan.holdings import spool_for
-from jobs.repositories import open_for_reading
 from jobs.wal.source import WalSource
 
 
@@ -20,13 +19,15 @@ from jobs.wal.source import WalSource
 class Stock:
     """`repository` holds the chain; `source` reads WAL from the spool and every repository that answers.
 
-    `line` is the line of descent to the target's timeline, `histories` the history files it was read from.
+    `line` is the line of descent to the target's timeline, `histories` the history files it was read from. `elsewhere` says what
+    had to be read from another repository.
     """
 
     repository: ClusterRepository
     source: WalSource
     line: Lineage
     histories: Mapping[int, bytes]
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
     @property
     def segment_bytes(self) -> int:
@@ -40,34 +41,17 @@ class Stock:
 
 
 def open_stock(config: Config, steps: Steps) -> Stock:
-    """Open what `steps` name: exactly their repository and system, whatever the cluster is by now.
+    """Open what `steps` name: exactly their system, in their repository or one that holds the same backup, whatever is now.
 
     Raises:
         Usage: the repository is not configured any more, holds nothing of this cluster, or the key is wrong.
-        Unavailable: it cannot be reached.
+        Unavailable: it cannot be reached, and no other one holds the backup.
     """
-    if steps.repository not in config.repositories:
-        raise Usage(
-            f"The repository {steps.repository} is not in the configuration any more.",
-            hint="Was it renamed? Put it back, or ask again.",
-            code="no-repository",
-        )
-    first = open_for_reading(config, steps.repository, steps.cluster, steps.system_id)
-    others = _others(config, steps)
+    copies = open_copies(config, steps)
     spool = spool_for(config, steps.cluster, steps.system_id)
-    source = WalSource(spool, [first.wal, *(other.wal for other in others)], first.segment_bytes)
+    archives = [copies.cluster.wal, *(other.wal for other in copies.others)]
+    source = WalSource(spool, archives, copies.cluster.segment_bytes)
     histories = source.histories()
     forks = {timeline: parse_history(data.decode()) for timeline, data in histories.items()}
-    return Stock(first, source, lineage(steps.recovery.target.timeline, forks), histories)
-
-
-def _others(config: Config, steps: Steps) -> list[ClusterRepository]:
-    """Open the cluster's other repositories; one that is away or empty is done without: it may help, and cannot harm."""
-    opened = []
-    for name in config.cluster_repositories(steps.cluster):
-        if name != steps.repository:
-            try:
-                opened.append(open_for_reading(config, name, steps.cluster, steps.system_id))
-            except (Unavailable, Usage):
-                continue
-    return opened
+    line = lineage(steps.recovery.target.timeline, forks)
+    return Stock(copies.cluster, source, line, histories, copies.elsewhere)

@@ -27,6 +27,7 @@ from jobs.plan.fit import host_warnings, require_safe_replay
 from jobs.plan.holdings import Holdings, open_holdings
 from jobs.plan.place import destination as place_for
 from jobs.plan.place import disk_needed, require_disk
+from jobs.wal.source import WalSource
 
 
 def make_plan(
@@ -63,6 +64,7 @@ def make_plan(
         holdings = replace(holdings, backups=kept)
     resolution, binaries = _resolve(config, holdings, target, now, on_note)
     on_note("Checking this host")
+    holdings = _nearest(holdings, resolution)
     manifest = _manifest(holdings, resolution)
     verb = "pitr" if only is None else "restore"
     steps = _steps(config, holdings, resolution, manifest, going_to, verb)
@@ -88,6 +90,23 @@ def _resolve(
         )
         require_safe_replay(reader, resolution.backup.start_lsn, resolution.target.lsn)
     return resolution, binaries
+
+
+def _nearest(holdings: Holdings, resolution: Resolution) -> Holdings:
+    """Read the backup from the nearest repository that has it sound and its WAL up to the target; else from the nearest sound one.
+
+    WAL that a repository lacks is read from the spool and the other repositories all the same.
+    """
+    backup, end = resolution.backup, resolution.target.lsn
+    sound = [repository for summary, repository in holdings.copies.get(backup.id, ()) if not summary.damaged]
+    if len(sound) < 2:
+        return holdings
+    for repository in sound:
+        source = WalSource(holdings.spool, [repository.wal], holdings.segment_bytes)
+        stretches = holdings.line(source.ranges()).stretches(source.ranges(), holdings.segment_bytes)
+        if any(stretch.covers(backup.start_lsn, end) for stretch in stretches):
+            return holdings.from_place(backup.id, repository)
+    return holdings
 
 
 def _manifest(holdings: Holdings, resolution: Resolution) -> Manifest:
@@ -145,5 +164,5 @@ def _facts(
         estimate_s=guess.seconds,
         basis=guess.basis,
         target_text=target_text,
-        warnings=(*resolution.notes, *warnings, *holdings.away),
+        warnings=(*resolution.notes, *warnings, *holdings.passed_over(manifest.id), *holdings.away),
     )

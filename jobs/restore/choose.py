@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from bot.config import Config
@@ -14,6 +14,7 @@ from bot.model.typed import quoted
 from bot.repository.cluster import ClusterRepository
 from bot.repository.manifest import Manifest
 from bot.repository.open import open_repository
+from jobs.elsewhere import Elsewhere
 
 _LOOKED_INTO = 60
 """How many dumps are opened, newest first, for one that holds the database."""
@@ -21,11 +22,15 @@ _LOOKED_INTO = 60
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A backup, and the repository it is read from; `away` says in sentences which repositories could not be looked into."""
+    """A backup, and the repository it is read from; `away` says in sentences which others could not be, or are passed over.
+
+    `elsewhere` says what was damaged there, and was read from another one.
+    """
 
     backup: BackupSummary
     repository: ClusterRepository
     away: tuple[str, ...] = ()
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
     def manifest(self) -> Manifest:
         """Read its manifest; it must be the one its summary speaks of.
@@ -65,7 +70,18 @@ def choose(config: Config, cluster: ClusterName, wanted: Wanted) -> Chosen:
             hint=f"`pitstop list {cluster}` shows sound ones.",
             code="backup-damaged",
         )
-    return Chosen(*sound[0], away)
+    return _beside(Chosen(*sound[0], away), found)
+
+
+def _beside(chosen: Chosen, found: list[tuple[BackupSummary, ClusterRepository]]) -> Chosen:
+    """Put the other holders of the chosen backup beside it, and say which nearer copies are passed over as damaged."""
+    same = [(backup, repository) for backup, repository in found if backup.id == chosen.backup.id]
+    nearer = same[: [repository for _, repository in same].index(chosen.repository)]
+    passed = [f"The copy in {r.repository.name} is passed over: {b.damaged}" for b, r in nearer if b.damaged]
+    elsewhere = Elsewhere()
+    others = [repository for backup, repository in same if repository is not chosen.repository and not backup.damaged]
+    cluster = elsewhere.watch(chosen.repository, others)
+    return replace(chosen, repository=cluster, away=(*passed, *chosen.away), elsewhere=elsewhere)
 
 
 def _everything(
@@ -73,7 +89,7 @@ def _everything(
 ) -> tuple[list[tuple[BackupSummary, ClusterRepository]], tuple[str, ...]]:
     found: list[tuple[BackupSummary, ClusterRepository]] = []
     problems: list[PitstopError] = []
-    for name, settings in config.cluster_repositories(cluster).items():
+    for name, settings in config.nearest_repositories(cluster).items():
         try:
             opened = open_repository(name, settings, config.encryption)
             for system in opened.systems(cluster):
@@ -111,8 +127,8 @@ def _newest(
             if any(
                 record.get("name") == database for record in repository.manifest(backup.id).body.get("databases", ())
             ):
-                return Chosen(backup, repository, away)
-    return Chosen(*newest_first[0], away)
+                return _beside(Chosen(backup, repository, away), found)
+    return _beside(Chosen(*newest_first[0], away), found)
 
 
 def _unknown(

@@ -16,7 +16,7 @@ from bot.postgres.transport import require_verified
 from bot.repository.cluster import ClusterRepository
 from jobs.claimed import plan_of
 from jobs.context import JobContext
-from jobs.repositories import open_for_reading
+from jobs.elsewhere import open_copies
 from jobs.restore.contents import read_contents
 from jobs.restore.work import RestoreWork
 
@@ -52,7 +52,7 @@ def observe(config: Config, plan: Plan) -> ObservedServer:
     """
     steps = plan.steps
     cluster = config.cluster(steps.cluster)
-    repository = open_for_reading(config, steps.repository, steps.cluster, steps.system_id)
+    repository = open_copies(config, steps).cluster
     place = look_at_place(cluster.restoring, cluster.restoring, cluster.data_directory)
     require_primary(place)
     manifests = _manifests(plan, repository)

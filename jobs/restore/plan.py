@@ -340,4 +340,4 @@ def _warnings(
             f"pg_restore here is {tools.version}, newer than the server: it may send what the server does not know."
         )
     said += [str(warning) for warning in (*manifest.body.get("warnings", ()), *contents.record.get("warnings", ()))]
-    return [*said, *chosen.away]
+    return [*said, *chosen.away, *chosen.elsewhere.sentences]

@@ -29,6 +29,7 @@ def result(work: RestoreWork, warnings: list[str]) -> dict[str, Any]:
         **found,
         "left_out": list(work.contents.choice.left_out),
         "warnings": warnings,
+        "elsewhere": work.elsewhere,
         "seconds": round(time.monotonic() - work.began, 3),
         "phases": [_phase(phase, now) for phase in work.context.phases()],
         "bytes": work.plan.facts.backup_bytes,

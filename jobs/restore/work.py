@@ -21,7 +21,7 @@ from bot.postgres.restore_program import find_pg_restore
 from bot.repository.cluster import ClusterRepository
 from bot.repository.manifest import Manifest
 from jobs.claimed import Claimed
-from jobs.repositories import open_for_reading
+from jobs.elsewhere import Copies, open_copies
 from jobs.restore.contents import Contents, read_contents
 
 SCRATCH = "pitstop_restoring_"
@@ -67,10 +67,21 @@ class RestoreWork(Claimed):
         return scratch_name(self.request.id)
 
     @cached_property
+    def copies(self) -> Copies:
+        """Where the dump is read from."""
+        found = open_copies(self.config, self.steps)
+        found.elsewhere.on_note = self.context.note
+        return found
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """What had to be read from another repository than planned, in sentences."""
+        return list(self.copies.elsewhere.sentences) if "copies" in self.__dict__ else []
+
+    @property
     def repository(self) -> ClusterRepository:
         """The repository that holds the dump."""
-        steps = self.steps
-        return open_for_reading(self.config, steps.repository, steps.cluster, steps.system_id)
+        return self.copies.cluster
 
     @cached_property
     def manifest(self) -> Manifest:

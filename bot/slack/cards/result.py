@@ -28,6 +28,7 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
     if target := result.get("target"):
         lines.append(_target(target))
     lines.extend(check_lines(result.get("checks")))
+    lines.extend(_sentences(result.get("elsewhere")))
     return lines
 
 
@@ -46,11 +47,11 @@ def _restored(result: Mapping[str, Any]) -> list[str]:
 
 def swapped_lines(result: Mapping[str, Any]) -> list[str]:
     """Say what a swap did: what has the name, what was ended, what the checks and the application say."""
-    return [swap_line(result), *check_lines(result.get("checks")), *_warnings(result), *what_ran(result)]
+    said = [*_sentences(result.get("warnings")), *_sentences(result.get("elsewhere"))]
+    return [swap_line(result), *check_lines(result.get("checks")), *said, *what_ran(result)]
 
 
-def _warnings(result: Mapping[str, Any]) -> list[str]:
-    found = result.get("warnings")
+def _sentences(found: object) -> list[str]:
     return [f"⚠️ {escape(str(said), 300)}" for said in found[:_MAX_LEFT_OUT]] if isinstance(found, list) else []
 
 
