@@ -37,12 +37,12 @@ class ClusterRepository:
         self.segment_bytes = segment_bytes
         self.wal = WalArchive(repository, layout.wal(name, system_id), segment_bytes)
 
-    def backups(self) -> list[BackupSummary]:
     def beside(self, others: Sequence[ClusterRepository], told: Told) -> ClusterRepository:
         """Return this history, with the same one in other repositories beside it: what is damaged here is read there."""
         repository = self.repository.beside([other.repository for other in others], told)
         return ClusterRepository(repository, self.name, self.system_id, self.segment_bytes)
 
+    def backups(self) -> list[BackupSummary]:
         """Return every backup that has a manifest, oldest first, with what events say of it (verified, damaged, pinned).
 
         A missing or damaged summary is rebuilt from the manifest; one whose manifest is damaged as well is listed as damaged.
@@ -60,10 +60,10 @@ class ClusterRepository:
             Usage: `unknown-backup`.
             ObjectDamaged: it cannot be trusted.
         """
-        path = layout.manifest(self._folder(backup))
         return elsewhere.once(self.repository, lambda source: self._manifest(source, backup))
 
     def _manifest(self, source: Repository, backup: BackupId) -> Manifest:
+        path = layout.manifest(self._folder(backup))
         try:
             found = Manifest.from_bytes(source.read_body(path))
         except ObjectMissing:

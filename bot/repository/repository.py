@@ -19,12 +19,12 @@ from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.keys.ring import KeyRing
 from bot.repository.stores import Store
 
-
 Told = Callable[[ObjectDamaged | ObjectMissing, str], None]
 
 
 def _no_word(_damage: ObjectDamaged | ObjectMissing, _name: str) -> None:
     """Tell nobody."""
+
 
 class Repository:
     """An open repository. Thread-safe.
@@ -34,9 +34,9 @@ class Repository:
         store: where its objects are.
         keys: its data keys.
         codec: what new objects are compressed with.
-    """
         others: repositories that may hold the same objects; what is damaged here is read there.
         told: called with the damage, and the name of the repository that had it whole.
+    """
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Repository:
         self.store = store
         self.keys = keys
         self.codec = codec
-
         self.others = tuple(others)
         self.told = told
 
     def beside(self, others: Sequence[Repository], told: Told) -> Repository:
         """Return this repository, with others beside it that may hold the same objects."""
         return Repository(self.name, self.store, self.keys, self.codec, others, told)
+
     def seal(self, path: str, chunks: Iterable[Buffer]) -> int:
         """Encrypt `chunks` into a new object, and return its size as stored.
 
