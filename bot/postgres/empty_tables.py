@@ -45,6 +45,33 @@ def in_the_way(connection: Connection, entries: Iterable[Entry]) -> Iterator[str
             yield from _rows(connection, entry, f"The table {name} in {database}")
 
 
+def backwards(connection: Connection, entries: Iterable[Entry]) -> tuple[str, str, str] | None:
+    """Return a foreign key of the existing tables that would refuse rows because its parent's come later: (child, parent, key).
+
+    Rows come in the archive's order, which a pipe does not let anybody change. A key that is checked at the end does no harm.
+
+    Raises:
+        psycopg.Error: the server went away.
+    """
+    coming = [(entry.schema, entry.tag) for entry in entries if entry.desc == "TABLE DATA"]
+    turn = {table: number for number, table in enumerate(coming)}
+    for schema, child, parent_schema, parent, key in connection.execute(_KEYS.encode()).fetchall():
+        first, second = turn.get((schema, child)), turn.get((parent_schema, parent))
+        if first is not None and second is not None and first < second:
+            return f"{schema}.{child}", f"{parent_schema}.{parent}", str(key)
+    return None
+
+
+_KEYS = """
+SELECT cn.nspname::text, c.relname::text, pn.nspname::text, p.relname::text, k.conname::text
+  FROM pg_constraint k
+  JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace
+  JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+ WHERE k.contype = 'f' AND NOT k.condeferred
+ ORDER BY 1, 2, 5
+"""
+
+
 def _rows(connection: Connection, entry: Entry, table: str) -> Iterator[str]:
     try:
         if has_rows(connection, entry.schema, entry.tag):

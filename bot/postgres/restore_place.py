@@ -15,7 +15,7 @@ from bot.host.files import free_bytes
 from bot.model.destinations import EmptyTables, NewDatabase, NewSchema
 from bot.postgres.archive_toc import Entry
 from bot.postgres.connect import Connection, connect, dsn_field, is_local, make_dsn, server_place
-from bot.postgres.empty_tables import in_the_way
+from bot.postgres.empty_tables import backwards, in_the_way
 
 NAME_BYTES = 63
 
@@ -111,6 +111,16 @@ def row_obstacles(dsn: str, place: Place, destination: EmptyTables, entries: Seq
         return said
     with _asking(dsn, destination.database) as connection:
         return list(in_the_way(connection, entries))
+
+
+def key_against(dsn: str, destination: EmptyTables, entries: Sequence[Entry]) -> tuple[str, str, str] | None:
+    """Return (child, parent, key): a foreign key that would refuse rows for whom it cannot be turned off; see `backwards`.
+
+    Raises:
+        Unavailable, Usage: the database cannot be connected to, or not be read.
+    """
+    with _asking(dsn, destination.database) as connection:
+        return backwards(connection, entries)
 
 
 def _bad_name(name: str, what: str) -> Iterator[str]:

@@ -17,7 +17,15 @@ from bot.model.restores import Restoration, Wanted
 from bot.model.targets import Target, TargetKind
 from bot.postgres.archive_choice import missing
 from bot.postgres.connect import quote_ident
-from bot.postgres.restore_place import Place, look_at_place, look_inside, obstacles, require_primary, row_obstacles
+from bot.postgres.restore_place import (
+    Place,
+    key_against,
+    look_at_place,
+    look_inside,
+    obstacles,
+    require_primary,
+    row_obstacles,
+)
 from bot.postgres.restore_program import find_pg_restore
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
@@ -213,6 +221,13 @@ def _require_empty(dsn: str, contents: Contents, place: Place, going_to: EmptyTa
             sentence,
             hint="Restore the definitions first, into a new database: --schema-only; or name other tables with --table.",
             code="tables-not-ready",
+        )
+    if not place.superuser and (found := key_against(dsn, going_to, contents.choice.entries)):
+        child, parent, key = found
+        raise Refused(
+            f"The rows of {child} come before those of {parent} in the dump, and the foreign key {key} would refuse them.",
+            hint=f"Restore {parent} first, alone (--table), then the others; or let restore_dsn name a superuser.",
+            code="foreign-key-order",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from bot import desk
+from bot.config import load
 from bot.host.accounts import Account
 from bot.model.destinations import EmptyTables
 from bot.model.dumps import Part
@@ -161,6 +163,32 @@ def test_tables_that_are_not_ready(stage: Stage, statement: str, words: str) -> 
     said = refusal(stage.plan("copy"))
     assert said["code"] == "tables-not-ready"
     assert words in said["message"]
+
+
+def test_a_role_that_is_no_superuser(stage: Stage, tmp_path: Path) -> None:
+    """Rows of children before those of their parents are refused when it is planned; in two requests they all arrive."""
+    for statement in (
+        "CREATE ROLE filler LOGIN",
+        "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO filler",
+        "GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA public TO filler",
+    ):
+        sql(stage.server, statement, dbname="copy")
+    here, own = stage.here, tmp_path / "pitstop.toml"
+    dsn = stage.server.dsn(user="filler").replace('"', '\\"')
+    own.write_text(
+        here.config_path.read_text().replace("[clusters.slips]\n", f'[clusters.slips]\nrestore_dsn = "{dsn}"\n')
+    )
+    config, _ = load(own)
+    limited = Stage(replace(here, config=config, config_path=own))
+    limited.server = stage.server
+    refused = limited.plan("copy", "Orders", "Users")
+    assert (refused.state, (refused.outcome or {}).get("code")) == (State.REFUSED, "foreign-key-order")
+    assert "public.Orders come before those of public.Users" in (refused.outcome or {})["message"]
+    for tables in (("Users",), ("Orders", "parts")):
+        done = execute(limited.here, limited.agreed(Wanted(part=Part.DATA_ONLY, tables=tables), "copy").id)
+        assert done.state is State.SUCCEEDED, done.outcome
+    assert stage.rows("copy") == [300, 900, 40]
+    sql(stage.server, "DROP OWNED BY filler; DROP ROLE filler", dbname="copy")
 
 
 def test_a_database_that_is_missing(stage: Stage) -> None:
