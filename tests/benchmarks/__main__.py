@@ -20,6 +20,8 @@ NAMES = (
     "backup-memory",
     "base-backup",
     "restore",
+    "wal-archiving",
+    "scrub",
     "dump",
     "dump-restore",
 )

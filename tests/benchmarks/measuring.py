@@ -99,6 +99,11 @@ class Running:
         os.kill(self.pid, signal.SIGTERM)
         return self.wait(timeout_s, ended_by=signal.SIGTERM)
 
+    def interrupt(self, timeout_s: float = 60) -> float:
+        """Press Ctrl-C on it and its children, and return the CPU seconds they used."""
+        os.killpg(self.pid, signal.SIGINT)
+        return self.wait(timeout_s, ended_by=signal.SIGINT)
+
     def __enter__(self) -> Running:
         return self
 

@@ -57,15 +57,21 @@ def peers(ground: Ground, cluster: Cluster) -> Iterator[Peers]:
     """Install what is missing, and keep Barman's WAL receiver running while the block lasts."""
     found = Peers()
     with ExitStack() as stack:
-        try:
-            found.pgbackrest = PgBackRest(pgbackrest.ensure_installed(), cluster, ground.account)
-        except Missing as error:
-            found.left_out.append(f"pgBackRest is left out: {error}.")
+        installed, found.left_out = installed_pgbackrest(ground, cluster)
+        found.pgbackrest = next(iter(installed), None)
         try:
             found.barman = _barman(ground, cluster, stack)
         except Missing as error:
             found.left_out.append(f"Barman is left out: {error}.")
         yield found
+
+
+def installed_pgbackrest(ground: Ground, cluster: Cluster) -> tuple[list[PgBackRest], list[str]]:
+    """Return pgBackRest for a cluster, or else a sentence saying that it is left out and why."""
+    try:
+        return [PgBackRest(pgbackrest.ensure_installed(), cluster, ground.account)], []
+    except Missing as error:
+        return [], [f"pgBackRest is left out: {error}."]
 
 
 def _barman(ground: Ground, cluster: Cluster, stack: ExitStack) -> Barman:
