@@ -9,11 +9,9 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-# Machines are shared and slow at times: no test fails by the clock.
-settings.register_profile("pitstop", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("pitstop")
+from tests.sweeps import SAMPLE, SWEEP
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
@@ -21,6 +19,11 @@ IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--full`."""
     parser.addoption("--full", action="store_true", help="also run long sweeps, soaks and every PostgreSQL major")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose how many examples property tests try."""
+    settings.load_profile(SWEEP if config.getoption("--full") else SAMPLE)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import tempfile
@@ -101,9 +102,7 @@ class World:
     def at(cls, folder: Path) -> World:
         """Make a ledger in `folder` that knows its workspace."""
         ledger = Ledger(folder / "ledger.db")
-        ledger.create()
-        with ledger.transaction() as tx:
-            people.set_team(tx, TEAM)
+        ledger.path.write_bytes(_new_ledger())
         return cls(ledger)
 
     def later(self, **delta: float) -> None:
@@ -226,6 +225,17 @@ class World:
         with self.ledger.read() as tx:
             assert audit.verify(tx).intact
             return [entry.action for entry in audit.entries(tx)]
+
+
+@functools.cache
+def _new_ledger() -> bytes:
+    """Return the file of a ledger that knows its workspace and nothing else: it is made once, not for each test."""
+    with tempfile.TemporaryDirectory(prefix="pitstop-") as folder:
+        ledger = Ledger(Path(folder) / "ledger.db")
+        ledger.create()
+        with ledger.transaction() as tx:
+            people.set_team(tx, TEAM)
+        return ledger.path.read_bytes()
 
 
 def group(*members: Person, at: datetime = NOON) -> GroupFacts:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import desk
@@ -18,6 +18,7 @@ from bot.model import alerts as life
 from bot.model.alerts import Alert, AlertState, Concern, Judged, Severity
 from bot.model.ids import AlertId
 from bot.model.runs import Job, Run
+from tests.sweeps import examples
 from tests.unit.desk_world import CAROL, GUEST, NOON, ROOT, SLIPS, World, facts, new_world
 
 LAG = Concern("wal-lag", "slips", "local", Severity.WARN, "local is behind.", "Look.")
@@ -48,7 +49,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(first=st.sampled_from(Severity), events=steps)
 def test_whatever_happens_an_alert_keeps_its_promises(
     first: Severity, events: list[tuple[str, Severity, str, int]]

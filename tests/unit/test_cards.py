@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Refused, Usage
@@ -32,6 +32,7 @@ from bot.slack.cards.result import psql_line, server_lines
 from bot.slack.cards.server import server_card
 from bot.slack.cards.status import ClusterStatus, list_card, status_card, verdict
 from bot.slack.text import code, cut_marked, escape, mention, mention_approver, named
+from tests.sweeps import examples
 from tests.unit.card_rows import EVIL, Rows
 from tests.unit.desk_world import NOON
 
@@ -41,7 +42,7 @@ texts = st.lists(st.sampled_from(EVIL) | st.text(max_size=8), max_size=8).map(""
 _OURS = re.compile(
     r"<!date\^-?\d+\^[^|<>]*\|[^<>]*>|<@U(?:ALICE|CAROL)>|<!subteam\^SDBAS>|<https://slack\.test/card\|Read the plan and decide>"
 )
-_FEW = settings(max_examples=40, deadline=None)
+_FEW = examples(90)
 
 
 def assert_fit(message: Message) -> None:

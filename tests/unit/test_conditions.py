@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.model.alerts import Concern, Severity
@@ -16,11 +16,12 @@ from bot.model.conditions.disks import Disk, disk_full, full_at
 from bot.model.conditions.wal import Durability, Receiver, Slot, receiver_down, slots, wal_lag
 from bot.model.ids import BackupId
 from bot.model.wal import Lsn
+from tests.sweeps import examples
 from tests.unit.card_rows import Rows
 from tests.unit.desk_world import NOON
 
 HOUR = timedelta(hours=1)
-_MANY = settings(max_examples=150, deadline=None)
+_MANY = examples(150)
 
 
 def backup(age: timedelta, size: int, **changes: Any) -> BackupSummary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.model.backups import BackupSummary
@@ -17,6 +17,7 @@ from bot.model.retention import Decision, Keeping, Stock, decide
 from bot.model.timelines import lineage
 from bot.model.wal import Fork, Lsn
 from bot.model.window import KnownTime, TimeRange
+from tests.sweeps import examples
 
 START = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
 DAY = 24
@@ -323,7 +324,7 @@ def _backups(draw: st.DrawFn, spans: dict[int, tuple[int, int]]) -> tuple[Backup
 
 
 @given(worlds())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_nothing_that_stays_is_broken(world: World) -> None:
     """What stays can be restored as well as before: its parents and all WAL of its own are there; pins, leases and runs hold."""
     stock = world.stock
@@ -346,7 +347,7 @@ def test_nothing_that_stays_is_broken(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_last_of_each_kind_stay(world: World) -> None:
     """Of each kind: the last, the last sound, the last verified one, and as many sound ones as the configuration says."""
     decision = decide(world.stock, world.keeping, world.now)
@@ -362,7 +363,7 @@ def test_the_last_of_each_kind_stay(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_window_shrinks_only_where_the_policy_says(world: World) -> None:
     """Every time of the WAL window that could be recovered can still be; nothing becomes recoverable that was not."""
     decision = decide(world.stock, world.keeping, world.now)
@@ -376,7 +377,7 @@ def test_the_window_shrinks_only_where_the_policy_says(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=120, deadline=None)
+@examples(120)
 def test_a_second_run_finds_nothing_and_time_only_adds(world: World) -> None:
     """Deciding again about what is left removes nothing; what goes today also goes tomorrow."""
     decision = decide(world.stock, world.keeping, world.now)
@@ -389,7 +390,7 @@ def test_a_second_run_finds_nothing_and_time_only_adds(world: World) -> None:
 
 
 @given(worlds(), st.data())
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_stopping_anywhere_leaves_nothing_broken(world: World, data: st.DataObject) -> None:
     """Stopped after any number of backups, or of segments: what is left is whole, and the next run comes to the same end."""
     decision = decide(world.stock, world.keeping, world.now)
@@ -410,7 +411,7 @@ def test_stopping_anywhere_leaves_nothing_broken(world: World, data: st.DataObje
 
 
 @given(st.lists(st.tuples(st.sampled_from(["base", "incr", "dump", "none"]), st.booleans()), min_size=10, max_size=45))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_day_by_day_the_last_week_can_always_be_recovered(days: Sequence[tuple[str, bool]]) -> None:
     """Retention each day beside an archive that keeps all: whatever of the last week that can recover, ours can too."""
     everything: list[BackupSummary] = []

@@ -7,11 +7,12 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import Usage
 from bot.model.schedule import Cron, Slot, due, latest, next_slot, schedule_of, slots_on
+from tests.sweeps import examples
 
 # The last three set their clocks by half an hour, at midnight, and across midnight.
 ZONES = [
@@ -202,7 +203,7 @@ def test_a_clock_set_back_runs_nothing_again() -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     zone=st.sampled_from(ZONES),
     hours=st.sampled_from(["*", "*/6", "2", "1,2,3", "0-4", "23"]),
@@ -229,7 +230,7 @@ def test_a_bot_that_looks_now_and_then_runs_each_slot_at_most_once_and_ends_up_t
     assert ran == sorted(set(ran))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     zone=st.sampled_from(ZONES),
     text=st.sampled_from(["30 2 * * *", "0 3 * * 0", "0 * * * *", "0,30 2,3 * * *", "15 */4 * * 1-5"]),
