@@ -14,6 +14,7 @@ from bot.model.wal import Lsn
 from bot.repository import elsewhere, events, layout, reader
 from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
 from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.lost import KeyUnopened
 from bot.repository.manifest import Manifest
 from bot.repository.stores import ObjectInfo
 from bot.repository.wal import WalArchive
@@ -199,14 +200,16 @@ class ClusterRepository:
         """Return a backup's summary, or what its manifest says where that is missing or damaged, or else what its id says."""
         try:
             return self.stored_summary(backup)
-        except (ObjectMissing, ObjectDamaged):
+        except (ObjectMissing, ObjectDamaged, KeyUnopened):
             pass  # the manifest says the same, and decides whether the backup is sound
         try:
             return self.manifest(backup).summary()
         except ObjectDamaged as error:
-            return self._unreadable(backup, error)
+            return self._unreadable(backup, error.message)
+        except KeyUnopened as error:
+            return self._unreadable(backup, error.short)
 
-    def _unreadable(self, backup: BackupId, error: ObjectDamaged) -> BackupSummary:
+    def _unreadable(self, backup: BackupId, why: str) -> BackupSummary:
         """Return what the id alone says, so that a backup nobody can read is still seen, as damaged."""
         at = _started(backup)
         return BackupSummary(
@@ -224,7 +227,7 @@ class ClusterRepository:
             server_version=0,
             segment_bytes=self.segment_bytes,
             manifest_sha256="",
-            damaged=error.message,
+            damaged=why,
         )
 
 

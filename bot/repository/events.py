@@ -12,6 +12,7 @@ from bot.errors import Conflict
 from bot.model.backups import BackupSummary
 from bot.repository import layout
 from bot.repository.damage import ObjectDamaged
+from bot.repository.keys.lost import KeyUnopened
 
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
@@ -50,7 +51,8 @@ def record(repository: Repository, folder: str, kind: str, *, at: datetime, text
 def read(repository: Repository, folder: str) -> list[Event]:
     """Return the events of the backup in `folder`, in the order of their time.
 
-    An event that is damaged itself is returned as a `copy-damaged` event that names it: it may have said just that.
+    An event that is damaged itself, or whose data key does not open, is returned as a `copy-damaged` event that names it: it may
+    have said just that.
     """
     found = []
     for info in repository.store.list(f"{folder}/events"):
@@ -58,6 +60,8 @@ def read(repository: Repository, folder: str) -> list[Event]:
             found.append(read_event(repository, info.path))
         except ObjectDamaged as error:
             found.append(Event(COPY_DAMAGED, info.modified, error.message))
+        except KeyUnopened as error:
+            found.append(Event(COPY_DAMAGED, info.modified, f"{info.path} cannot be read: {error.short}"))
     return sorted(found, key=lambda event: event.at)
 
 

@@ -14,6 +14,7 @@ from bot.repository import events, layout, reader
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.keys.form import decode
+from bot.repository.keys.lost import KeyGone, KeyLost
 from bot.repository.layout import KEYS, key_folder
 from bot.repository.manifest import Archive, Manifest, Volume
 from bot.repository.repository import Repository
@@ -108,7 +109,7 @@ def examine_object(cluster: ClusterRepository, part: Part) -> list[Damage]:
     """Read one object whole, and return what is wrong with it.
 
     Raises:
-        Unavailable: the repository could not be reached; nothing was proved.
+        Unavailable: the repository could not be reached; nothing was proved. KeyLost: its data key does not open now.
     """
     repository, path = cluster.repository, part.path
     match part.kind:
@@ -223,6 +224,7 @@ def _key(store: Store, path: str) -> None:
 
 
 def _identity(cluster: ClusterRepository) -> None:
+    cluster.repository.read_body(layout.identity(cluster.name, cluster.system_id))
     cluster.repository.cluster(cluster.name, cluster.system_id)
 
 
@@ -258,9 +260,15 @@ def _drain(values: Iterator[object], on_bytes: Callable[[int], None] = lambda _:
 
 
 def _caught(path: str, check: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Iterator[Damage]:
-    """Run a check of the object at `path`; a data key that is gone damages what needs it."""
+    """Run a check of the object at `path`; a data key that is gone damages what needs it.
+
+    Raises:
+        KeyLost: its data key does not open now, and may again: that is no damage.
+    """
     try:
         check(*args, **kwargs)
+    except KeyLost:
+        raise
     except (Corruption, Usage, Refused) as error:
         yield _damage(error, path)
 
@@ -268,4 +276,6 @@ def _caught(path: str, check: Callable[P, object], *args: P.args, **kwargs: P.kw
 def _damage(error: PitstopError, path: str) -> Damage:
     if isinstance(error, ObjectDamaged):
         return Damage(error.path, error.chunk, error.piece, error.message)
+    if isinstance(error, KeyGone):  # without what it takes along, which would be said for each object
+        return Damage(path, None, None, f"The object {path} cannot be read: {error.short}.")
     return Damage(error.path if isinstance(error, ObjectMissing) else path, None, None, error.message)

@@ -54,7 +54,7 @@ def _pieces(repository: Repository, volume: Volume) -> Iterator[bytes]:
             yield block
 
     blocks = watched(repository.store.get(volume.path))
-    content = _naming(envelope.unseal(blocks, path=volume.path, key_of=repository.keys.key), volume)
+    content = _naming(envelope.unseal(blocks, path=volume.path, key_of=repository.key_of(volume.path)), volume)
     total = 0
     for piece in unframe(content, volume.path):
         total += len(piece)
@@ -83,7 +83,7 @@ def _members(repository: Repository, archive: Archive, path: str) -> Iterator[Me
             digest.update(block)
             yield block
 
-    content = envelope.unseal(watched(repository.store.get(path)), path=path, key_of=repository.keys.key)
+    content = envelope.unseal(watched(repository.store.get(path)), path=path, key_of=repository.key_of(path))
     for member in index.members(unframe(content, path), path):
         count, end = count + 1, member.offset + member.size
         yield member
@@ -124,7 +124,7 @@ def _content(repository: Repository, volume: Volume, start: int, end: int) -> by
     header = envelope.Header.from_bytes(
         b"".join(repository.store.get(volume.path, 0, envelope.HEADER_BYTES)), volume.path
     )
-    cipher = envelope.Cipher(header, repository.keys.key(header.key_id), volume.path)
+    cipher = envelope.Cipher(header, repository.keys.key(header.key_id, volume.path), volume.path)
     numbers = envelope.chunks_of(start, end)
     last = envelope.chunks_of(0, sum(volume.frames))[-1]
     offset = envelope.HEADER_BYTES + numbers[0] * envelope.SEALED_CHUNK_BYTES

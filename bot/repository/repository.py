@@ -8,14 +8,15 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from bot.errors import Conflict, Refused, Usage
-from bot.model.ids import ClusterName, SystemId
+from bot.errors import Conflict, Corruption, Refused, Usage
+from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.model.plans import canonical_json
 from bot.model.wal import DEFAULT_SEGMENT_BYTES
 from bot.repository import envelope, layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.codec import Buffer, Codec, unframe
 from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.lost import KeyLost, KeyUnopened
 from bot.repository.keys.ring import KeyRing
 from bot.repository.stores import Store
 
@@ -74,7 +75,11 @@ class Repository:
             ObjectDamaged: naming object and chunk.
             Usage: its data key is not in this repository.
         """
-        return envelope.unseal(self.store.get(path), path=path, key_of=self.keys.key)
+        return envelope.unseal(self.store.get(path), path=path, key_of=self.key_of(path))
+
+    def key_of(self, path: str) -> envelope.KeyOf:
+        """Return what gives the data key of the object at `path`; an error names the object."""
+        return lambda key_id: self.keys.key(key_id, path)
 
     def sealed(self, path: str, chunks: Iterable[Buffer]) -> Iterator[bytes]:
         """Yield the bytes of the object that would hold `chunks` at `path`."""
@@ -154,6 +159,25 @@ class Repository:
             ) from None
         except ValueError:
             raise ObjectDamaged(path, "it cannot be read") from None
+        except KeyLost as error:
+            return self._identity_of_backups(name, system_id, error)
         if not isinstance(found, dict) or not isinstance(found.get("segment_bytes"), int):
             raise ObjectDamaged(path, "it cannot be read")
         return found
+
+    def _identity_of_backups(self, name: ClusterName, system_id: SystemId, lost: KeyLost) -> dict[str, Any]:
+        """Return what the newest readable backup says of its cluster: a first data key that is lost takes only its own along.
+
+        Raises:
+            KeyLost: where no backup can be read either.
+        """
+        history = ClusterRepository(self, name, system_id, DEFAULT_SEGMENT_BYTES)
+        for backup in reversed(self.store.children(layout.backups(name, system_id))):
+            try:
+                summary = history.stored_summary(BackupId(backup))
+            except (Corruption, KeyUnopened):
+                continue
+            return {
+                "format": 1, "cluster": name, "system_id": system_id, "segment_bytes": summary.segment_bytes
+            }  # fmt: skip
+        raise lost

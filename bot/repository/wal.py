@@ -20,6 +20,7 @@ from bot.model.wal import (
 )
 from bot.repository import layout
 from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.lost import KeyUnopened
 
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
@@ -134,7 +135,7 @@ class WalArchive:
         self._repository.store.delete(path)
 
     def histories(self, *, readable: bool = False) -> dict[int, bytes]:
-        """Return every history file, by the timeline it tells of; with `readable` those that are damaged are left out.
+        """Return every history file, by the timeline it tells of; with `readable` those that cannot be read are left out.
 
         Raises:
             ObjectDamaged: one cannot be trusted.
@@ -145,7 +146,7 @@ class WalArchive:
                 found[timeline] = self._repository.read_body(self._history(timeline))
             except ObjectMissing:
                 continue  # the first timeline of a cluster has none
-            except ObjectDamaged:
+            except (ObjectDamaged, KeyUnopened):
                 if not readable:
                     raise
         return found

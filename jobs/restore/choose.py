@@ -65,6 +65,8 @@ def choose(config: Config, cluster: ClusterName, wanted: Wanted) -> Chosen:
         raise _unknown(wanted.backup, found, away, cluster)
     sound = [one for one in same if not one[0].damaged]
     if not sound:
+        for backup, repository in same:
+            repository.manifest(backup.id)  # a data key that does not open says what it takes along
         raise Corruption(
             f"The backup {wanted.backup} is damaged: {same[0][0].damaged}",
             hint=f"`pitstop list {cluster}` shows sound ones.",

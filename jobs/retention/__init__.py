@@ -102,6 +102,8 @@ def _judge_repository(
     config: Config, name: str, cluster: ClusterName, needs: Needs, keeping: Keeping, now: datetime
 ) -> list[_Judged]:
     opened = open_repository(name, config.repositories[name], config.encryption)
+    for lost in opened.keys.lost():  # what cannot be read now may be needed again once its key is back
+        raise lost
     histories = [opened.cluster(cluster, system) for system in opened.systems(cluster)]
     newest = newest_sound(histories)
     return [

@@ -16,7 +16,8 @@ from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.examine import Damage, Part
-from bot.repository.layout import KEYS
+from bot.repository.keys.lost import KeyGone
+from bot.repository.layout import KEYS, key_folder
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
 from jobs.catalogue import renew_catalogue
@@ -95,6 +96,7 @@ def _repository(context: JobContext, opened: Repository) -> dict[str, Any]:
         except Unavailable as error:
             problem = error.message
             break
+    problem = " ".join(filter(None, (problem, *looked.lost.values())))
     damaged = broken + [_damage(opened.name, damage, backup) for damage, backup in looked.damage] + damaged
     return {
         "repository": opened.name,
@@ -116,6 +118,9 @@ def _histories(opened: Repository, cluster: ClusterName) -> tuple[list[ClusterRe
     for system in opened.systems(cluster):
         try:
             histories.append(opened.cluster(cluster, SystemId(system)))
+        except KeyGone as error:
+            gone = f"{key_folder(error.key_id)}/1" if error.seals else layout.identity(cluster, SystemId(system))
+            broken.append(_damage(opened.name, Damage(gone, None, None, error.message), None))
         except (Corruption, Refused) as error:
             path = layout.identity(cluster, SystemId(system))
             broken.append(_damage(opened.name, Damage(path, None, None, error.message), None))

@@ -15,6 +15,7 @@ from bot.model.scrub import Stored
 from bot.repository import events, layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.examine import Damage, Part, examine_object, parts
+from bot.repository.keys.lost import KeyLost
 from jobs.context import JobContext
 
 _NOTE_EVERY_S = 2.0
@@ -23,12 +24,16 @@ _NOTE_AT_MOST = 64
 
 @dataclass
 class Looked:
-    """What was read of one history: how many objects and bytes, and what was wrong, with the backup it belongs to."""
+    """What was read of one history: how many objects and bytes, and what was wrong, with the backup it belongs to.
+
+    `lost` are data keys that do not open now, with what is said of each: what they seal could not be read.
+    """
 
     objects: int = 0
     size: int = 0
     damage: list[tuple[Damage, BackupId | None]] = field(default_factory=list)
     stored: dict[str, Stored] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 class Reader:
@@ -55,7 +60,11 @@ class Reader:
             self._note()
 
     def _one(self, one: Stored, part: Part) -> None:
-        found = examine_object(self._history, part)
+        try:
+            found = examine_object(self._history, part)
+        except KeyLost as error:  # no damage: with its key it may open again
+            self._looked.lost[error.key_id] = error.message
+            return
         if found and self._gone(part):
             self._looked.stored.pop(one.path, None)
             return

@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bot.errors import PitstopError, Unavailable, Usage
 from bot.repository.keys.uses import Uses, takes_along
 
 
-class KeyLost(Usage):
-    """No key under [encryption] opens a data key, and each of them said so: revoked, missing, or another one.
+class KeyUnopened(Usage):
+    """A data key does not open, so that what it seals cannot be read; see the classes below.
 
     Attributes:
         key_id: the data key.
-        more: `backups`, the ids of what cannot be read without it.
+        short: the same in one clause, without what it takes along.
+        seals: whether any backup or WAL that is kept is sealed with it.
+    """
+
+    key_id: str
+    short: str
+    seals: bool
+
+
+class KeyGone(KeyUnopened):
+    """The repository has no such data key (any more): what it sealed is lost for good, unless a copy of its folder is found."""
+
+    code = "unknown-data-key"
+
+    def __init__(self, key_id: str, url: str, uses: Uses | None, path: str = "") -> None:
+        """`path`: the object that names it."""
+        self.seals = uses is not None and bool(uses.backups or uses.wal)
+        of = f"The object {path} is sealed with the data key {key_id}, which" if path else f"The data key {key_id}"
+        along = f" {takes_along(uses)}" if self.seals else ""
+        super().__init__(
+            f"{of} is not in the repository {url}: keys/{key_id} is missing.{along}",
+            hint="Was it deleted? Bring the folder back from a copy of the repository. Or is the object another repository's?",
+        )
+        self.key_id = key_id
+        self.short = f"its data key {key_id} is not in the repository"
+        self.more = _told(key_id, uses)
+
+
+class KeyLost(KeyUnopened):
+    """No key under [encryption] opens a data key, and each of them said so: revoked, missing, or another one.
+    It may come back with the key, so it is never taken for damage.
     """
 
     code = "wrong-key"
@@ -39,7 +70,10 @@ class KeyLost(Usage):
         hint = refused[0].hint if refused else _OTHER
         super().__init__(message, hint=hint, code=refused[0].reason_code if refused else None)
         self.key_id = key_id
-        self.more = {"data_key": key_id, "backups": sorted(backup for _, backup in uses.backups) if uses else []}
+        why = refused[0].message if refused else f"{' and '.join(tried)} did not wrap it"
+        self.short = f"its data key {key_id} does not open now: {why}"
+        self.more = _told(key_id, uses)
+        self.seals = uses is not None and bool(uses.backups or uses.wal)
 
 
 class KeyAway(Unavailable):
@@ -51,6 +85,10 @@ class KeyAway(Unavailable):
         message = f"The data key {key_id} of {url} cannot be opened just now: {away.message}"
         super().__init__(message, hint=away.hint, code=away.reason_code)
         self.key_id = key_id
+
+
+def _told(key_id: str, uses: Uses | None) -> dict[str, Any]:
+    return {"data_key": key_id, "backups": sorted(backup for _, backup in uses.backups) if uses else []}
 
 
 _OTHER = "Is it the key of another installation? The first line of the right key file names its id."

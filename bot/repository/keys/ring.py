@@ -14,7 +14,7 @@ from bot.repository.damage import ObjectDamaged
 from bot.repository.envelope import KEY_BYTES, KEY_ID_BYTES
 from bot.repository.keys import KeyWrapper
 from bot.repository.keys.form import WrappedKey, decode, encode, number_of
-from bot.repository.keys.lost import KeyAway, KeyLost
+from bot.repository.keys.lost import KeyAway, KeyGone, KeyLost
 from bot.repository.keys.uses import Uses, uses_of
 from bot.repository.layout import KEYS, key_folder
 from bot.repository.stores import Store
@@ -67,17 +67,17 @@ class KeyRing:
                 self._current = ids[-1]
             return self._current, self._keys[self._current]
 
-    def key(self, key_id: str) -> bytes:
-        """Return a data key.
+    def key(self, key_id: str, path: str = "") -> bytes:
+        """Return a data key; `path` is the object that names it, for errors.
 
         Raises:
-            Usage: `unknown-data-key`, the repository has no such key; KeyLost, no configured key opens it, and why.
+            Usage: KeyGone, the repository has no such key; KeyLost, no configured key opens it, and why.
             Unavailable: KeyAway, one that might open it could not be asked.
             ObjectDamaged: its wrapped form is damaged.
         """
         with self._lock:
             if key_id not in self._keys:
-                self._keys[key_id] = self._opened(key_id)
+                self._keys[key_id] = self._opened(key_id, path)
             return self._keys[key_id]
 
     def ids(self) -> list[str]:
@@ -117,6 +117,22 @@ class KeyRing:
                 if self.open_with(wrapper, key_id) != data_key:
                     raise ObjectDamaged(added[-1], f"what {wrapper.source} wrapped does not read back")
         return added
+
+    def lost(self) -> list[KeyLost]:
+        """Return what is said of each data key that does not open, though something is sealed with it; opens all others.
+
+        Raises:
+            Unavailable: the storage, or a key service that is needed, cannot be reached.
+            ObjectDamaged: no form of one is intact.
+        """
+        found = []
+        for key_id in self.ids():
+            try:
+                self.key(key_id)
+            except KeyLost as error:
+                if error.seals:
+                    found.append(error)
+        return found
 
     def prove(self, key_id: str) -> None:
         """Open a data key from the store again, as a newcomer would, and hold each form that a file or passphrase made to it.
@@ -172,18 +188,14 @@ class KeyRing:
             return path
         raise Corruption(f"The data key {form.key} has no room for another form.", code="key-id-collision")
 
-    def _opened(self, key_id: str) -> bytes:
+    def _opened(self, key_id: str, path: str = "") -> bytes:
         """Open a key with any of its forms. One that was lost a moment ago is not tried again for each object."""
         at, lost = self._lost.get(key_id, (float("-inf"), None))
         if lost is not None and time.monotonic() - at < _LOST_FOR_S:
             raise lost
         forms = self.forms(key_id)
         if not forms:
-            raise Usage(
-                f"The data key {key_id} is not in the repository {self.store.url}.",
-                hint=f"Was {key_folder(key_id)} deleted? Bring it back from a copy of the repository.",
-                code="unknown-data-key",
-            )
+            raise KeyGone(key_id, self.store.url, self._used_by(key_id), path)
         damage = [form.damage for form in forms if form.damage is not None]
         refused: dict[str, PitstopError] = {}
         for wrapper, form in _tries(self.wrappers, forms):
@@ -214,16 +226,20 @@ class KeyRing:
             return KeyAway(key_id, self.store.url, away)
         if damage and not refused:
             return damage[0]
-        if self._uses is None:
-            self._uses = uses_of(self.store)
         return KeyLost(
             key_id,
             self.store.url,
             tried=[wrapper.describe() for wrapper in self.wrappers],
             wrapped_by=forms_by(forms),
             refused=list(refused.values()),
-            uses=self._uses.get(key_id),
+            uses=self._used_by(key_id),
         )
+
+    def _used_by(self, key_id: str) -> Uses | None:
+        """Return what a data key seals; looked at once, since this is asked for many objects in a row."""
+        if self._uses is None:
+            self._uses = uses_of(self.store)
+        return self._uses.get(key_id)
 
 
 def forms_by(forms: Iterable[Form]) -> list[str]:
