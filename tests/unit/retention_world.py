@@ -33,13 +33,16 @@ def day(number: float) -> datetime:
 class World:
     """One cluster, one repository, a ledger, and a clock that stands where it is put."""
 
-    def __init__(self, home: Path, extra: str = "") -> None:
+    def __init__(self, home: Path, extra: str = "", place: str = "") -> None:
+        """Make it in `home`; `place` are the repository's lines where it is no folder there."""
         self.home = home
+        place = place or f'url = "file://{home}/repository"'
         create_key_file(home / "key")
         self.path = home / "pitstop.toml"
         self.path.write_text(
             f'ledger = "{home}/ledger.db"\nspool = "{home}/spool"\n'
-            f'[repositories.local]\nurl = "file://{home}/repository"\n[encryption]\nkey = "file:{home}/key"\n'
+            f"[repositories.local]\n{place}\n"
+            f'[encryption]\nkey = "file:{home}/key"\n'
             f'[clusters.{NAME}]\ndsn = "host=/nowhere"\nshared_disk = true\n{extra}\n',
             "utf-8",
         )
