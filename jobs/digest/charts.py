@@ -46,6 +46,8 @@ def draw(series: Series) -> bytes:
         _by_kind(durations, "How long a backup takes", series.durations, _as_span)
         _exposure(exposure, series)
         _drills(drills, series)
+        for axes in (sizes, durations, exposure, drills):
+            _days(axes)
         written = BytesIO()
         canvas.print_png(written, metadata={"Software": None})  # type: ignore[no-untyped-call]
         return written.getvalue()
@@ -129,6 +131,12 @@ def _prepare(axes: Axes, title: str, write: Callable[[float], str]) -> None:
     locator = AutoDateLocator(minticks=3, maxticks=6)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+
+
+def _days(axes: Axes) -> None:
+    """Show a day on either side of a single point, around which matplotlib would draw years."""
+    if axes.has_data() and axes.dataLim.width == 0:
+        axes.set_xlim(axes.dataLim.x0 - 1, axes.dataLim.x0 + 1)
 
 
 def _empty(axes: Axes, text: str = "nothing yet") -> None:

@@ -254,6 +254,13 @@ def test_the_home_tab_is_a_control_desk(office: Office) -> None:
     )
     assert any((one.get("initial_option") or {}).get("value") == "slips" for one in form.elements)
     driver.close_view("nok", form)
+    assert driver.click("nok", own, actions.HOME_RESTORE, block_id=_block(own, "slips")).acked
+    office.see(
+        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.RESTORE_FORM), None), "the other form"
+    )
+    before = len(office.runs(Job.BASE_BACKUP))
+    assert driver.click("nok", own, actions.HOME_BACKUP, block_id=_block(own, "slips")).acked
+    office.until(lambda: len(office.runs(Job.BASE_BACKUP)) > before, "the backup that was pressed for")
     assert "full members" in desk_of("kit", "full members").full_text
     assert not list(driver.home("kit").elements)  # type: ignore[union-attr]
     office.answer_to("nok", "/backup")
