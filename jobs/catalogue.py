@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from bot.config import Config
 from bot.errors import Corruption, Unavailable, Usage
-from bot.ledger import Ledger, catalogue, contents
+from bot.ledger import Ledger, catalogue, contents, data_keys
 from bot.model.backups import BackupSummary
 from bot.model.contents import Contents
 from bot.model.copies import merged
 from bot.model.ids import BackupId, ClusterName
 from bot.repository.cluster import ClusterRepository
+from bot.repository.keys.ring import with_times
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
 from jobs.context import JobContext
@@ -79,6 +80,7 @@ def _renew(ledger: Ledger, cluster: ClusterName, name: str, repository: Reposito
     ]
     with ledger.transaction() as tx:
         catalogue.replace(tx, cluster, name, summaries)
+        data_keys.replace(tx, name, with_times(repository.keys.listed))
     _learn_contents(ledger, cluster, name, repository, summaries)
 
 
@@ -104,6 +106,7 @@ def publish_catalogue(context: JobContext, repository: ClusterRepository, name: 
     try:
         with context.ledger.transaction() as tx:
             catalogue.replace(tx, context.run.cluster, name, summaries)
+            data_keys.replace(tx, name, with_times(repository.repository.keys.listed))
         _learn_contents(context.ledger, context.run.cluster, name, repository.repository, summaries)
     except Unavailable as error:
         context.note(f"The list of backups is late: {error.message}")

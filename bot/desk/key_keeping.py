@@ -1,4 +1,4 @@
-"""What is known of the repositories' data keys: noted as they are seen, and what a rotation did and proved."""
+"""What a rotation of the data keys did and proved."""
 
 from __future__ import annotations
 
@@ -9,12 +9,6 @@ from typing import Any
 from bot.ledger import audit, data_keys
 from bot.ledger.database import Ledger
 from bot.model.people import Person
-
-
-def note_data_keys(ledger: Ledger, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
-    """Keep which data keys (id, made when) a repository holds now. Idempotent."""
-    with ledger.transaction() as tx:
-        data_keys.replace(tx, repository, keys)
 
 
 def note_rotation(

@@ -56,6 +56,7 @@ CONDITIONS: Mapping[str, str] = {
     "slot": "A replication slot is in danger",
     "server-down": "PostgreSQL does not answer",
     "repository-away": "A repository cannot be used",
+    "key-age": "A data key should be rotated",
     "disk": "A disk is filling up",
     "copy-late": "A repository lacks backups that another one holds",
     "drill-age": "The last drill is too long ago",

@@ -8,13 +8,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.config import ClusterConfig, Config
-from bot.ledger import Tx, cards, catalogue, pauses, runs, wal_status
+from bot.ledger import Tx, cards, catalogue, data_keys, pauses, runs, wal_status
 from bot.ledger import schedule as memory
 from bot.ledger.wal_status import WalStatus
 from bot.model.alerts import Concern
 from bot.model.backups import BackupSummary
 from bot.model.conditions.backups import Kind, Missed, backup_age, backup_damaged, backup_size, schedule_missed
 from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, of_now, rto
+from bot.model.conditions.keys import key_age
 from bot.model.conditions.messages import undelivered
 from bot.model.conditions.wal import Hole, wal_gaps
 from bot.model.copies import Lag, copy_late
@@ -153,3 +154,12 @@ def gaps(told: Told, config: Config) -> list[Concern] | None:
 def refused(tx: Tx) -> list[Concern]:
     """Return what Slack would not take."""
     return undelivered((card.id, card.place, card.failed or "") for card in cards.refused(tx))
+
+
+def old_keys(tx: Tx, config: Config, now: datetime) -> list[Concern]:
+    """Return which repositories' data keys are due to be rotated."""
+    newest: dict[str, datetime] = {}
+    for one in data_keys.known(tx):
+        if one.repository in config.repositories:
+            newest[one.repository] = max(one.made_at, newest.get(one.repository, one.made_at))
+    return key_age(newest, every=config.encryption.rotate_every, now=now)

@@ -36,11 +36,17 @@ class KeyRing:
 
     Any form that opens is the key: files and passphrases are tried before services, the newest form first, and a wrapper that
     is away or a form that is damaged hinders nobody while another one opens. Opened keys are kept in memory alone.
+
+    Attributes:
+        store: where the repository is.
+        wrappers: the keys under [encryption].
+        listed: the ids that were there when they were last listed.
     """
 
     def __init__(self, store: Store, wrappers: KeyWrapper | Sequence[KeyWrapper]) -> None:
         self.store = store
         self.wrappers: tuple[KeyWrapper, ...] = tuple(wrappers) if isinstance(wrappers, Sequence) else (wrappers,)
+        self.listed: list[str] = []
         self._lock = threading.Lock()
         self._keys: dict[str, bytes] = {}
         self._current: str | None = None
@@ -82,7 +88,8 @@ class KeyRing:
 
     def ids(self) -> list[str]:
         """Return the ids of all data keys, oldest first."""
-        return self.store.children(KEYS)
+        self.listed = self.store.children(KEYS)
+        return self.listed
 
     def create(self) -> str:
         """Make a data key, store it wrapped by every wrapper, prove that each form opens, and return its id.
