@@ -17,7 +17,7 @@ from bot import desk
 from bot.config import load
 from bot.errors import Conflict
 from bot.host.accounts import Account
-from bot.ledger import leases
+from bot.ledger import audit, leases
 from bot.model.dumps import Part
 from bot.model.ids import BackupId, backup_id
 from bot.model.requests import Request, State
@@ -252,10 +252,15 @@ def test_a_dump_named_by_its_id(here: Installation, server: PlainServer, stage: 
 def test_what_is_refused(
     here: Installation, server: PlainServer, wanted: Wanted, destination: dict[str, Any], code: str, words: str
 ) -> None:
-    """Bad input gets a clear sentence and a way on when it is planned, and changes nothing."""
+    """Bad input gets a clear sentence and a way on when it is planned, changes nothing, and stands in the audit."""
+    there = sql(server, "SELECT oid, datname FROM pg_database ORDER BY 1")
     said = refused(here, wanted, destination)
     assert said["code"] == code
     assert words in f"{said['message']} {said['hint']}"
+    assert sql(server, "SELECT oid, datname FROM pg_database ORDER BY 1") == there
+    with here.ledger.read() as tx:
+        told = [entry for entry in audit.entries(tx) if entry.action == "request.refuse"]
+    assert f'"{code}"' in told[-1].detail
 
 
 def test_a_missing_role_is_offered_as_the_dump_has_it(here: Installation, server: PlainServer, stage: Any) -> None:
