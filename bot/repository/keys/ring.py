@@ -100,7 +100,7 @@ class KeyRing:
             Usage, Unavailable: of a wrapper; nothing was written.
             ObjectDamaged: a form does not read back as it was written.
         """
-        key_id, data_key = new_key_id(), secrets.token_bytes(KEY_BYTES)
+        key_id, data_key = new_key_id(self.ids()), secrets.token_bytes(KEY_BYTES)
         forms = [wrapper.wrap(key_id, data_key) for wrapper in self.wrappers]
         for number, form in enumerate(forms, start=1):
             self._put(form, number)
@@ -255,9 +255,14 @@ def forms_by(forms: Iterable[Form]) -> list[str]:
     return sorted({f"{one.kind} {one.more.get('name') or one.by}" for one in wrapped})
 
 
-def new_key_id() -> str:
-    """Return a fresh id: it begins with the time in milliseconds, so that the newest key sorts last."""
-    return (int(time.time() * 1000).to_bytes(6, "big") + secrets.token_bytes(KEY_ID_BYTES - 6)).hex()
+def new_key_id(known: Sequence[str] = ()) -> str:
+    """Return a fresh id: it begins with the time in milliseconds, so that the newest key sorts last.
+
+    It sorts behind all `known` ones, also where this machine's clock is behind that of who made them.
+    """
+    newest = max((int(key_id[:12], 16) for key_id in known if made_at(key_id) is not None), default=-1)
+    milliseconds = max(int(time.time() * 1000), newest + 1)
+    return (milliseconds.to_bytes(6, "big") + secrets.token_bytes(KEY_ID_BYTES - 6)).hex()
 
 
 def with_times(key_ids: Iterable[str]) -> list[tuple[str, datetime]]:
