@@ -1,8 +1,7 @@
-"""A job's process imports what its work needs, and nothing that only happens to be installed."""
+"""Modules that are hidden while something else is imported."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -25,22 +24,3 @@ def test_what_is_imported_already_stays() -> None:
     with without("json"):
         assert sys.modules["json"] is json
     assert sys.modules["json"] is json
-
-
-def test_a_job_imports_no_luggage() -> None:
-    """The base backup's process has neither numpy nor rich nor a cloud's SDK in memory, which cost start-up and megabytes."""
-    luggage = {
-        "numpy",
-        "pandas",
-        "rich",
-        "boto3",
-        "botocore",
-        "azure",
-        "matplotlib",
-        "apprise",
-        "apscheduler",
-        "slack_bolt",
-    }
-    program = "import sys, bot.log, bot.job, jobs.base_backup; print(*{name.partition('.')[0] for name in sys.modules})"
-    said = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
-    assert luggage.isdisjoint(said.stdout.split())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -48,28 +46,6 @@ def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
         assert names == ["ledger.db", "ledger.db-shm", "ledger.db-wal"]
         assert {stat.S_IMODE(path.stat().st_mode) for path in ledger.path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(ledger.path.parent.stat().st_mode) == 0o700
-
-
-_COUNT = """
-import sys
-from pathlib import Path
-from bot.ledger import Ledger, settings
-ledger = Ledger(Path(sys.argv[1]))
-ledger.create()
-for _ in range(40):
-    with ledger.transaction() as tx:
-        settings.put(tx, "count", str(int(settings.get(tx, "count") or 0) + 1))
-"""
-
-
-def test_processes_that_read_and_then_write_never_fail(tmp_path: Path) -> None:
-    """Two processes create one ledger at the same time and each add 40 to one number: it ends at 80, and none was locked out."""
-    command = [sys.executable, "-c", _COUNT, str(tmp_path / "ledger.db")]
-    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    ends = [process.communicate(timeout=60)[1] for process in started]
-    assert ends == ["", ""]
-    with Ledger(tmp_path / "ledger.db").read() as tx:
-        assert settings.get(tx, "count") == "80"
 
 
 def test_what_is_wrong_with_the_file_is_told_apart(tmp_path: Path, world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -78,13 +76,3 @@ def test_places(tmp_path: Path) -> None:
         ("slipverification-backups", "prod/a.b"),
         ("slipbackups", "database-backups", "prod"),
     ]
-
-
-def test_no_cloud_is_imported_before_it_is_needed() -> None:
-    """The command line, the jobs and a repository in a directory start without boto3 and Azure's SDK, which take a second."""
-    script = (
-        "import sys; import bot.cli, bot.repository.open, bot.repository.repository, bot.commands.storage, bot.job\n"
-        "print([name for name in ('boto3', 'botocore', 'azure') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
