@@ -121,7 +121,7 @@ class Repository:
         Raises:
             Usage: `unknown-cluster`, there is none and `create` is False.
             Refused: `foreign-cluster`, its cluster.json speaks of another cluster, system or segment size.
-            ObjectDamaged: its cluster.json cannot be trusted.
+            ObjectMissing, ObjectDamaged: its cluster.json is gone although there are backups, or cannot be trusted.
         """
         if name == layout.KEYS or not layout.is_system(system_id):
             raise Usage(f"{name} with system identifier {system_id!r} cannot be kept in a repository.")
@@ -150,6 +150,8 @@ class Repository:
         try:
             found = json.loads(self.read_body(path))
         except ObjectMissing:
+            if next(iter(self.store.list(layout.system(name, system_id))), None) is not None:
+                raise
             known = ", ".join(self.systems(name)) or "none"
             raise Usage(
                 f"The repository {self.name} keeps nothing of cluster {name} with system identifier {system_id} "

@@ -5,7 +5,15 @@ from __future__ import annotations
 from bot.errors import Corruption
 from bot.host.accounts import Account
 from bot.model.targets import ResolvedTarget
-from bot.model.wal import Lsn, parse_history_name, parse_segment_name, segment_name, segment_number, segment_start
+from bot.model.wal import (
+    Lsn,
+    history_name,
+    parse_history_name,
+    parse_segment_name,
+    segment_name,
+    segment_number,
+    segment_start,
+)
 from bot.postgres.isolated import system_python
 from bot.postgres.isolated_folder import ServerFolder
 from bot.postgres.wal_service import WalService
@@ -51,7 +59,7 @@ class ServedWal:
         if data is None and number > segment_number(self._target.lsn, self._stock.segment_bytes):
             return None  # the server reads ahead of its target; should it need this after all, it ends in an error, never early
         if data is None:
-            raise _missing(segment_name(timeline, number, self._stock.segment_bytes))
+            raise self._missing(timeline, number)
         return data[:size].ljust(self._stock.segment_bytes, b"\0")
 
     def _served_bytes(self, number: int) -> int:
@@ -61,10 +69,12 @@ class ServedWal:
             return size
         return max(0, self._target.lsn - segment_start(number, size))
 
-
-def _missing(name: str) -> Corruption:
-    return Corruption(
-        f"The WAL segment {name} is missing, on the way to the target.",
-        hint="Was it removed since the plan was made? `pitstop wal status` shows what is there.",
-        code="wal-missing",
-    )
+    def _missing(self, timeline: int, number: int) -> Corruption:
+        name = segment_name(timeline, number, self._stock.segment_bytes)
+        lost = timeline > 1 and timeline not in self._stock.histories
+        history = f" So is {history_name(timeline)}, which says what timeline {timeline} goes on from." if lost else ""
+        return Corruption(
+            f"The WAL segment {name} is missing, on the way to the target.{history}",
+            hint="Was it removed since the plan was made? `pitstop wal status` shows what is there.",
+            code="wal-missing",
+        )

@@ -122,7 +122,9 @@ def _histories(opened: Repository, cluster: ClusterName) -> tuple[list[ClusterRe
             gone = f"{key_folder(error.key_id)}/1" if error.seals else layout.identity(cluster, SystemId(system))
             broken.append(_damage(opened.name, Damage(gone, None, None, error.message), None))
         except (Corruption, Refused) as error:
-            path = layout.identity(cluster, SystemId(system))
+            # It may be the data key that is damaged, and not what it opens.
+            own = layout.identity(cluster, SystemId(system))
+            path = error.path if isinstance(error, ObjectDamaged | ObjectMissing) else own
             broken.append(_damage(opened.name, Damage(path, None, None, error.message), None))
     return histories, broken
 

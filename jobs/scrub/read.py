@@ -101,8 +101,11 @@ class Reader:
 
 
 def mark_damaged(history: ClusterRepository, part: Part, damage: Damage, at: datetime) -> None:
-    """Write beside the backup that its copy here is damaged, once, where a restore cannot do without the object."""
-    if part.backup is None or not part.vital:
+    """Write beside the backup that its copy here is damaged, once, where a restore cannot do without the object.
+
+    A damaged wrapped data key is not written against the backups it opens: brought back from a copy, it opens them again.
+    """
+    if part.backup is None or not part.vital or damage.path != part.path:
         return
     summary = history.find(part.backup)
     if summary is not None and summary.damaged is None:

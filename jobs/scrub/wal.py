@@ -8,7 +8,7 @@ from datetime import datetime
 from bot.model.backups import BackupSummary
 from bot.model.retained_wal import StoredWal, anchor
 from bot.model.timelines import Lineage, lineage
-from bot.model.wal import Lsn, segment_name, segment_number
+from bot.model.wal import Lsn, history_name, segment_name, segment_number
 from bot.model.window import is_usable, live_timeline
 from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
@@ -27,7 +27,7 @@ def missing_segments(
     stored = stored_wal(history.wal, history.wal.inventory())
     named = live if live in stored.timelines else live_timeline(backups, stored.ranges, stored.histories)
     line = lineage(named or 1, stored.histories)
-    found: dict[str, str] = {}
+    found = _missing_history(history, stored, backups, named or 1)
     for start, end, why in _holes(stored, [b for b in backups if is_usable(b)], line, before):
         size = stored.segment_bytes
         for number in range(segment_number(start, size), segment_number(Lsn(max(start, end - 1)), size) + 1):
@@ -36,6 +36,21 @@ def missing_segments(
             if f"{folder}/{name}" not in found and not _whole(stored, line, number):
                 found[f"{folder}/{name}"] = f"The WAL segment {name} is missing: {why}."
     return found
+
+
+def _missing_history(
+    history: ClusterRepository, stored: StoredWal, backups: Sequence[BackupSummary], timeline: int
+) -> dict[str, str]:
+    """Name the history file of the live timeline where it is gone: without it nothing older leads there."""
+    older = any(backup.timeline < timeline for backup in backups) or any(t < timeline for t in stored.timelines)
+    if timeline == 1 or timeline in stored.histories or not older:
+        return {}
+    path = f"{layout.timeline(layout.wal(history.name, history.system_id), timeline)}/{history_name(timeline)}"
+    if history.repository.store.exists(path):
+        return {}  # it is there and cannot be read: reading it says so
+    return {
+        path: f"The history file {history_name(timeline)} is missing: it says what timeline {timeline} goes on from."
+    }
 
 
 def _holes(
