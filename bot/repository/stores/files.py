@@ -50,14 +50,14 @@ class FilesStore:
         self._check_root()
         if self.exists(path):
             raise self._taken(target, path)
-        with _translated(path):
+        with _translated(target, "written"):
             fd, temporary = self._temporary(target)
         try:
             size = 0
             for chunk in chunks:
-                with _translated(path):
+                with _translated(target, "written"):
                     size += _write(fd, chunk)
-            with _translated(path):
+            with _translated(target, "written"):
                 os.fsync(fd)
                 self._link(temporary, target, path)
         finally:
@@ -69,13 +69,13 @@ class FilesStore:
 
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield an object's bytes; see `Store.get`."""
-        with _translated(path):
+        with _translated(self._file(path), "read"):
             try:
                 fd = os.open(self._file(path), os.O_RDONLY | os.O_CLOEXEC)
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
                 raise ObjectMissing(path) from None
-        reading = _Reading(fd, path, offset, length)
+        reading = _Reading(fd, self._file(path), offset, length)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             reading.close()
             raise ObjectMissing(path)
@@ -95,7 +95,7 @@ class FilesStore:
     def children(self, prefix: str) -> Names:
         """Return the next components below `prefix` that are objects or lead to one, ordered."""
         prefix = prefix.rstrip("/")
-        found = _entries(self._file(prefix) if prefix else self.root, prefix)
+        found = _entries(self._file(prefix) if prefix else self.root)
         names = sorted(
             entry.name for entry in found if not entry.is_dir() or next(_walk(Path(entry.path), ""), None) is not None
         )
@@ -104,7 +104,7 @@ class FilesStore:
 
     def exists(self, path: str) -> bool:
         """Say whether a complete object of that path is there."""
-        with _translated(path):
+        with _translated(self._file(path), "looked at"):
             try:
                 return stat.S_ISREG(self._file(path).stat().st_mode)
             except (FileNotFoundError, NotADirectoryError):
@@ -114,7 +114,7 @@ class FilesStore:
     def delete(self, path: str) -> None:
         """Remove an object, and the folders it leaves empty."""
         target = self._file(path)
-        with _translated(path):
+        with _translated(target, "deleted"):
             try:
                 # Opened first: once the name is gone, somebody else may remove the folder as well.
                 with _folder(target.parent) as folder:
@@ -133,7 +133,7 @@ class FilesStore:
             if name.startswith(_HIDDEN) and name.endswith(_SUFFIX) and _remove_leftover(Path(folder, name), older_than)
         ]
         for folder in removed:
-            with _translated(str(folder)):
+            with _translated(folder, "deleted"):
                 self._prune(folder)
         return len(removed)
 
@@ -183,7 +183,7 @@ class FilesStore:
     def _taken(self, target: Path, path: str) -> Conflict:
         """Refuse to write `path` again, after making sure that the one which is there stays: its writer may have died
         between the link and the fsync, and callers take `object-exists` for durable."""
-        with _translated(path):
+        with _translated(target, "written"):
             fsync_dir(target.parent)
         return Conflict(
             f"There is an object {path} already; it was not touched.",
@@ -221,8 +221,8 @@ class FilesStore:
 class _Reading:
     """Blocks of an open file; the descriptor is closed at the end, on an error, or when nobody reads on."""
 
-    def __init__(self, fd: int, path: str, offset: int, length: int | None) -> None:
-        self._fd, self._path, self._offset = fd, path, offset
+    def __init__(self, fd: int, file: Path, offset: int, length: int | None) -> None:
+        self._fd, self._file, self._offset = fd, file, offset
         self._left = length if length is not None else 1 << 62
 
     def __iter__(self) -> _Reading:
@@ -231,7 +231,7 @@ class _Reading:
     def __next__(self) -> bytes:
         if self._fd < 0:
             raise StopIteration
-        with _translated(self._path):
+        with _translated(self._file, "read"):
             block = os.pread(self._fd, min(BLOCK_BYTES, self._left), self._offset)
         if not block:
             self.close()
@@ -276,9 +276,9 @@ def _write(fd: int, chunk: bytes) -> int:
     return len(chunk)
 
 
-def _entries(folder: Path, path: str) -> list[os.DirEntry[str]]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return a folder's visible entries; nothing for one that is not there."""
-    with _translated(path):
+    with _translated(folder, "listed"):
         try:
             with os.scandir(folder) as found:
                 return [entry for entry in found if not entry.name.startswith(_HIDDEN)]
@@ -288,12 +288,12 @@ def _entries(folder: Path, path: str) -> list[os.DirEntry[str]]:
 
 def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
     # A folder sorts by its name with the slash, so that the paths come out in order.
-    entries = sorted(_entries(folder, prefix), key=lambda e: e.name + "/" if e.is_dir() else e.name)
+    entries = sorted(_entries(folder), key=lambda e: e.name + "/" if e.is_dir() else e.name)
     for entry in entries:
         if entry.is_dir():
             yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
             continue
-        with _translated(prefix):
+        with _translated(Path(entry.path), "listed"):
             try:
                 found = entry.stat()
             except FileNotFoundError:
@@ -302,7 +302,7 @@ def _walk(folder: Path, prefix: str) -> Iterator[ObjectInfo]:
 
 
 def _remove_leftover(path: Path, older_than: datetime) -> bool:
-    with _translated(path.name):
+    with _translated(path, "deleted"):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -320,20 +320,30 @@ def _remove_leftover(path: Path, older_than: datetime) -> bool:
 
 
 @contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Say an operating system's error in our words."""
+def _translated(file: Path, doing: str) -> Iterator[None]:
+    """Say an operating system's error in our words: which file or folder cannot be written, read, listed or deleted."""
     try:
         yield
     except OSError as error:
-        raise _unavailable(path, error) from error
+        raise _unavailable(file, doing, error) from error
 
 
-def _unavailable(path: str, error: OSError) -> Unavailable:
-    what = f"The repository's directory cannot be used for {path or 'a listing'}: {error.strerror}."
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Unavailable(
-            what, hint="Is the disk full? `df` shows it; free space or expire backups.", code="storage-full"
-        )
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return Unavailable(what, hint="Does the user that runs this own the directory?", code="storage-forbidden")
-    return Unavailable(what, hint="Is the disk mounted and healthy? `dmesg` may say.", code="storage-failed")
+_RIGHTS = {"written": "write there", "deleted": "delete there", "listed": "list that folder"}
+
+
+def _unavailable(file: Path, doing: str, error: OSError) -> Unavailable:
+    what = f"The repository's {'folder' if doing == 'listed' else 'file'} {file} cannot be {doing}: {error.strerror}."
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return Unavailable(
+                what, hint="Is the disk full? `df` shows it; free space or expire backups.", code="storage-full"
+            )
+        case errno.EROFS:
+            hint = "Is its disk mounted read-only? Lists and restores work as they are; backups need to write there."
+            return Unavailable(what, hint=hint, code="storage-forbidden")
+        case errno.EACCES | errno.EPERM:
+            right = _RIGHTS.get(doing, "read it")
+            hint = f"May the user that runs this {right}? Everything in the repository's folder should belong to that user."
+            return Unavailable(what, hint=hint, code="storage-forbidden")
+        case _:
+            return Unavailable(what, hint="Is the disk mounted and healthy? `dmesg` may say.", code="storage-failed")
