@@ -182,7 +182,8 @@ def test_a_survey_tells_each_form(ground: Ground) -> None:
         "3": "unused",
     }
     assert not first.opens
-    assert not first.certain, "the service was not heard"
+    assert first.certain, "no form of it is the service's"
+    assert not second.certain, "the service was not heard"
     ground.service.error = None
     first, second = survey(ground.ring())
     assert [form.state for form in second.forms if form.source] == ["opens"]
