@@ -10,28 +10,28 @@ from concurrent.futures import Future
 from bot.model.wal import DEFAULT_SEGMENT_BYTES, Lsn, segment_number, segment_start
 from bot.postgres.replication import ReplicationConnection
 from bot.postgres.wal_stream import StreamEnded, WalData, WalStream
-from bot.repository.wal import WalArchive
+from jobs.places import Places
 
 _READ_S = 0.5
 
 
 class OwnWal:
-    """Keeps WAL on the server with a temporary slot from now on, and streams it into the repository while the backup runs.
+    """Keeps WAL on the server with a temporary slot from now on, and streams it into the repositories while the backup runs.
 
     The slot ends with the connection, however this process ends: nothing is left behind on the server.
     """
 
-    def __init__(self, dsn: str, archive: WalArchive, on_wait: Callable[[], None]) -> None:
+    def __init__(self, dsn: str, places: Places, on_wait: Callable[[], None]) -> None:
         """Connect and create the slot.
 
         Raises:
             Usage: no WAL sender or slot is left; the hint has the line to put right.
         """
-        self._archive = archive
+        self._places = places
         self._conn = ReplicationConnection.open(dsn, application_name="pitstop backup wal", on_wait=self._waiting)
         self._slot = f"pitstop_backup_{os.urandom(4).hex()}"
         self._conn.create_slot(self._slot, temporary=True)
-        self._segment_bytes = archive.segment_bytes or DEFAULT_SEGMENT_BYTES
+        self._segment_bytes = places.cluster.segment_bytes or DEFAULT_SEGMENT_BYTES
         self._on_wait = on_wait
         self._stop = threading.Event()
         self._until: Lsn | None = None
@@ -86,7 +86,7 @@ class OwnWal:
                 while len(segment) >= self._segment_bytes:
                     number = int(durable) // self._segment_bytes
                     with memoryview(segment) as received, received[: self._segment_bytes] as whole:
-                        self._archive.put_segment(timeline, number, whole)
+                        self._put_segment(timeline, number, whole)
                     del segment[: self._segment_bytes]
                     durable = Lsn(durable + self._segment_bytes)
             stream.send_status(written=position, flushed=durable)
@@ -97,7 +97,10 @@ class OwnWal:
     def _put_rest(self, timeline: int, segment: bytearray, position: Lsn) -> None:
         if segment:
             number = (int(position) - len(segment)) // self._segment_bytes
-            self._archive.put_piece(timeline, number, 0, segment)
+            self._places.each(lambda repository: repository.wal.put_piece(timeline, number, 0, segment))
+
+    def _put_segment(self, timeline: int, number: int, whole: memoryview) -> None:
+        self._places.each(lambda repository: repository.wal.put_segment(timeline, number, whole))
 
     def _waiting(self) -> None:
         if not self._stop.is_set():

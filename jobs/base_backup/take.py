@@ -16,14 +16,12 @@ from bot.postgres.base_backup import Damage, stream_base_backup
 from bot.postgres.replication import ReplicationConnection
 from bot.postgres.server_facts import ServerFacts, server_facts
 from bot.repository.backup_writer import BackupWriter
-from bot.repository.cluster import ClusterRepository
 from jobs.base_backup.copying import Copied, copy_into
 from jobs.base_backup.own_wal import OwnWal
 from jobs.base_backup.wal_durable import wait_until_durable
-from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
 from jobs.live import announce, being_written
-from jobs.repositories import open_for_writing, repository_name
+from jobs.places import Places, open_places
 from jobs.runbook import renew_runbook
 from jobs.wal.spool import spool_of
 
@@ -31,15 +29,15 @@ _UNFINISHED_AFTER = timedelta(hours=6)
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Back the run's cluster up into its first repository, or the one named in the run's `repository` argument.
+    """Back the run's cluster up into its first repository, or the one named in the run's `repository` argument; or into all.
 
     1. Prepare: connect, read what a restore will need, open the repository, and keep WAL on the server if no receiver does.
     2. Copy: data directory and tablespaces, compressed and encrypted while they arrive.
     3. WAL: wait until everything from the backup's start to its end is durable in the same repository.
     4. Finish: the manifest, last.
 
-    Returns {"id", "kind", "cluster", "repository", "bytes_read", "bytes_stored", "seconds", "timeline", "start_lsn", "end_lsn",
-    "warnings"}.
+    Returns {"id", "kind", "cluster", "repository", "repositories", "bytes_read", "bytes_stored", "seconds", "timeline",
+    "start_lsn", "end_lsn", "warnings"}.
 
     Raises:
         Usage: a right or a setting is missing on the server; the hint has the line to put right.
@@ -59,7 +57,6 @@ class _Backup:
     def __init__(self, context: JobContext) -> None:
         self._context = context
         self._cluster: ClusterConfig = context.config.cluster(context.run.cluster)
-        self._repository_name = repository_name(context)
         self._started_at = context.now()
         self._id = backup_id("base", at=self._started_at, entropy=os.urandom(2))
         self._conn = ReplicationConnection.open(
@@ -67,6 +64,7 @@ class _Backup:
         )
         self._own_wal: OwnWal | None = None
         self._copied: Copied | None = None
+        self._places: Places | None = None
 
     def __enter__(self) -> _Backup:
         return self
@@ -80,57 +78,57 @@ class _Backup:
         """Take the backup; see `run`."""
         system_id, _, _ = self._conn.identify()
         facts = _facts(self._cluster)
-        repository = self._open(system_id, facts.segment_bytes)
+        self._places = places = self._open(system_id, facts.segment_bytes)
         announce(self._context, self._id)
         live = being_written(self._context.ledger, self._context.run.cluster)
-        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER, live=live)
+        before = self._started_at - _UNFINISHED_AFTER
+        places.each(lambda repository: repository.delete_unfinished(before, live=live))
         if not self._receiver_runs():
-            self._own_wal = OwnWal(self._cluster.stream, repository.wal, on_wait=self._context.check_cancelled)
-        with repository.begin(self._id) as writer:
+            self._own_wal = OwnWal(self._cluster.stream, places, on_wait=self._context.check_cancelled)
+        with places.cluster.begin(self._id) as writer:
             self._context.phase("checkpoint")
             events = stream_base_backup(
                 self._conn, label=f"pitstop {self._id}", max_rate_kib=self._cluster.max_rate_kib
             )
             self._copied = copied = copy_into(writer, events, self._context, self._own_wal)
             self._context.phase("wal")
-            wait_until_durable(
-                repository.wal, copied, self._context, own_wal=self._own_wal, receiver_runs=self._receiver_runs
+            places.each(
+                lambda repository: wait_until_durable(
+                    repository.wal, copied, self._context, own_wal=self._own_wal, receiver_runs=self._receiver_runs
+                )
             )
             self._context.phase("finish")
+            places.agree(self._id)
             self._context.check_cancelled()
             summary = self._commit(writer, facts, copied)
-        publish_catalogue(self._context, repository, self._repository_name)
+        places.publish(self._context)
         renew_runbook(self._context)
         self._judge(copied)
         return summary
 
     def result(self, summary: BackupSummary, seconds: float) -> dict[str, Any]:
         """Return what the run answers."""
+        names = list(self._places.left) if self._places else []
         return {
             "id": summary.id,
             "kind": summary.kind,
             "cluster": summary.cluster,
-            "repository": self._repository_name,
+            "repository": names[0],
+            "repositories": names,
             "bytes_read": summary.bytes_read,
             "bytes_stored": summary.bytes_stored,
             "seconds": round(seconds, 3),
             "timeline": summary.timeline,
             "start_lsn": str(summary.start_lsn),
             "end_lsn": str(summary.end_lsn),
-            "warnings": list(self._copied.warnings) if self._copied else [],
+            "warnings": [
+                *(self._copied.warnings if self._copied else []),
+                *(self._places.warnings if self._places else []),
+            ],
         }
 
-    def _open(self, system_id: str, segment_bytes: int) -> ClusterRepository:
-        context = self._context
-        return open_for_writing(
-            context.config,
-            context.ledger,
-            self._repository_name,
-            context.run.cluster,
-            SystemId(system_id),
-            segment_bytes,
-            major=self._conn.major,
-        )
+    def _open(self, system_id: str, segment_bytes: int) -> Places:
+        return open_places(self._context, SystemId(system_id), segment_bytes, major=self._conn.major)
 
     def _receiver_runs(self) -> bool:
         return is_locked(spool_of(self._context.config.spool, self._context.run.cluster).lock_path)

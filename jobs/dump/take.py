@@ -17,8 +17,6 @@ from bot.postgres.dump_session import DumpSession
 from bot.postgres.dump_snapshot import list_tables
 from bot.postgres.server_facts import ServerFacts, server_facts
 from bot.repository.backup_writer import BackupWriter
-from bot.repository.cluster import ClusterRepository
-from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
 from jobs.dump.database import DatabaseDump, Dumped
 from jobs.dump.databases import (
@@ -32,7 +30,7 @@ from jobs.dump.databases import (
     wanted_databases,
 )
 from jobs.live import announce, being_written
-from jobs.repositories import open_for_writing, repository_name
+from jobs.places import Places, open_places
 from jobs.runbook import renew_runbook
 
 _UNFINISHED_AFTER = timedelta(hours=6)
@@ -40,7 +38,7 @@ _LOOK_EVERY_S = 0.5
 
 
 def run(context: JobContext) -> dict[str, Any]:
-    """Dump the run's cluster into its first repository, or the one named in the run's `repository` argument.
+    """Dump the run's cluster into its first repository, or the one named in the run's `repository` argument; or into all.
 
     The run's other arguments are a `Selection`; on schedule there are none, and what is configured counts.
 
@@ -49,8 +47,8 @@ def run(context: JobContext) -> dict[str, Any]:
     3. Each database: lock its tables, take a snapshot, dump and count in it.
     4. Finish: the manifest, last.
 
-    Returns {"id", "kind", "cluster", "repository", "part", "databases", "bytes_read", "bytes_stored", "seconds", "timeline",
-    "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
+    Returns {"id", "kind", "cluster", "repository", "repositories", "part", "databases", "bytes_read", "bytes_stored", "seconds",
+    "timeline", "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
 
     Raises:
         Usage: a right is missing, or a database or table does not exist; the hint has the line to put right.
@@ -68,7 +66,6 @@ class _Dump:
     def __init__(self, context: JobContext) -> None:
         self._context = context
         self._cluster: ClusterConfig = context.config.cluster(context.run.cluster)
-        self._repository_name = repository_name(context)
         self._started_at = context.now()
         self._id = backup_id("dump", at=self._started_at, entropy=os.urandom(2))
         self._asked = Selection.from_json(context.run.args)
@@ -82,21 +79,23 @@ class _Dump:
         tools = find_tools(server.major, context.config.postgres.bin_directories)
         dumps = self._plan(server, tools)
         facts = server_facts(maintenance_session(self._cluster, server.major).conninfo(), self._cluster.data_directory)
-        repository = self._open(server, facts)
+        places = self._open(server, facts)
         announce(context, self._id)
         live = being_written(context.ledger, context.run.cluster)
-        repository.delete_unfinished(self._started_at - _UNFINISHED_AFTER, live=live)
-        with repository.begin(self._id) as writer:
+        before = self._started_at - _UNFINISHED_AFTER
+        places.each(lambda repository: repository.delete_unfinished(before, live=live))
+        with places.cluster.begin(self._id) as writer:
             context.phase("globals")
             self._globals(writer, server, tools)
             dumped = [dump.take(writer, context) for dump in dumps]
             context.phase("finish")
             context.check_cancelled()
+            places.agree(self._id)
             body = self._body(server, tools, facts, dumped)
             summary = self._commit(writer, facts, dumped, body)
-        publish_catalogue(context, repository, self._repository_name)
+        places.publish(context)
         renew_runbook(context)
-        return self._result(summary, body, time.monotonic() - began)
+        return self._result(summary, body, places, time.monotonic() - began)
 
     def _plan(self, server: Server, tools: Binaries) -> list[DatabaseDump]:
         databases = wanted_databases(self._cluster, self._selection, server)
@@ -124,17 +123,8 @@ class _Dump:
     def _session(self, server: Server, database: Database) -> DumpSession:
         return session_for(self._cluster, server, database, self._id)
 
-    def _open(self, server: Server, facts: ServerFacts) -> ClusterRepository:
-        context = self._context
-        return open_for_writing(
-            context.config,
-            context.ledger,
-            self._repository_name,
-            context.run.cluster,
-            SystemId(server.system_id),
-            facts.segment_bytes,
-            major=server.major,
-        )
+    def _open(self, server: Server, facts: ServerFacts) -> Places:
+        return open_places(self._context, SystemId(server.system_id), facts.segment_bytes, major=server.major)
 
     def _globals(self, writer: BackupWriter, server: Server, tools: Binaries) -> None:
         maintenance = next(database for database in server.databases if database.name == server.maintenance)
@@ -177,13 +167,15 @@ class _Dump:
             server_version=facts.version_num,
         )
 
-    def _result(self, summary: BackupSummary, body: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def _result(self, summary: BackupSummary, body: dict[str, Any], places: Places, seconds: float) -> dict[str, Any]:
+        names = list(places.left)
         databases = body["databases"]
         return {
             "id": summary.id,
             "kind": summary.kind,
             "cluster": summary.cluster,
-            "repository": self._repository_name,
+            "repository": names[0],
+            "repositories": names,
             "part": body["mode"],
             "databases": [
                 {
@@ -202,6 +194,7 @@ class _Dump:
             "globals_passwords": body["globals"]["passwords"],
             "warnings": [
                 *body["warnings"],
+                *places.warnings,
                 *(f"{one['name']}: {text}" for one in databases for text in one["warnings"]),
             ],
         }
