@@ -75,7 +75,9 @@ def backlog(ground: Ground, segments: int) -> Backlog:
     with _connected(cluster) as db:
         db.execute("SELECT pg_switch_wal()")
         db.execute("CHECKPOINT")
-        [(start,)] = db.execute("SELECT lsn::text FROM pg_create_physical_replication_slot(%s, true)", [_SEED]).fetchall()
+        [(start,)] = db.execute(
+            "SELECT lsn::text FROM pg_create_physical_replication_slot(%s, true)", [_SEED]
+        ).fetchall()
         first = _segment(db, str(start))
         while _segment(db) < first + segments:
             db.execute(_WRITE)

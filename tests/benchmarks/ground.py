@@ -78,13 +78,18 @@ class Ground:
         """Return a cluster of about `size_mb` that nobody writes to, made the first time it is asked for."""
         return self.cluster_of_its_own(f"{size_mb}mb", size_mb, {})
 
-    def cluster_of_its_own(self, name: str, size_mb: int, settings: Mapping[str, str]) -> Cluster:
-        """Return a cluster with further settings for a benchmark that changes it, made the first time it is asked for."""
+    def cluster_of_its_own(
+        self, name: str, size_mb: int, settings: Mapping[str, str], *, first_segment: str = ""
+    ) -> Cluster:
+        """Return a cluster with further settings for a benchmark that changes it, made the first time it is asked for.
+
+        `first_segment` is the name of a segment its WAL is moved on to.
+        """
         if name not in self.clusters:
-            self.clusters[name] = self._make(name, size_mb, settings)
+            self.clusters[name] = self._make(name, size_mb, settings, first_segment)
         return self.clusters[name]
 
-    def _make(self, name: str, size_mb: int, settings: Mapping[str, str]) -> Cluster:
+    def _make(self, name: str, size_mb: int, settings: Mapping[str, str], first_segment: str) -> Cluster:
         home = self.root / name
         home.mkdir(mode=0o755)
         socket_dir = home / "socket"
@@ -101,9 +106,19 @@ class Ground:
 
         with start(_BUILDING) as building:
             fill(building.dsn(), size_mb)
+        if first_segment:
+            self._move_on(data, first_segment)
         server = start({**_MEASURED, **settings})
         self.cleanup.callback(server.stop, "immediate")
         return Cluster(size_mb, home, server, install(home / "pitstop", server, RIGHTS))
+
+    def _move_on(self, data: Path, segment: str) -> None:
+        """Let the WAL of a stopped server go on at a later segment."""
+        other = None if self.account.is_current else self.account
+        subprocess.run(
+            [find(MAJOR).tool("pg_resetwal"), "-l", segment, "-D", data], check=True, capture_output=True, cwd="/",
+            user=other.uid if other else None, group=other.gid if other else None,
+        )  # fmt: skip
 
     def own(self, folder: Path) -> None:
         """Give a folder to the account that servers run as."""

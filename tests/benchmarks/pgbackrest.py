@@ -66,7 +66,7 @@ class PgBackRest:
         """Where its configuration, repository and logs are."""
         return self.cluster.home / "pgbackrest"
 
-    def set_up(self) -> None:
+    def set_up(self, *, encrypted: bool = True) -> None:
         """Write the configuration and start with an empty repository."""
         start_alike(self.home)
         for name in ("", "log", "lock", "spool", "repository"):
@@ -76,14 +76,19 @@ class PgBackRest:
                 os.chown(folder, self.account.uid, self.account.gid)
         server = self.cluster.server
         text = _CONFIG.format(home=self.home, data=server.data_directory, socket=server.socket_dir)
-        (self.home / "pgbackrest.conf").write_text(text, "utf-8")
-        self._run("stanza-create", "--no-online")
+        lines = [line for line in text.splitlines(keepends=True) if encrypted or "cipher" not in line]
+        (self.home / "pgbackrest.conf").write_text("".join(lines), "utf-8")
+        self.measure("stanza-create", "--no-online")
 
     def back_up(self) -> Cost:
         """Take a full backup into an empty repository."""
         self.set_up()
         os.sync()
-        return self._run("backup", "--type=full")
+        return self.take()
+
+    def take(self) -> Cost:
+        """Take a full backup more."""
+        return self.measure("backup", "--type=full")
 
     @property
     def stored(self) -> int:
@@ -95,17 +100,18 @@ class PgBackRest:
         folder.mkdir(mode=0o700)
         if not self.account.is_current:
             os.chown(folder, self.account.uid, self.account.gid)
-        return self._run("restore", f"--pg1-path={folder}", "--type=none")
+        return self.measure("restore", f"--pg1-path={folder}", "--type=none")
 
     def verify(self) -> Cost:
         """Read its repository and check it."""
-        return self._run("verify")
+        return self.measure("verify")
 
     def argv(self, command: str, *options: str) -> list[str]:
         """Return the command line of one of its commands."""
         return ["pgbackrest", f"--config={self.home}/pgbackrest.conf", f"--stanza={STANZA}", *options, command]
 
-    def _run(self, command: str, *options: str) -> Cost:
+    def measure(self, command: str, *options: str) -> Cost:
+        """Run one of its commands."""
         return measured(
             [*POLITE, *self.argv(command, *options)],
             log=self.cluster.log,
