@@ -77,7 +77,14 @@ def test_the_story_ends_well_and_leaves_nothing(room: Path) -> None:
     assert not _left_behind(room)
 
 
-@pytest.mark.parametrize("chapter", ["Setting up", "types in #db-backups", "Approved by the second person"])
+@pytest.mark.parametrize(
+    "chapter",
+    [
+        pytest.param("Setting up", marks=pytest.mark.full),
+        "types in #db-backups",
+        pytest.param("Approved by the second person", marks=pytest.mark.full),
+    ],
+)
 def test_an_interrupted_story_leaves_nothing(room: Path, chapter: str) -> None:
     """Ctrl-C in the middle, twice as impatient people press it, ends everything that was started and removes every file."""
     story = _play(room)

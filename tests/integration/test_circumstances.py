@@ -65,7 +65,7 @@ def owned(here: Installation, uid: int) -> Installation:
     [
         pytest.param("root-only folder", marks=pytest.mark.full),
         "root-only folder, no namespaces",
-        "ordinary user",
+        pytest.param("ordinary user", marks=pytest.mark.full),
         pytest.param("ordinary user, no namespaces", marks=pytest.mark.full),
     ],
 )

@@ -277,7 +277,9 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase", [phase if "postgres" in phase else pytest.param(phase, marks=pytest.mark.full) for phase in PHASES]
+)
 def test_killed_in_a_phase(plain_server: PlainServerFactory, tmp_path: Path, phase: str) -> None:
     """After kill -9 no backup is seen, no pg_dump and no session is left, and the next dump works and clears away."""
     server = plain_server(18)

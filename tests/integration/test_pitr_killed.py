@@ -281,7 +281,7 @@ def test_an_executor_killed_three_times_is_given_up_and_cleared_away(scene: Scen
     assert not postmasters(scene)
 
 
-@pytest.mark.parametrize("phase", ["fetch", "check"])
+@pytest.mark.parametrize("phase", ["fetch", pytest.param("check", marks=pytest.mark.full)])
 def test_a_cancelled_recovery_undoes_what_it_began(scene: Scene, phase: str) -> None:
     """Cancelled while it runs, also in the middle of a long SQL check: the run is cancelled, server and directory are gone."""
     request = scene.request()
@@ -409,7 +409,7 @@ def damage(path: Path, undo: ExitStack) -> None:
     undo.callback(path.write_bytes, content)
 
 
-@pytest.mark.parametrize("what", ["volume", "segment"])
+@pytest.mark.parametrize("what", ["volume", pytest.param("segment", marks=pytest.mark.full)])
 def test_a_damaged_object_fails_the_recovery_and_leaves_nothing(scene: Scene, what: str) -> None:
     """One flipped bit in a volume or a WAL segment: FAILED, the object named, no server and no directory left."""
     request = scene.request()

@@ -43,7 +43,9 @@ def test_recovery_stops_exactly_before_the_target_record(
     assert not (tmp_path / "copy").exists()
 
 
-@pytest.mark.parametrize("major", [15, 16, 18])
+@pytest.mark.parametrize(
+    "major", [pytest.param(15, marks=pytest.mark.full), pytest.param(16, marks=pytest.mark.full), 18]
+)
 def test_latest_ends_where_the_served_wal_ends(
     plain_server: PlainServerFactory, server_user: Account, tmp_path: Path, major: int
 ) -> None:

@@ -117,7 +117,9 @@ def start_until(stage: Stage, request: Request, phase: str) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase", [phase if phase in {"rows", "check"} else pytest.param(phase, marks=pytest.mark.full) for phase in PHASES]
+)
 def test_killed_and_taken_up_again(stage: Stage, phase: str) -> None:
     """Killed in any phase nothing has the final name; taken up again it ends well, and only the whole database is there."""
     request = stage.request("again")
@@ -148,7 +150,7 @@ def test_killed_after_the_name_was_given(stage: Stage) -> None:
     )
 
 
-@pytest.mark.parametrize("phase", ["rows", "check"])
+@pytest.mark.parametrize("phase", [pytest.param("rows", marks=pytest.mark.full), "check"])
 def test_cancelled(stage: Stage, phase: str) -> None:
     """Cancelled while it runs: the run ends, and nothing is left."""
     request = stage.request("cancelled")
@@ -158,6 +160,7 @@ def test_cancelled(stage: Stage, phase: str) -> None:
     assert stage.databases() == set()
 
 
+@pytest.mark.full
 def test_cancelled_and_killed(stage: Stage) -> None:
     """An executor that dies before it could undo what it began: the supervisor has it cleared away."""
     request = stage.request("gone")
@@ -168,6 +171,7 @@ def test_cancelled_and_killed(stage: Stage) -> None:
     assert stage.databases() == set()
 
 
+@pytest.mark.full
 def test_killed_three_times(stage: Stage) -> None:
     """After three kills the request has failed, and its unfinished database is dropped."""
     request = stage.request("never")

@@ -80,7 +80,7 @@ def check_child(here: Installation, server: PlainServer, fork: Lsn) -> None:
     assert here.repository().wal.histories() == {2: history}
 
 
-@pytest.mark.parametrize("major", [15, 18])
+@pytest.mark.parametrize("major", [pytest.param(15, marks=pytest.mark.full), 18])
 def test_a_promotion_while_streaming(
     plain_server: PlainServerFactory, server_home: Path, tmp_path: Path, major: int
 ) -> None:
