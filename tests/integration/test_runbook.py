@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bot.model.wal import Lsn
 from bot.postgres.plain import PlainServer
 from jobs.context import utc_now
 from jobs.runbook import keep_runbook
+from tests.bare_python import bare_python
 from tests.jobs import CLUSTER, Installation, install, wait_for
 from tests.servers import PlainServerFactory, execute
 
@@ -35,7 +35,7 @@ def follow(home: Path, blocks: list[str]) -> str:
     """Run the blocks one after the other in one shell, as the page says, and return what they print."""
     script = home / "followed.sh"
     script.write_text("\n".join(blocks), "utf-8")
-    path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = f"{bare_python(home / 'bare').parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     done = subprocess.run(
         ["bash", str(script)],
         capture_output=True,
