@@ -19,6 +19,7 @@ NAMES = (
     "slack-clocks",
     "backup-memory",
     "base-backup",
+    "base-backup-s3",
     "restore",
     "wal-archiving",
     "scrub",
