@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,11 +41,12 @@ def in_place_points(name: str, cluster: ClusterConfig) -> Iterator[Point]:
 
 def _programs(name: str, cluster: ClusterConfig) -> Iterator[Point]:
     from bot.commands.check import Point
+    from bot.host.hooks import cannot_run
 
     about, hooks, wrong = f"cluster {name}", cluster.hooks, False
     for when, commands in (("before", hooks.before), ("after", hooks.after)):
         for command in commands:
-            if trouble := _cannot_run(Path(command[0])):
+            if trouble := cannot_run(command):
                 wrong = True
                 fix = f"Install it or chmod it, or change [clusters.{name}.hooks] {when}."
                 yield Point(about, "fail", "hook", f"The command {when} a restore in place cannot run: {trouble}.", fix)
@@ -59,12 +59,3 @@ def _programs(name: str, cluster: ClusterConfig) -> Iterator[Point]:
             f"There are commands {there} a restore in place and none {lacking}: is the application started and stopped?"
         )
         yield Point(about, "warn", "hooks-one-sided", sentence, f'[clusters.{name}.hooks] {lacking} = [["/usr/bin/…"]]')
-
-
-def _cannot_run(program: Path) -> str:
-    """Return why Pitstop's account cannot run a program, or the empty string."""
-    if not program.exists():
-        return f"{program} is not there"
-    if not program.is_file():
-        return f"{program} is no file"
-    return "" if os.access(program, os.X_OK) else f"{program} may not be executed"

@@ -35,6 +35,16 @@ class HookRun:
         return not self.trouble
 
 
+def cannot_run(command: Sequence[str]) -> str:
+    """Return why this account cannot run a command's program, or the empty string; nothing is run."""
+    program = Path(command[0])
+    if not program.exists():
+        return f"{program} is not there"
+    if not program.is_file():
+        return f"{program} is no file"
+    return "" if os.access(program, os.X_OK) else f"{program} may not be executed"
+
+
 def run_hook(
     command: Sequence[str],
     *,

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.config import ClusterConfig, Config
 from bot.errors import Conflict, Refused, Usage
+from bot.host.hooks import cannot_run
 from bot.host.residence import jobs_outlive_us
 from bot.ledger import kept as rows
 from bot.ledger.database import Ledger
@@ -194,6 +195,19 @@ def _require_same(kept: Kept, place: InPlace) -> None:
 
 
 def _hooks(settings: ClusterConfig) -> Hooks:
+    """Return what runs around the swap.
+
+    Raises:
+        Refused: `hook-missing`, a program of it is not there or may not be executed: the application would stay down.
+    """
+    for when, commands in (("before", settings.hooks.before), ("after", settings.hooks.after)):
+        for command in commands:
+            if trouble := cannot_run(command):
+                raise Refused(
+                    f"The command {when} the swap cannot run: {trouble}.",
+                    hint=f"Put it there, or change hooks.{when} in the configuration; `pitstop check` looks at all of them.",
+                    code="hook-missing",
+                )
     return Hooks(
         before=settings.hooks.before,
         after=settings.hooks.after,

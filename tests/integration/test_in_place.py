@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from bot import desk
+from bot.config import load
 from bot.errors import PitstopError
 from bot.host import processes
 from bot.model.kept import KeptState
@@ -192,7 +194,7 @@ def test_a_page_that_is_not_well(plain_server: PlainServerFactory, tmp_path: Pat
 
 
 def test_what_is_in_the_way_is_said_before_anything_is_asked(plain_server: PlainServerFactory, tmp_path: Path) -> None:
-    """A prepared transaction refuses the plan; one that comes later voids it; losses are in the plan."""
+    """A prepared transaction, or a command that is not there, refuses the plan; one that comes later voids it; losses are told."""
     server = plain_server(18, settings={**CORPSES, "wal_level": "logical"})
     shop = open_shop(server, tmp_path)
     shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
@@ -217,6 +219,13 @@ def test_what_is_in_the_way_is_said_before_anything_is_asked(plain_server: Plain
     assert shop.request(request.id).state is State.VOID
     shop.sql("ROLLBACK PREPARED 'half'")
     assert (shop.orders(), shop.databases()) == (50, {"shop"})
+    settings = tmp_path / "hooked.toml"
+    settings.write_text(
+        f'{shop.installation.config_path.read_text()}\n[clusters.slips.hooks]\nafter = [["/nowhere/start", "shop"]]\n'
+    )
+    hooked = Shop(server, replace(shop.installation, config_path=settings, config=load(settings)[0])).ask()
+    assert (hooked.state, (hooked.outcome or {})["code"]) == (State.REFUSED, "hook-missing")
+    assert "/nowhere/start is not there" in (hooked.outcome or {})["message"]
 
 
 def test_a_cancelled_swap_is_taken_back(plain_server: PlainServerFactory, tmp_path: Path) -> None:
