@@ -38,10 +38,10 @@ def init(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the key files and passphrases that are missing, and begin the repositories that are new.
+    """Make missing keys, and begin new repositories.
 
-    Those of the configuration are made (0600) where they are missing; what is there is never overwritten. Keys in a
-    service are made there, not here.
+    Key files and passphrases of the configuration are made (0600) where they are missing; what is there is never
+    overwritten. Keys in a service are made there, not here.
 
     Without a key no backup can ever be read: keep copies away from this machine.
     """
@@ -139,7 +139,10 @@ def _lacks_forms(ring: KeyRing) -> bool:
 
 
 def list_keys(as_json: AsJson = False) -> None:
-    """List the data keys: when each was made, its wrapped forms and what opens them now, and what it seals."""
+    """List the data keys, and what opens each of them now.
+
+    Each with when it was made, its wrapped forms, and what it seals.
+    """
     from bot.commands.surroundings import read_config
 
     config, _ = read_config()
@@ -196,7 +199,7 @@ def _row(name: str, key: KeyState, uses: Uses | None, *, newest: bool) -> dict[s
 
 
 def check(as_json: AsJson = False) -> int:
-    """Check the keys: does each wrap and open, and does everything kept have a form by each.
+    """Check that every key opens, and everything has a form by each.
 
     A data key that no key opens any more is told with the backups and WAL it takes along. Exit code 1: a key does not work,
     or a form is missing; 4: a data key is lost.

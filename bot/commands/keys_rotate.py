@@ -28,7 +28,7 @@ def rotate(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rotate the data key of every repository, and prove that everything kept still opens.
+    """Rotate every data key, and prove that what is kept still opens.
 
     A new data key is stored under every key in [encryption], and old data keys get the forms they lack; what is stored is
     not touched. Then every backup's manifest and every object's header is read, and every data key opened with each key.
