@@ -321,7 +321,8 @@ def test_the_card_of_an_alert_goes_forward_only(at: Desk) -> None:
             found = alerts.find(tx, "wal-lag", "slips", "local")
         told += [found.state] if found and (not told or told[-1] is not found.state) else []
         at.slack.away, at.slack.lost = chance.random() < 0.3, chance.randrange(2)
-        at.run(chance.choice([1, 20]), every=0.5)
+        seconds = chance.choice([1, 20])
+        at.run(seconds, every=max(0.5, seconds / 10))
     at.slack.away, at.slack.lost = False, 0
     at.until_quiet(600)
     at.assert_caught_up()
@@ -346,7 +347,8 @@ def test_each_card_goes_forward_only(at: Desk) -> None:
         at.slack.lost = chance.randrange(2) if chance.random() < 0.3 else 0
         if chance.random() < 0.1:
             at.restart()
-        at.run(chance.choice([0.25, 1, 3, 20]), every=0.5)
+        seconds = chance.choice([0.25, 1, 3, 20])
+        at.run(seconds, every=max(0.5, seconds / 10))
     at.slack.away, at.slack.lost = False, 0
     at.until_quiet(600)
     at.assert_caught_up()
