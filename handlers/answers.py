@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from bot.ledger import Tx, catalogue, contents, pauses, requests, runs, servers, wal_status
 from bot.model.backup_commands import BackupCommand, ListBackups, ShowBackup, ShowSchedule, ShowStatus
 from bot.model.commands import ShowHelp
+from bot.model.copies import Lag, lags, where
 from bot.model.ids import BackupId, ClusterName
 from bot.model.requests import State
 from bot.model.runs import Job, Run, RunState
@@ -51,8 +52,8 @@ def _named(wiring: Wiring, cluster: ClusterName | None) -> list[ClusterName]:
 def _show(wiring: Wiring, backup: BackupId) -> Message:
     found = known_backup(wiring, backup)
     with wiring.ledger.read() as tx:
-        where, inside = catalogue.repositories(tx, found.cluster, backup), contents.find(tx, found.cluster, backup)
-    return backup_card(BackupView(found, where, inside), now=wiring.now())
+        copies, inside = catalogue.copies(tx, found.cluster, backup), contents.find(tx, found.cluster, backup)
+    return backup_card(BackupView(found, where(copies), inside), now=wiring.now())
 
 
 def _schedule(wiring: Wiring, clusters: list[ClusterName]) -> Message:
@@ -88,7 +89,17 @@ def cluster_status(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatu
         rpo=config.objectives.rpo.target,
         pause=pauses.current(tx, cluster, wiring.now()),
         shared_disk=config.shared_disk,
+        lags=_lags(wiring, tx, cluster),
     )
+
+
+def _lags(wiring: Wiring, tx: Tx, cluster: ClusterName) -> list[Lag]:
+    """Return how far each of several repositories is behind the others."""
+    names = wiring.config.cluster_repositories(cluster)
+    if len(names) < 2:
+        return []
+    held = {name: catalogue.list(tx, cluster, name) for name in names}
+    return lags(held, wiring.config.cluster(cluster).retention.keeping, wiring.now())
 
 
 def _last_failure(recent: list[Run]) -> Run | None:

@@ -37,14 +37,14 @@ def show_backup(
     here = surroundings()
     found = located(here, backup)
     with here.ledger.read() as tx:
-        where, inside = catalogue.copies(tx, found.cluster, found.id), contents.find(tx, found.cluster, found.id)
+        copies, inside = catalogue.copies(tx, found.cluster, found.id), contents.find(tx, found.cluster, found.id)
     document: dict[str, Any] = {
         **found.as_json(),
-        "repositories": list(where),
-        "copies": copy_rows(where),
+        "repositories": list(copies),
+        "copies": copy_rows(copies),
         "contents": inside.as_json() if inside else None,
     }
-    show(document, lambda: _say(found, where, inside), as_json=as_json)
+    show(document, lambda: _say(found, copies, inside), as_json=as_json)
 
 
 def located(here: Surroundings, backup: str) -> BackupSummary:
@@ -81,15 +81,15 @@ def _find(here: Surroundings, backup: BackupId) -> BackupSummary | None:
         return catalogue.locate(tx, backup)
 
 
-def _say(backup: BackupSummary, where: Mapping[str, BackupSummary], inside: Contents | None) -> None:
-    from bot.commands.backups import copy_words
+def _say(backup: BackupSummary, copies: Mapping[str, BackupSummary], inside: Contents | None) -> None:
+    from bot.model.copies import where
     from bot.slack.text import count, size, span
 
     say(f"{backup.id} of {backup.cluster}{', pinned' if backup.pinned else ''}")
     say(f"  {f'damaged: {backup.damaged}' if backup.damaged else f'verified {when(backup.verified_at)}'}")
     took = span((backup.finished_at - backup.started_at).total_seconds())
     say(f"  taken {when(backup.started_at)}, in {took}")
-    say(f"  {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, in {copy_words(where)}")
+    say(f"  {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, in {', '.join(where(copies))}")
     say(f"  timeline {backup.timeline}, {backup.start_lsn} to {backup.end_lsn}")
     if backup.parent:
         say(f"  after {backup.parent}")

@@ -106,8 +106,9 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
 
     here = surroundings()
     name, _ = here.cluster(cluster, "list")
-    found, away = renew_reachable(here.config, here.ledger, name)
-    window = [part.as_json() for part in measured_window(here.config, here.ledger, name)]
+    renewed = renew_reachable(here.config, here.ledger, name)
+    found, away = renewed.listed, renewed.away
+    window = [part.as_json() for part in measured_window(here.config, here.ledger, name, renewed.histories)]
     document = {
         "cluster": name,
         "backups": [
@@ -157,15 +158,10 @@ def copy_rows(copies: Mapping[str, BackupSummary]) -> list[dict[str, Any]]:
     ]
 
 
-def copy_words(copies: Mapping[str, BackupSummary]) -> str:
-    """Say where a backup is; a damaged copy is marked where another one is not."""
-    sound = any(copy.damaged is None for copy in copies.values())
-    return ", ".join(f"{name} (damaged)" if sound and copy.damaged else name for name, copy in copies.items())
-
-
 def _say_list(found: list[Listed], window: list[dict[str, str]]) -> None:
     from datetime import datetime
 
+    from bot.model.copies import where
     from bot.slack.text import size, span
 
     rows = [
@@ -174,7 +170,7 @@ def _say_list(found: list[Listed], window: list[dict[str, str]]) -> None:
             when(one.backup.started_at),
             span((one.backup.finished_at - one.backup.started_at).total_seconds()),
             size(one.backup.bytes_stored),
-            copy_words(one.copies),
+            ", ".join(where(one.copies)),
             _remarks(one.backup),
         )
         for one in found

@@ -23,6 +23,12 @@ def merged(copies: Sequence[BackupSummary]) -> BackupSummary:
     return replace((sound or list(copies))[0], verified_at=verified, pinned=any(copy.pinned for copy in copies))
 
 
+def where(copies: Mapping[str, BackupSummary]) -> list[str]:
+    """Return the names of the repositories that hold a backup; a damaged copy is marked where another one is sound."""
+    sound = any(copy.damaged is None for copy in copies.values())
+    return [f"{name} (damaged)" if sound and copy.damaged else name for name, copy in copies.items()]
+
+
 @dataclass(frozen=True, slots=True)
 class Lag:
     """What one repository lacks that another one holds: how many backups, their stored bytes, and since when (aware UTC).

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bot.errors import Refused, Usage
 from bot.model.alerts import AlertState, Severity
+from bot.model.copies import Lag
 from bot.model.ids import ClusterName
 from bot.model.people import Person
 from bot.model.requests import State
@@ -145,7 +146,8 @@ def test_status_and_lists_fit(made: Rows, clusters: int) -> None:
     backups, heard = made.some(made.backup, 20), made.some(made.wal, 5)
     beside, waiting = made.some(made.server, 6), made.some(made.request, 3)
     failed = next(iter(going), None)
-    status = ClusterStatus(name, backups, heard, going, failed, beside, waiting, shared_disk=True)
+    behind = [Lag(made.text(), tuple(b.id for b in backups[:n]), made.number(), made.time()) for n in range(3)]
+    status = ClusterStatus(name, backups, heard, going, failed, beside, waiting, shared_disk=True, lags=behind)
     assert_fit(status_card([status] * clusters, now=NOON))
     assert_fit(list_card(name, backups, heard, now=NOON))
 

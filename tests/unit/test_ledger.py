@@ -313,9 +313,9 @@ def test_the_catalogue_is_what_the_repositories_hold() -> None:
         catalogue.replace(tx, SLIPS, "local", [_summary(first), _summary(second)])
         catalogue.replace(tx, SLIPS, "offsite", [_summary(first)])
         assert [summary.id for summary in catalogue.list(tx, SLIPS)] == [second, first]
-        assert catalogue.repositories(tx, SLIPS, BackupId(first)) == ("local", "offsite")
+        assert list(catalogue.copies(tx, SLIPS, BackupId(first))) == ["local", "offsite"]
         catalogue.replace(tx, SLIPS, "local", [_summary(second)])
-        assert catalogue.repositories(tx, SLIPS, BackupId(first)) == ("offsite",)
+        assert list(catalogue.copies(tx, SLIPS, BackupId(first))) == ["offsite"]
         assert catalogue.find(tx, SLIPS, BackupId(second)) == _summary(second)
         assert catalogue.find(tx, SLIPS, BackupId("20261123T020000Z-base-0003")) is None
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bot.ledger.wal_status import WalStatus
 from bot.model.backups import BackupSummary
+from bot.model.copies import Lag
 from bot.model.ids import ClusterName
 from bot.model.pauses import Pause
 from bot.model.requests import Request
@@ -36,6 +37,7 @@ class ClusterStatus:
     rpo: timedelta = timedelta(hours=1)
     pause: Pause | None = None
     shared_disk: bool = False
+    lags: Sequence[Lag] = ()
 
 
 def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
@@ -72,6 +74,7 @@ def _facts(status: ClusterStatus, now: datetime) -> list[str]:
     return [
         *([f"• ⏸️ The schedule is paused until {moment(status.pause.until)}"] if status.pause else []),
         *_backup_facts(status, now),
+        *(_copies_fact(lag, now) for lag in status.lags[:4]),
         *(_wal_fact(wal, now) for wal in status.wal[:4]),
         *window_lines(status.wal),
         *(f"• {run_cards.title(run)} {_progress(run)}".rstrip() for run in status.running[:5]),
@@ -110,6 +113,14 @@ def _verified(what: str, backups: Sequence[BackupSummary], last: BackupSummary, 
     assert newest.verified_at is not None
     which = "that one" if newest.id == last.id else code(newest.id, 60)
     return f"• Newest verified {what}: {which}, by a drill {span((now - newest.verified_at).total_seconds())} ago"
+
+
+def _copies_fact(lag: Lag, now: datetime) -> str:
+    where = code(lag.repository, 60)
+    if not lag.backups:
+        return f"• Every backup is in {where}"
+    many = f"{count(len(lag.backups), 'backup')} ({size(lag.bytes_stored)})"
+    return f"• ⚠️ {where} lacks {many} that another repository holds, for {span(lag.age(now).total_seconds())}"
 
 
 def _wal_fact(wal: WalStatus, now: datetime) -> str:
