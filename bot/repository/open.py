@@ -83,6 +83,8 @@ def _make_folder(name: str, root: Path) -> None:
         for folder in reversed(missing):
             folder.mkdir(mode=0o700, exist_ok=True)
             fsync_dir(folder.parent)
+    except (NotADirectoryError, FileExistsError):
+        raise _not_a_folder(name, root) from None
     except OSError as error:
         raise Unavailable(
             f"The folder {root} of repository {name} cannot be made: {error.strerror}.",
@@ -92,19 +94,33 @@ def _make_folder(name: str, root: Path) -> None:
 
 
 def _check_folder(name: str, root: Path, *, create: bool) -> None:
-    if root.is_dir():
-        return
-    if root.exists():
-        raise Usage(
-            f"Repository {name} is at {root}, which is not a folder.",
-            hint="Is the url in the configuration right?",
-            code="repository-not-a-folder",
-        )
+    try:
+        if root.is_dir():
+            return
+        there = root.exists()
+    except OSError as error:
+        raise Unavailable(
+            f"The folder {root} of repository {name} cannot be looked at: {error.strerror}.",
+            hint="May the user that runs this enter the folders above it?",
+            code="storage-forbidden",
+        ) from error
+    if there:
+        raise _not_a_folder(name, root)
     assert not create, "a folder was just made"
     raise Usage(
         f"Repository {name} has no folder {root}.",
         hint="Is its disk mounted? For a new repository run `pitstop keys init`.",
         code="repository-missing",
+    )
+
+
+def _not_a_folder(name: str, root: Path) -> Usage:
+    file = next((path for path in (root, *root.parents) if path.exists()), root)
+    where = f"is at {root}, which" if file == root else f"is at {root}, and {file}"
+    return Usage(
+        f"Repository {name} {where} is not a folder.",
+        hint="Is the url in the configuration right?",
+        code="repository-not-a-folder",
     )
 
 

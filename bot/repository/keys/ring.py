@@ -65,7 +65,7 @@ class KeyRing:
                 if not ids:
                     raise Usage(
                         f"The repository {self.store.url} has no data key yet.",
-                        hint="Run `pitstop keys init`.",
+                        hint="Is it new? Run `pitstop keys init`. Was it used before: is its disk mounted, its url right?",
                         code="no-data-key",
                     )
                 if ids[-1] not in self._keys:
