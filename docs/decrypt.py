@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Read a Pitstop repository without Pitstop: needs Python, `cryptography` and `zstandard`, the key file and the folder.
+"""Read a Pitstop repository without Pitstop: needs Python, `cryptography` and `zstandard`, a key and the folder.
 
-    decrypt.py KEYFILE REPOSITORY cat OBJECT            write an object's content to standard output
-    decrypt.py KEYFILE REPOSITORY extract BACKUP DIR    write a backup's archives to DIR: base.tar, <oid>.tar, …
+    decrypt.py KEY REPOSITORY cat OBJECT            write an object's content to standard output
+    decrypt.py KEY REPOSITORY extract BACKUP DIR    write a backup's archives to DIR: base.tar, <oid>.tar, …
 
+KEY is a key file or a passphrase file, either is enough where the repository was wrapped with both. Where only AWS KMS or Azure
+Key Vault has the key, it is a file with a line `ID BASE64` for each data key, as envelope.md ("Data keys") says how to get it.
 OBJECT and BACKUP are paths in the repository, e.g. slips/7300000000000000001/backups/20261122T020000Z-base-7f3a[/manifest].
 Extract with `tar -xpf`, WAL with `cat`. The format is specified in envelope.md; everything is verified, or this ends with 4.
 """
@@ -11,9 +13,11 @@ Extract with `tar -xpf`, WAL with `cat`. The format is specified in envelope.md;
 import base64
 import hashlib
 import json
+import re
 import struct
 import sys
 import zlib
+from functools import lru_cache
 from pathlib import Path
 
 import zstandard
@@ -30,24 +34,52 @@ class Damaged(Exception):
 
 
 def read_key(path):
-    """Return the 32 bytes in a key file: one line of hexadecimal or base64, and comments."""
-    lines = [line.strip() for line in Path(path).read_text().splitlines()]
-    (text,) = [line for line in lines if line and not line.startswith("#")]
-    return bytes.fromhex(text) if len(text) == 64 else base64.b64decode(text, validate=True)
+    """Return what a key file, a passphrase file or a file of data keys may mean: (file key, passphrase, data keys)."""
+    data = Path(path).read_bytes()
+    passphrase = data.removesuffix(b"\n").removesuffix(b"\r") if data.endswith(b"\n") else data
+    lines = [line.strip() for line in data.decode().splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    pairs = (
+        dict(line.split() for line in lines)
+        if all(re.fullmatch("[0-9a-f]{32} [0-9A-Za-z+/=]{44}", x) for x in lines)
+        else {}
+    )
+    key = b""
+    if len(lines) == 1 and re.fullmatch("[0-9a-fA-F]{64}|[0-9A-Za-z+/]{43}=", lines[0]):
+        key = bytes.fromhex(lines[0]) if len(lines[0]) == 64 else base64.b64decode(lines[0])
+    return key, passphrase, {key_id: base64.b64decode(text) for key_id, text in pairs.items()}
 
 
-def data_key(repository, key, key_id):
-    """Unwrap a data key: AES-256-GCM, nonce first, bound to the canonical JSON of the other fields."""
-    by = hashlib.sha256(b"pitstop key file v1\0" + key).hexdigest()[:16]
+@lru_cache
+def stretched(passphrase, n, r, p, salt):
+    """Return the key that scrypt makes of a passphrase."""
+    return hashlib.scrypt(passphrase, salt=bytes.fromhex(salt), n=n, r=r, p=p, maxmem=2**27, dklen=32)
+
+
+def data_key(repository, keys, key_id):
+    """Unwrap a data key: AES-256-GCM, nonce first, bound to the canonical JSON of four fields; with the first form that opens."""
+    own, passphrase, known = keys
+    if key_id in known:
+        return known[key_id]
     for path in sorted((repository / "keys" / key_id).glob("[0-9]*"), key=lambda p: int(p.name), reverse=True):
-        fields = json.loads(path.read_bytes())
-        if (fields["kind"], fields["by"]) == ("file", by):
+        try:
+            fields = json.loads(path.read_bytes())
+            key, label = own, b"pitstop key file v1\0"
+            if fields["kind"] == "passphrase":
+                key, label = stretched(passphrase, **fields["scrypt"]), b"pitstop passphrase v1\0"
+            if (
+                fields["kind"] not in {"file", "passphrase"}
+                or hashlib.sha256(label + key).hexdigest()[:16] != fields["by"]
+            ):
+                continue
             bound = {name: fields[name] for name in ("format", "key", "kind", "by")}
-            wrapped = base64.b64decode(fields["wrapped"])
+            wrapped = base64.b64decode(fields["wrapped"], validate=True)
             return AESGCM(key).decrypt(
                 wrapped[:12], wrapped[12:], json.dumps(bound, sort_keys=True, separators=(",", ":")).encode()
             )
-    raise Damaged(f"keys/{key_id}: no wrapped form for the key file's key {by}")
+        except (ValueError, KeyError, TypeError, InvalidTag):
+            print(f"{path}: damaged; another form of the data key is tried", file=sys.stderr)
+    raise Damaged(f"keys/{key_id}: no intact form that this key opens")
 
 
 def unseal(repository, key, path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.repository.envelope import CHUNK_BYTES, HEADER_BYTES, SEALED_CHUNK_BYTES, TAG_BYTES
 from tests.vectors.envelope_objects import build, content
+from tests.vectors.wrapped_keys import wrapped_keys
 
 TARGET = Path(__file__).with_name("envelope.json")
 DATA_KEYS = {
@@ -123,11 +124,13 @@ def vector(name: str, chunks: list[dict[str, Any]], fails: dict[str, Any] | None
 
 def document() -> str:
     """Return the whole file."""
-    vectors = [*opening(), *failing()]
-    return (
-        json.dumps({"format": "docs/envelope.md, version 1", "data_keys": DATA_KEYS, "vectors": vectors}, indent=1)
-        + "\n"
-    )
+    made = {
+        "format": "docs/envelope.md, version 1",
+        "data_keys": DATA_KEYS,
+        "vectors": [*opening(), *failing()],
+        "wrapped_keys": wrapped_keys(),
+    }
+    return json.dumps(made, indent=1) + "\n"
 
 
 if __name__ == "__main__":
