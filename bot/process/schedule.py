@@ -44,7 +44,8 @@ def queue_due(place: Place) -> list[Run]:
 def queue_after_backups(place: Place) -> list[Run]:
     """Queue a sync of each cluster with several repositories where a backup ended since the last one was queued. Idempotent.
 
-    Where the schedule's `sync` is off nothing is. One that cannot be queued yet, because a sync is under way or a pause holds it back, is queued at a later look.
+    Where the schedule's `sync` is off none is. One that cannot be queued yet, because a sync is under way or a pause holds it
+    back, is queued at a later look.
     """
     queued = []
     for text in place.config.clusters:
@@ -73,7 +74,7 @@ def _made_since_sync(place: Place, name: ClusterName) -> bool:
         made = runs.recent(tx, cluster=name, jobs=_MAKE_BACKUPS, states=(RunState.SUCCEEDED,), limit=1)
         last = runs.recent(tx, cluster=name, jobs=(Job.SYNC,), limit=1)
     ended = made[0].finished_at if made else None
-    return ended is not None and (not last or last[0].queued_at < ended)
+    return ended is not None and (not last or last[0].queued_at <= ended)
 
 
 def retry_interrupted(place: Place) -> list[Run]:

@@ -15,11 +15,13 @@ import pytest
 
 from bot.errors import Unavailable
 from bot.host.accounts import Account
+from bot.metrics import PitstopCollector
 from bot.model.ids import BackupId
 from bot.model.requests import Request, State
 from bot.model.restores import Wanted
 from bot.model.runs import Job
 from bot.postgres.plain import PlainServer
+from bot.process.place import Place
 from bot.repository.examine import examine
 from jobs.context import utc_now
 from jobs.monitor.round import Monitor
@@ -147,6 +149,17 @@ def test_behind_a_folder_and_a_bucket(home: Path, server: PlainServer, cloud: st
     assert _of_lag(here, "second") == (1, made[2:])
     [told] = concerns(here, "copy-late")
     assert "second lacks 1 backup of slips" in told
+    place = Place(here.config, here.config_path, here.ledger)
+    served = {
+        (metric.name, sample.labels["repository"]): sample.value
+        for metric in PitstopCollector(place, lambda: None).collect()
+        for sample in metric.samples
+        if metric.name.startswith("pitstop_copy_lag")
+    }
+    assert served["pitstop_copy_lag_backups", "second"] == 1
+    assert served["pitstop_copy_lag_backups", "offsite"] == 0
+    assert served["pitstop_copy_lag_bytes", "second"] > 0
+    assert served["pitstop_copy_lag_seconds", "second"] >= 1
     back(here)
     assert here.run(Job.SYNC)["ok"]
     assert concerns(here, "copy-late") == []

@@ -18,7 +18,7 @@ from bot.model.pauses import Pause
 from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
 from bot.process.receivers import back_off
-from bot.process.schedule import queue_due, retry_interrupted
+from bot.process.schedule import queue_after_backups, queue_due, retry_interrupted
 from jobs.monitor.ledger import missed, read
 from tests.unit.desk_world import ALICE, SLIPS, World, new_world
 
@@ -28,14 +28,22 @@ SUNDAY = datetime(2026, 11, 22, tzinfo=UTC)
 class Bot:
     """What looks at the schedule: a place with a ledger and a clock that is set by hand."""
 
-    def __init__(self, world: World, base_backup: str = "0 2 * * *", wal_check: str = "off", zone: str = "UTC") -> None:
+    def __init__(
+        self,
+        world: World,
+        base_backup: str = "0 2 * * *",
+        wal_check: str = "off",
+        zone: str = "UTC",
+        sync: str = "off",
+        repositories: tuple[str, ...] = ("local",),
+    ) -> None:
         self.world = world
         others = dict.fromkeys(Schedule.model_fields, "off")
-        schedule = {**others, "base_backup": base_backup, "wal_check": wal_check}
+        schedule = {**others, "base_backup": base_backup, "wal_check": wal_check, "sync": sync}
         config = Config.model_validate(
             {
                 "ledger": str(world.ledger.path),
-                "repositories": {"local": {"url": "file:///repository"}},
+                "repositories": {name: {"url": f"file:///{name}"} for name in repositories},
                 "encryption": {"key": "file:/key"},
                 "clusters": {SLIPS: {"dsn": "host=/nowhere", "timezone": zone, "schedule": schedule}},
             }
@@ -209,6 +217,40 @@ def test_every_job_of_the_schedule_has_its_time_unless_told_otherwise() -> None:
     assert times[Job.BASE_BACKUP] == "0 2 * * *"
     assert times[Job.DUMP] == "30 2 * * *"
     assert times[Job.WAL_CHECK] == "0 * * * *"
+
+
+def test_a_sync_follows_each_backup(world: World) -> None:
+    """Once after each backup that ended well, when no other sync is under way and no pause holds it back; hourly besides."""
+    bot = Bot(world, sync="20 * * * *", repositories=("local", "offsite"))
+    bot.look(SUNDAY)
+    assert queue_after_backups(bot.place) == []
+    bot.look(SUNDAY + timedelta(hours=2))
+    world.later(minutes=1)
+    [sync] = queue_after_backups(bot.place)
+    assert sync.job is Job.SYNC
+    assert queue_after_backups(bot.place) == []
+    world.later(minutes=1)
+    bot.end(bot.back_up_by_hand())
+    world.later(minutes=1)
+    assert queue_after_backups(bot.place) == [], "one is under way"
+    bot.end(sync)
+    bot.pause(timedelta(minutes=10))
+    assert queue_after_backups(bot.place) == [], "it is paused"
+    bot.resume()
+    [late] = queue_after_backups(bot.place)
+    bot.end(late)
+    assert "2026-11-22T02:20Z" in bot.look(SUNDAY + timedelta(hours=2, minutes=21))
+
+
+@pytest.mark.parametrize(("sync", "repositories"), [("off", ("local", "offsite")), ("20 * * * *", ("local",))])
+def test_no_sync_where_there_is_nothing_to_copy(world: World, sync: str, repositories: tuple[str, ...]) -> None:
+    """Neither with one repository, nor where it is off."""
+    bot = Bot(world, sync=sync, repositories=repositories)
+    bot.look(SUNDAY)
+    bot.look(SUNDAY + timedelta(hours=2))
+    world.later(hours=2)
+    assert queue_after_backups(bot.place) == []
+    assert [run.job for run in queue_due(bot.place)] == []
 
 
 def test_a_paused_schedule_waits_and_catches_up_once(world: World) -> None:
