@@ -67,10 +67,9 @@ def data_key(repository, keys, key_id):
             key, label = own, b"pitstop key file v1\0"
             if fields["kind"] == "passphrase":
                 key, label = stretched(passphrase, **fields["scrypt"]), b"pitstop passphrase v1\0"
-            if (
-                fields["kind"] not in {"file", "passphrase"}
-                or hashlib.sha256(label + key).hexdigest()[:16] != fields["by"]
-            ):
+            if (fields["key"], fields["kind"] in {"file", "passphrase"}) != (key_id, True) or hashlib.sha256(
+                label + key
+            ).hexdigest()[:16] != fields["by"]:
                 continue
             bound = {name: fields[name] for name in ("format", "key", "kind", "by")}
             wrapped = base64.b64decode(fields["wrapped"], validate=True)
