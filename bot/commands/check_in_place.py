@@ -51,7 +51,9 @@ def _programs(name: str, cluster: ClusterConfig) -> Iterator[Point]:
                 fix = f"Install it or chmod it, or change [clusters.{name}.hooks] {when}."
                 yield Point(about, "fail", "hook", f"The command {when} a restore in place cannot run: {trouble}.", fix)
     if not wrong and (hooks.before or hooks.after):
-        told = f"{len(hooks.before)} commands before a restore in place and {len(hooks.after)} after it are there."
+        told = (
+            f"What runs around a restore in place is there: {len(hooks.before)} before it, {len(hooks.after)} after it."
+        )
         yield Point(about, "ok", "hooks", told)
     if bool(hooks.before) != bool(hooks.after):
         there, lacking = ("before", "after") if hooks.before else ("after", "before")

@@ -1,4 +1,4 @@
-"""Spans and sizes as sentences say them. Pure."""
+"""Spans, sizes and numbers of things as sentences say them. Pure."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def span(length: timedelta) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     return f"{hours // 24} days"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 person`, `3 people`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(count: float) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from statistics import median
 from typing import Any
 
+from bot.model.amounts import count
 from bot.model.ids import BackupId
 
 TABLES_KEPT = 1000
@@ -280,11 +281,11 @@ def _all_there(missing: list[str], said: str) -> Point:
 
 def _total(counts: Counts) -> str:
     known = [rows for rows in counts.values() if rows is not None]
-    return f"{len(known):,} tables with {sum(known):,} rows"
+    return f"{count(len(known), 'table')} with {count(sum(known), 'row')}"
 
 
 def _rows(rows: int | None) -> str:
-    return "no table" if rows is None else f"{rows:,} rows"
+    return "no table" if rows is None else count(rows, "row")
 
 
 def _some(words: Sequence[str]) -> str:

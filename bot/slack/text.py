@@ -7,6 +7,7 @@ import unicodedata
 from datetime import UTC, datetime
 from itertools import dropwhile, islice
 
+from bot.model.amounts import count as count
 from bot.model.people import Person
 
 _ZERO_WIDTH = "\u200b"
@@ -140,11 +141,6 @@ def bar(done: float, total: float | None) -> str:
     share = min(max(done / total, 0.0), 1.0)
     full = int(share * _BAR_CELLS)
     return f"{'█' * full}{'░' * (_BAR_CELLS - full)} {int(share * 100)} %"
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Return `1 person`, `3 people`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def _unsafe(char: str) -> bool:

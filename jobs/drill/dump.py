@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from bot.errors import Failed, PitstopError
+from bot.model import amounts
 from bot.model.backups import BackupSummary
 from bot.model.drills import Counts, Point, Proof, Question, TableName, hidden_rows, judge_equal, judge_expected
 from bot.postgres.binaries import find, find_client
@@ -126,7 +127,7 @@ def _restore(drill: Drill, server: IsolatedServer, dump: Dump, answers: Answers)
         more = f" and {failed - 3:,} more" if failed > 3 else ""
         answers.say(Question.RESTORED, False, "; ".join(told[:3]) + more)
     else:
-        answers.say(Question.RESTORED, True, f"{len(manifest.body['databases'])} databases")
+        answers.say(Question.RESTORED, True, amounts.count(len(manifest.body["databases"]), "database"))
 
 
 def _told(drill: Drill, dump: Dump, name: str) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import psycopg
 
 from bot.errors import PitstopError
+from bot.model import amounts
 from bot.model.drills import Baseline, Bounds, Counts, Point, Question, TableName, judge_tables
 from bot.postgres.canaries import Canaries, found_sides
 from bot.postgres.foreign_keys import ForeignKeys, check_foreign_keys
@@ -75,7 +76,11 @@ class Examination:
         checked = sum(one.checked for one, _ in found)
         broken = [text for one, _ in found for text in one.broken]
         unchecked = [text for one, _ in found for text in one.unchecked] + [why for _, why in found if why]
-        self._answers.add(_told(Question.KEYS, broken, unchecked, f"all {checked:,} hold, row by row"))
+        self._answers.add(
+            _told(
+                Question.KEYS, broken, unchecked, f"{amounts.count(checked, 'key')} looked up row by row, none broken"
+            )
+        )
 
     def indexes(self, *, deep: bool) -> None:
         """Answer whether indexes are present and sound; with `deep` by reading them and the tables with amcheck."""
@@ -96,7 +101,7 @@ class Examination:
         self._answers.damaged |= bool(damaged)
         read = sum(one.checked for one, _ in found)
         lacking = sorted({one.amcheck for one, _ in found if one.amcheck}) if deep else []
-        said = f"{number:,} indexes"
+        said = amounts.count(number, "index", "indexes")
         said += (
             f"; amcheck read {read:,} tables and indexes" if deep and not lacking else "" if deep else ", built anew"
         )

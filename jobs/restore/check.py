@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from bot.errors import Failed
+from bot.model import amounts
 from bot.postgres.connect import Connection, connect, quote_ident
 from bot.postgres.look import stoppable
 from bot.postgres.maintenance import translated
@@ -123,11 +124,13 @@ def rows_line(work: RestoreWork, tables: list[dict[str, Any]]) -> dict[str, Any]
     """Say in a line what came back: the largest tables, and how many rows in all."""
     largest = sorted(tables, key=lambda one: -one["rows"])[:LARGEST_SHOWN]
     words = [f"{one['table']} {one['rows']:,}" for one in largest]
-    if not tables:
-        return {"name": "rows", "ok": None, "detail": "no rows were to come back"}
-    words.append(f"{len(tables):,} tables with {sum(one['rows'] for one in tables):,} rows in all")
     uncounted = sum(table.rows is None and table.kind == "table" for table in work.contents.tables())
-    words += [f"{uncounted:,} tables were not counted when they were dumped"] if uncounted else []
+    lacking = f"of {amounts.count(uncounted, 'table')} the dump counted no rows" if uncounted else ""
+    if not tables:
+        return {"name": "rows", "ok": None, "detail": lacking or "no rows were to come back"}
+    in_all = sum(one["rows"] for one in tables)
+    words.append(f"{amounts.count(len(tables), 'table')} with {amounts.count(in_all, 'row')} in all")
+    words += [lacking] if lacking else []
     return {"name": "rows equal the dump's counts", "ok": True, "detail": "; ".join(words)}
 
 
@@ -139,7 +142,11 @@ def _indexes(connection: Connection) -> dict[str, Any]:
             hint="Was a partition left out of the dump? Restore another dump, or name its tables.",
             code="index-invalid",
         )
-    return {"name": "indexes are valid", "ok": True, "detail": f"{_number(connection, _INDEXES):,} indexes"}
+    return {
+        "name": "indexes are valid",
+        "ok": True,
+        "detail": amounts.count(_number(connection, _INDEXES), "index", "indexes"),
+    }
 
 
 def _constraints(work: RestoreWork, connection: Connection) -> dict[str, Any]:

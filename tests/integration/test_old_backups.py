@@ -139,6 +139,7 @@ def test_a_file_is_restored_by_its_name(here: Installation) -> None:
     assert again.code == 0, again.err
     assert [backup.id for backup in here.repository().backups()] == [dump.id], "imported once"
     assert dump.pinned
+    assert {"name": "rows", "ok": None, "detail": "of 2 tables the dump counted no rows"} in done.json["checks"]
     with psycopg.connect(f"{done.json['dsn']} user=postgres") as connection:
         assert connection.execute('SELECT count(*) FROM "Orders"').fetchone() == (1500,)
     wrong = pitstop(
