@@ -123,3 +123,22 @@ def test_another_server_under_the_same_name(plain_server: PlainServerFactory, he
     assert upgraded.code == 0, upgraded.err
     listed = pitstop("list", "slips", "--json", config=here.config_path)
     assert upgraded.json["id"] in [backup["id"] for backup in listed.json["backups"]]
+
+
+def test_one_server_under_two_names(here: Installation) -> None:
+    """Two names that lead to the same server, into one repository: each has its own backups, and neither sees the other's."""
+    text = here.config_path.read_text("utf-8")
+    table = text[text.index("[clusters.slips]") :]
+    here.config_path.write_text(text + table.replace("[clusters.slips]", "[clusters.again]"), "utf-8")
+    made = {}
+    for name in ("slips", "again"):
+        taken = pitstop("backup", "base", name, "--json", config=here.config_path)
+        assert taken.code == 0, taken.err
+        made[name] = taken.json["id"]
+    for name, backup in made.items():
+        listed = pitstop("list", name, "--json", config=here.config_path)
+        assert [one["id"] for one in listed.json["backups"]] == [backup]
+        scrubbed = pitstop("scrub", name, "--all", "--json", config=here.config_path)
+        assert (scrubbed.code, scrubbed.json["damaged"]) == (0, [])
+    systems = {path.parent.name for path in (here.home / "repository").glob("*/*/cluster.json")}
+    assert len(systems) == 1, "the same server"
