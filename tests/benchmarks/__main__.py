@@ -22,6 +22,7 @@ NAMES = (
     "base-backup-s3",
     "restore",
     "wal-archiving",
+    "listing",
     "scrub",
     "dump",
     "dump-restore",

@@ -23,7 +23,7 @@ from tests.benchmarks.summary import Headline, Report
 from tests.benchmarks.turns import HEADERS, OURS, take_turns
 from tests.recoveries import agreed, asked, get, queue_executor
 
-ABOUT = "restore of a dump into a new database, beside pg_restore from -Fc and with -j2: wall and CPU with the server's"
+ABOUT = "restore of a dump into a new database, beside pg_restore, also with -j2: wall and CPU"
 NEEDS = ("PostgreSQL 15",)
 _TARGET = "restored"
 
