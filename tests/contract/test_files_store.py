@@ -7,7 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,6 +87,24 @@ def test_a_killed_writer_leaves_nothing_visible(tmp_path: Path) -> None:
     assert store.sweep(LATER) == 1
     assert list(tmp_path.iterdir()) == [], "its empty folders went as well"
     assert store.put("a/b/object", [b"z"]) == 1
+
+
+def test_a_failed_write_leaves_no_folder(tmp_path: Path) -> None:
+    """What a write that failed had to make on its way goes with it, and what others wrote beside it stays."""
+
+    def broken() -> Iterator[bytes]:
+        yield b"x"
+        raise ZeroDivisionError
+
+    store = FilesStore(tmp_path)
+    for path in ("a/b/object", "a/b/c/object"):
+        with pytest.raises(ZeroDivisionError):
+            store.put(path, broken())
+        assert list(tmp_path.rglob("*")) == []
+    store.put("a/b/other", [b"y"])
+    with pytest.raises(ZeroDivisionError):
+        store.put("a/b/c/object", broken())
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["a", "a/b", "a/b/other"]
 
 
 def test_a_name_in_the_last_moment(tmp_path: Path) -> None:

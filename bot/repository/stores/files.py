@@ -45,27 +45,14 @@ class FilesStore:
         return f"file://{self.root}"
 
     def put(self, path: str, chunks: Iterable[bytes]) -> int:
-        """Write an object once; see `Store.put`."""
+        """Write an object once; see `Store.put`. One that fails leaves no empty folder either."""
         target = self._file(path)
-        self._check_root()
-        if self.exists(path):
-            raise self._taken(target, path)
-        with _translated(target, "written"):
-            fd, temporary = self._temporary(target)
         try:
-            size = 0
-            for chunk in chunks:
-                with _translated(target, "written"):
-                    size += _write(fd, chunk)
-            with _translated(target, "written"):
-                os.fsync(fd)
-                self._link(temporary, target, path)
-        finally:
-            # Unlinked before the lock goes with the descriptor, so that nobody takes it for a leftover.
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
-            os.close(fd)
-        return size
+            return self._write(target, path, chunks)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self._prune(target.parent)
+            raise
 
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield an object's bytes; see `Store.get`."""
@@ -136,6 +123,27 @@ class FilesStore:
             with _translated(folder, "deleted"):
                 self._prune(folder)
         return len(removed)
+
+    def _write(self, target: Path, path: str, chunks: Iterable[bytes]) -> int:
+        self._check_root()
+        if self.exists(path):
+            raise self._taken(target, path)
+        with _translated(target, "written"):
+            fd, temporary = self._temporary(target)
+        try:
+            size = 0
+            for chunk in chunks:
+                with _translated(target, "written"):
+                    size += _write(fd, chunk)
+            with _translated(target, "written"):
+                os.fsync(fd)
+                self._link(temporary, target, path)
+        finally:
+            # Unlinked before the lock goes with the descriptor, so that nobody takes it for a leftover.
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            os.close(fd)
+        return size
 
     def _file(self, path: str) -> Path:
         return self.root / check_path(path)
