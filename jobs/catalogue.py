@@ -14,9 +14,8 @@ from bot.model.copies import merged
 from bot.model.ids import BackupId, ClusterName
 from bot.repository.cluster import ClusterRepository
 from bot.repository.keys.ring import with_times
-from bot.repository.open import open_repository
-from bot.repository.repository import Repository
 from jobs.context import JobContext
+from jobs.histories import Histories, read_histories, recall
 
 MANIFESTS_AT_A_TIME = 40
 """How many manifests one renewal reads at most; the next one goes on."""
@@ -30,6 +29,15 @@ class Listed:
     copies: Mapping[str, BackupSummary]
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Every backup, oldest first; why some repositories could not be asked; and what the others listed, to be used further."""
+
+    listed: list[Listed]
+    away: dict[str, Unavailable | Usage]
+    histories: dict[str, Histories]
+
+
 def renew_catalogue(config: Config, ledger: Ledger, cluster: ClusterName) -> list[Listed]:
     """Read every repository of `cluster` and return its backups, oldest first.
 
@@ -39,16 +47,14 @@ def renew_catalogue(config: Config, ledger: Ledger, cluster: ClusterName) -> lis
         Usage: a repository is missing, or its key is.
         Unavailable: a repository cannot be reached.
     """
-    found, problems = renew_reachable(config, ledger, cluster)
-    if problems:
-        raise next(iter(problems.values()))
-    return found
+    renewed = renew_reachable(config, ledger, cluster)
+    if renewed.away:
+        raise next(iter(renewed.away.values()))
+    return renewed.listed
 
 
-def renew_reachable(
-    config: Config, ledger: Ledger, cluster: ClusterName
-) -> tuple[list[Listed], dict[str, Unavailable | Usage]]:
-    """Read the repositories of `cluster` that can be read; return all backups, oldest first, and why some could not be asked.
+def renew_reachable(config: Config, ledger: Ledger, cluster: ClusterName) -> Renewed:
+    """Read the repositories of `cluster` that can be read, and return all backups, and why some could not be asked.
 
     What such a repository holds is then as the ledger last knew it.
 
@@ -57,9 +63,11 @@ def renew_reachable(
     """
     names = config.nearest_repositories(cluster)
     problems: dict[str, Unavailable | Usage] = {}
-    for name, settings in names.items():
+    histories: dict[str, Histories] = {}
+    for name in names:
         try:
-            _renew(ledger, cluster, name, open_repository(name, settings, config.encryption))
+            histories[name] = read_histories(config, ledger, name, cluster)
+            _renew(ledger, cluster, name, histories[name])
         except (Unavailable, Usage) as error:
             problems[name] = error
     if len(problems) == len(names):
@@ -71,42 +79,45 @@ def renew_reachable(
     for name, summaries in held.items():
         for summary in summaries:
             copies.setdefault(summary.id, {})[name] = summary
-    return [Listed(merged(list(copies[key].values())), copies[key]) for key in sorted(copies)], problems
+    listed = [Listed(merged(list(copies[key].values())), copies[key]) for key in sorted(copies)]
+    return Renewed(listed, problems, histories)
 
 
-def _renew(ledger: Ledger, cluster: ClusterName, name: str, repository: Repository) -> None:
-    summaries = [
-        summary for system in repository.systems(cluster) for summary in repository.cluster(cluster, system).backups()
-    ]
+def _renew(ledger: Ledger, cluster: ClusterName, name: str, found: Histories) -> None:
+    summaries = [summary for one in found.each for summary in one.backups]
+    seen = {backup: one for history in found.each for backup, one in history.repository.catalogue.seen().items()}
     with ledger.transaction() as tx:
-        catalogue.replace(tx, cluster, name, summaries)
-        data_keys.replace(tx, name, with_times(repository.keys.listed))
-    _learn_contents(ledger, cluster, name, repository, summaries)
+        catalogue.replace(tx, cluster, name, summaries, seen)
+        data_keys.replace(tx, name, with_times(found.opened.keys.listed))
+    _learn_contents(ledger, cluster, name, {s.id: one.repository for one in found.each for s in one.backups})
 
 
 def _learn_contents(
-    ledger: Ledger, cluster: ClusterName, name: str, repository: Repository, summaries: list[BackupSummary]
+    ledger: Ledger, cluster: ClusterName, name: str, places: Mapping[BackupId, ClusterRepository]
 ) -> None:
     """Read the manifests nobody has read yet, newest first, some at a time; one that is damaged says nothing."""
-    systems = {summary.id: summary.system_id for summary in summaries}
     with ledger.read() as tx:
         unread = contents.unknown(tx, cluster, name)
+    learnt: dict[BackupId, Contents] = {}
     for backup in unread[:MANIFESTS_AT_A_TIME]:
         try:
-            body = repository.cluster(cluster, systems[backup]).manifest(backup).body
+            learnt[backup] = Contents.of_body(places[backup].manifest(backup).body)
         except (Corruption, Usage):
             continue  # the list shows it as damaged, or it has just gone
+    if learnt:
         with ledger.transaction() as tx:
-            contents.put(tx, cluster, backup, Contents.of_body(body))
+            for backup, found in learnt.items():
+                contents.put(tx, cluster, backup, found)
 
 
 def publish_catalogue(context: JobContext, repository: ClusterRepository, name: str) -> None:
     """Renew the ledger's copy after a run made a backup. The backup exists whether or not this succeeds; listing renews it too."""
+    recall(context.ledger, repository)
     summaries = repository.backups()
     try:
         with context.ledger.transaction() as tx:
-            catalogue.replace(tx, context.run.cluster, name, summaries)
-            data_keys.replace(tx, name, with_times(repository.repository.keys.listed))
-        _learn_contents(context.ledger, context.run.cluster, name, repository.repository, summaries)
+            catalogue.replace(tx, context.run.cluster, name, summaries, repository.catalogue.seen())
+            data_keys.add(tx, name, with_times(repository.repository.keys.listed))  # listed when the run began
+        _learn_contents(context.ledger, context.run.cluster, name, {one.id: repository for one in summaries})
     except Unavailable as error:
         context.note(f"The list of backups is late: {error.message}")

@@ -95,13 +95,20 @@ def newest_system(config: Config, repository: str, cluster: ClusterName) -> Syst
     opened = open_repository(repository, config.repositories[repository], config.encryption)
     systems = opened.systems(cluster)
     if not systems:
-        raise Usage(
-            f"The repository {repository} holds nothing of the cluster {cluster}.",
-            hint=f"Take a backup first: `pitstop backup base {cluster}`.",
-            code="no-backup",
-        )
+        raise no_backup(repository, cluster)
+    if len(systems) == 1:
+        return systems[0]
     newest = {system: max((b.id for b in opened.cluster(cluster, system).backups()), default="") for system in systems}
     return max(systems, key=lambda system: newest[system])
+
+
+def no_backup(repository: str, cluster: ClusterName) -> Usage:
+    """Say that a repository holds nothing of a cluster."""
+    return Usage(
+        f"The repository {repository} holds nothing of the cluster {cluster}.",
+        hint=f"Take a backup first: `pitstop backup base {cluster}`.",
+        code="no-backup",
+    )
 
 
 def repository_name(context: JobContext) -> str:

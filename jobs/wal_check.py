@@ -19,6 +19,7 @@ from bot.postgres.findings import Finding
 from bot.postgres.replication import ReplicationConnection
 from bot.repository.cluster import ClusterRepository
 from jobs.context import JobContext
+from jobs.histories import recall
 from jobs.repositories import open_for_reading
 from jobs.wal.slots import SlotState, read_slot, slot_names
 from jobs.wal.spool import spool_of
@@ -133,6 +134,7 @@ def _repository(
     """Return how far one repository is durable, its findings, and its holes where they could be looked for."""
     try:
         repository = open_for_reading(context.config, name, context.run.cluster, system_id)
+        recall(context.ledger, repository)
         backups = [b for b in repository.backups() if is_usable(b)]
         line = _line(repository, timeline)
         deadline = time.monotonic() + _WAIT_S

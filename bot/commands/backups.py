@@ -81,6 +81,9 @@ def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> 
         if job is Job.BASE_BACKUP and not is_locked(spool_of(here.config.spool, name).lock_path):
             remark(f"Note: no receiver runs, so what is committed after this is not kept; `pitstop wal stream {name}`.")
 
+        if behind := [one for one in here.config.cluster_repositories(name) if one not in result["repositories"]]:
+            remark(f"Note: not in {', '.join(behind)} yet; a bot copies it there by itself, or `pitstop sync {name}`.")
+
     show(result, lines, as_json=as_json)
 
 

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import builtins
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
 from bot.ledger.database import Tx
-from bot.model.backups import BackupSummary
+from bot.model.backups import BackupSummary, Seen
 from bot.model.copies import merged
 from bot.model.ids import BackupId, ClusterName
 
 
-def replace(tx: Tx, cluster: ClusterName, repository: str, summaries: Iterable[BackupSummary]) -> None:
-    """Make the copy of one cluster in one repository exactly `summaries`."""
-    tx.execute("DELETE FROM catalogue WHERE cluster = ? AND repository = ?", [cluster, repository])
-    for summary in summaries:
-        add(tx, cluster, repository, summary)
+def replace(
+    tx: Tx,
+    cluster: ClusterName,
+    repository: str,
+    summaries: Iterable[BackupSummary],
+    seen: Mapping[BackupId, Seen] | None = None,
+) -> None:
+    """Make the copy of one cluster in one repository exactly `summaries`, and remember what they were read from."""
+    sql = "SELECT backup, summary, seen FROM catalogue WHERE cluster = ? AND repository = ?"
+    there = {row["backup"]: (row["summary"], row["seen"]) for row in tx.query(sql, [cluster, repository])}
+    wanted = {one.id: (_text(one.as_json()), _seen_text((seen or {}).get(one.id))) for one in summaries}
+    for backup in there.keys() - wanted.keys():
+        tx.execute(
+            "DELETE FROM catalogue WHERE cluster = ? AND repository = ? AND backup = ?", [cluster, repository, backup]
+        )
+    for backup, (summary, read) in wanted.items():
+        if there.get(backup) != (summary, read):
+            _put(tx, cluster, repository, backup, summary, read)
+
+
+def seen(tx: Tx, cluster: ClusterName, repository: str) -> dict[BackupId, Seen]:
+    """Return what is remembered of one cluster's backups in one repository; see `bot.repository.catalogue`."""
+    sql = "SELECT backup, summary, seen FROM catalogue WHERE cluster = ? AND repository = ? AND seen <> ''"
+    found = {}
+    for row in tx.query(sql, [cluster, repository]):
+        stamp, *keys = json.loads(row["seen"])
+        found[BackupId(row["backup"])] = Seen(_summary(row), stamp, tuple(keys))
+    return found
 
 
 def add(tx: Tx, cluster: ClusterName, repository: str, summary: BackupSummary) -> None:
     """Add one backup, or write what is now known over what was."""
-    tx.execute(
-        "INSERT INTO catalogue (cluster, repository, backup, summary) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (cluster, repository, backup) DO UPDATE SET summary = excluded.summary",
-        [cluster, repository, summary.id, json.dumps(summary.as_json(), ensure_ascii=False)],
-    )
+    _put(tx, cluster, repository, summary.id, _text(summary.as_json()), "")
 
 
 def list(tx: Tx, cluster: ClusterName, repository: str | None = None) -> builtins.list[BackupSummary]:  # noqa: A001
@@ -57,10 +76,20 @@ def copies(tx: Tx, cluster: ClusterName, backup: BackupId) -> dict[str, BackupSu
     return {str(row["repository"]): _summary(row) for row in tx.query(sql, [cluster, backup])}
 
 
-def repositories(tx: Tx, cluster: ClusterName, backup: BackupId) -> tuple[str, ...]:
-    """Return the names of the repositories that hold a backup."""
-    sql = "SELECT repository FROM catalogue WHERE cluster = ? AND backup = ? ORDER BY repository"
-    return tuple(str(row["repository"]) for row in tx.query(sql, [cluster, backup]))
+def _put(tx: Tx, cluster: ClusterName, repository: str, backup: BackupId, summary: str, read: str) -> None:
+    tx.execute(
+        "INSERT INTO catalogue (cluster, repository, backup, summary, seen) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (cluster, repository, backup) DO UPDATE SET summary = excluded.summary, seen = excluded.seen",
+        [cluster, repository, backup, summary, read],
+    )
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _seen_text(one: Seen | None) -> str:
+    return _text([one.stamp, *one.keys]) if one else ""
 
 
 def _merged(rows: Iterable[dict[str, Any]]) -> builtins.list[BackupSummary]:

@@ -159,6 +159,7 @@ CREATE TABLE catalogue (                       -- the ledger's copy of the repos
     repository TEXT NOT NULL,
     backup     TEXT NOT NULL,
     summary    TEXT NOT NULL,                  -- JSON of model.backups.BackupSummary
+    seen       TEXT NOT NULL DEFAULT '',       -- JSON [stamp, data keys] of what it was read from; empty: read it again
     PRIMARY KEY (cluster, repository, backup)
 ) STRICT;
 

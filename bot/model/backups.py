@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ class BackupSummary:
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only: ISO times, `X/X` LSNs."""
-        data = asdict(self)
+        data: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         for key in ("started_at", "finished_at", "verified_at"):
             data[key] = data[key].isoformat() if data[key] else None
         data["start_lsn"], data["end_lsn"] = str(self.start_lsn), str(self.end_lsn)
@@ -54,3 +54,16 @@ class BackupSummary:
                 known[key] = datetime.fromisoformat(known[key])
         known["start_lsn"], known["end_lsn"] = Lsn.parse(data["start_lsn"]), Lsn.parse(data["end_lsn"])
         return cls(**known)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A summary with what it was read from, so that it is not read again while that is the same.
+
+    `stamp` says what the backup's records looked like in a listing (empty: not to be remembered), `keys` are the ids of the
+    data keys that they are sealed with.
+    """
+
+    summary: BackupSummary
+    stamp: str
+    keys: tuple[str, ...]

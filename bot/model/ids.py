@@ -41,6 +41,11 @@ def backup_kind(backup: BackupId) -> str:
     return match[2]
 
 
+def backup_time(backup: BackupId) -> datetime:
+    """Return the time in a backup's id, when it was begun, aware UTC."""
+    return datetime.strptime(backup.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def request_id(entropy: bytes) -> RequestId:
     """Make a request's id: `r` and ten characters a person can read out; needs 7 bytes of entropy."""
     return RequestId("r" + _base32(entropy, 10))

@@ -69,9 +69,9 @@ class WalReader:
 
     @property
     def pages(self) -> Pages:
-        """The sizes this WAL is laid out with, read from its first page."""
+        """The sizes this WAL is laid out with, read from the first page of its last segment, which is mostly read anyway."""
         if self._pages is None:
-            self._hold([segment_number(self.stretches[-1].start, self.segment_bytes)])
+            self._hold([segment_number(Lsn(self.stretches[-1].end - 1), self.segment_bytes)])
             with next(iter(self._held.values())).open("rb") as file:
                 page_bytes = struct.unpack("<I", file.read(40)[36:40])[0]
             self._pages = Pages(self.segment_bytes, page_bytes or 8192)

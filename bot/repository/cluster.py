@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bot.errors import Conflict, Usage
 from bot.model.backups import BackupSummary
-from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind, is_backup_id
-from bot.model.wal import Lsn
+from bot.model.ids import BackupId, ClusterName, SystemId, backup_time, is_backup_id
 from bot.repository import elsewhere, events, layout, reader
 from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
+from bot.repository.catalogue import Catalogue
 from bot.repository.damage import ObjectDamaged, ObjectMissing
-from bot.repository.keys.lost import KeyUnopened
 from bot.repository.manifest import Manifest
 from bot.repository.stores import ObjectInfo
 from bot.repository.wal import WalArchive
@@ -29,6 +28,7 @@ class ClusterRepository:
     Attributes:
         segment_bytes: the cluster's WAL segment size.
         wal: its WAL.
+        catalogue: its list of backups, and what it remembers.
     """
 
     def __init__(self, repository: Repository, name: ClusterName, system_id: SystemId, segment_bytes: int) -> None:
@@ -37,22 +37,26 @@ class ClusterRepository:
         self.system_id = system_id
         self.segment_bytes = segment_bytes
         self.wal = WalArchive(repository, layout.wal(name, system_id), segment_bytes)
+        self.catalogue = Catalogue(self)
 
     def beside(self, others: Sequence[ClusterRepository], told: Told) -> ClusterRepository:
         """Return this history, with the same one in other repositories beside it: what is damaged here is read there."""
         repository = self.repository.beside([other.repository for other in others], told)
-        return ClusterRepository(repository, self.name, self.system_id, self.segment_bytes)
+        found = ClusterRepository(repository, self.name, self.system_id, self.segment_bytes)
+        found.catalogue.recall(self.catalogue.seen())
+        return found
 
     def backups(self) -> list[BackupSummary]:
         """Return every backup that has a manifest, oldest first, with what events say of it (verified, damaged, pinned).
 
         A missing or damaged summary is rebuilt from the manifest; one whose manifest is damaged as well is listed as damaged.
+        One listing, and reads of what `catalogue` has not seen yet.
         """
-        return [self._summary(backup) for backup in self._ids() if self._exists(backup)]
+        return self.catalogue.read()
 
     def find(self, backup: BackupId) -> BackupSummary | None:
         """Return one backup as `backups` lists it, or None when there is none of that id."""
-        return self._summary(backup) if is_backup_id(backup) and self._exists(backup) else None
+        return self.catalogue.find(backup) if is_backup_id(backup) else None
 
     def manifest(self, backup: BackupId) -> Manifest:
         """Read a backup's manifest.
@@ -64,7 +68,7 @@ class ClusterRepository:
         return elsewhere.once(self.repository, lambda source: self._manifest(source, backup))
 
     def _manifest(self, source: Repository, backup: BackupId) -> Manifest:
-        path = layout.manifest(self._folder(backup))
+        path = layout.manifest(self.folder(backup))
         try:
             found = Manifest.from_bytes(source.read_body(path))
         except ObjectMissing:
@@ -85,9 +89,17 @@ class ClusterRepository:
         Raises:
             ObjectMissing, ObjectDamaged.
         """
-        path = layout.summary(self._folder(backup))
+        return self.parsed_summary(backup, self.repository.read_body(layout.summary(self.folder(backup))))
+
+    def parsed_summary(self, backup: BackupId, content: bytes) -> BackupSummary:
+        """Return the summary that a backup's object holds. Pure.
+
+        Raises:
+            ObjectDamaged: it is none, or another backup's.
+        """
+        path = layout.summary(self.folder(backup))
         try:
-            found = BackupSummary.from_json(json.loads(self.repository.read_body(path)))
+            found = BackupSummary.from_json(json.loads(content))
         except (ValueError, KeyError, TypeError):
             raise ObjectDamaged(path, "it cannot be read as a summary") from None
         if (found.id, found.cluster, found.system_id) != (backup, self.name, self.system_id):
@@ -103,7 +115,7 @@ class ClusterRepository:
         if not is_backup_id(backup):
             raise ValueError(f"not a backup id: {backup!r}")
         children = self.repository.store.children
-        if children(self._folder(backup)) or children(self._volumes(backup)):
+        if children(self.folder(backup)) or children(self._volumes(backup)):
             raise Conflict(
                 f"There is a backup {backup} already, or an unfinished one.", hint="Try again.", code="backup-exists"
             )
@@ -122,7 +134,7 @@ class ClusterRepository:
 
     def record_event(self, backup: BackupId, kind: str, *, at: datetime, text: str = "") -> None:
         """Append one of `events.KINDS` to a backup, `damaged` and `copy-damaged` with the reason. Idempotent."""
-        events.record(self.repository, self._folder(backup), kind, at=at, text=text)
+        events.record(self.repository, self.folder(backup), kind, at=at, text=text)
 
     def delete_unfinished(self, older_than: datetime, *, live: Container[BackupId] = ()) -> list[BackupId]:
         """Delete backups that were never finished, whose newest object and own start are before `older_than`; return their ids.
@@ -152,7 +164,7 @@ class ClusterRepository:
     def objects(self, backup: BackupId) -> list[ObjectInfo]:
         """Return everything that is stored of a backup, finished or not: its records, then its volumes and indexes."""
         store = self.repository.store
-        return [*store.list(self._folder(backup)), *store.list(self._volumes(backup))]
+        return [*store.list(self.folder(backup)), *store.list(self._volumes(backup))]
 
     def without_manifest(self) -> list[BackupId]:
         """Return the backups that do not exist, of which something is there: unfinished, expired halfway, or orphans."""
@@ -173,68 +185,23 @@ class ClusterRepository:
         if self._exists(backup):
             raise Conflict(f"{backup} is a finished backup; nothing was deleted.", code="backup-exists")
 
-    def _ids(self) -> list[BackupId]:
-        children = self.repository.store.children(layout.backups(self.name, self.system_id))
-        return [BackupId(child) for child in children if is_backup_id(child)]
-
-    def _folder(self, backup: BackupId) -> str:
+    def folder(self, backup: BackupId) -> str:
+        """Return where a backup's records are."""
         return layout.backup(self.name, self.system_id, backup)
 
     def _volumes(self, backup: BackupId) -> str:
         return layout.volumes_of(self.name, self.system_id, backup)
 
     def _exists(self, backup: BackupId) -> bool:
-        return self.repository.store.exists(layout.manifest(self._folder(backup)))
+        return self.repository.store.exists(layout.manifest(self.folder(backup)))
 
     def _unfinished(self, backup: BackupId, bound: datetime) -> bool:
         """Say whether a backup without a manifest never had one, and was not written to since `bound`."""
-        folder, objects = self._folder(backup), self.objects(backup)
+        folder, objects = self.folder(backup), self.objects(backup)
         newest = max((info.modified for info in objects), default=bound)
-        return not was_finished(folder, objects) and _started(backup) < bound and newest <= bound
-
-    def _summary(self, backup: BackupId) -> BackupSummary:
-        folder = self._folder(backup)
-        return events.fold(self._known(backup), events.read(self.repository, folder))
-
-    def _known(self, backup: BackupId) -> BackupSummary:
-        """Return a backup's summary, or what its manifest says where that is missing or damaged, or else what its id says."""
-        try:
-            return self.stored_summary(backup)
-        except (ObjectMissing, ObjectDamaged, KeyUnopened):
-            pass  # the manifest says the same, and decides whether the backup is sound
-        try:
-            return self.manifest(backup).summary()
-        except ObjectDamaged as error:
-            return self._unreadable(backup, error.message)
-        except KeyUnopened as error:
-            return self._unreadable(backup, error.short)
-
-    def _unreadable(self, backup: BackupId, why: str) -> BackupSummary:
-        """Return what the id alone says, so that a backup nobody can read is still seen, as damaged."""
-        at = _started(backup)
-        return BackupSummary(
-            id=backup,
-            kind=backup_kind(backup),
-            cluster=self.name,
-            system_id=self.system_id,
-            started_at=at,
-            finished_at=at,
-            timeline=0,
-            start_lsn=Lsn(0),
-            end_lsn=Lsn(0),
-            bytes_read=0,
-            bytes_stored=0,
-            server_version=0,
-            segment_bytes=self.segment_bytes,
-            manifest_sha256="",
-            damaged=why,
-        )
+        return not was_finished(folder, objects) and backup_time(backup) < bound and newest <= bound
 
 
 def was_finished(folder: str, objects: list[ObjectInfo]) -> bool:
     """Say whether these objects are those of a backup that was finished: a summary or an event is written just before or after."""
     return any(o.path == layout.summary(folder) or o.path.startswith(f"{folder}/events/") for o in objects)
-
-
-def _started(backup: BackupId) -> datetime:
-    return datetime.strptime(backup.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

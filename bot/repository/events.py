@@ -13,6 +13,7 @@ from bot.model.backups import BackupSummary
 from bot.repository import layout
 from bot.repository.damage import ObjectDamaged
 from bot.repository.keys.lost import KeyUnopened
+from bot.repository.stores import ObjectInfo
 
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
@@ -58,11 +59,15 @@ def read(repository: Repository, folder: str) -> list[Event]:
     for info in repository.store.list(f"{folder}/events"):
         try:
             found.append(read_event(repository, info.path))
-        except ObjectDamaged as error:
-            found.append(Event(COPY_DAMAGED, info.modified, error.message))
-        except KeyUnopened as error:
-            found.append(Event(COPY_DAMAGED, info.modified, f"{info.path} cannot be read: {error.short}"))
+        except (ObjectDamaged, KeyUnopened) as error:
+            found.append(unread(info, error))
     return sorted(found, key=lambda event: event.at)
+
+
+def unread(info: ObjectInfo, error: ObjectDamaged | KeyUnopened) -> Event:
+    """Return what stands for an event that cannot be read. Pure."""
+    why = error.message if isinstance(error, ObjectDamaged) else f"{info.path} cannot be read: {error.short}"
+    return Event(COPY_DAMAGED, info.modified, why)
 
 
 def fold(summary: BackupSummary, events: Iterable[Event]) -> BackupSummary:
@@ -83,8 +88,17 @@ def read_event(repository: Repository, path: str) -> Event:
     Raises:
         ObjectMissing, ObjectDamaged.
     """
+    return parsed(repository.read_body(path), path)
+
+
+def parsed(content: bytes, path: str) -> Event:
+    """Return the event that lies at `path`. Pure.
+
+    Raises:
+        ObjectDamaged: it is none.
+    """
     try:
-        fields = json.loads(repository.read_body(path))
+        fields = json.loads(content)
         return Event(fields["kind"], datetime.fromisoformat(fields["at"]), fields["text"])
     except (ValueError, KeyError, TypeError):
         raise ObjectDamaged(path, "it cannot be read as an event") from None

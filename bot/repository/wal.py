@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from bot.repository.keys.lost import KeyUnopened
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
 
+_EIGHT_DIGITS = re.compile(r"[0-9A-F]{8}\Z")
 Buffer = bytes | bytearray | memoryview
 
 
@@ -162,23 +164,36 @@ class WalArchive:
             if which is not None:
                 sizes[which] = sizes.get(which, 0) + info.size
                 stored_at[which[0]] = max(stored_at.get(which[0], info.modified), info.modified)
-        ends = {}
-        for (timeline, number), ranges in pieces.items():
-            reach = chain(ranges)
-            if reach and number not in whole.get(timeline, ()):
-                ends[timeline, number] = reach[-1][1]
-        segments = {timeline: sorted(numbers) for timeline, numbers in whole.items()}
-        return WalInventory(segments, ends, sizes, stored_at)
+        return WalInventory(_ordered(whole), _reach(whole, pieces), sizes, stored_at)
 
     def ranges(self, segment_bytes: int | None = None) -> list[WalRange]:
-        """Return the WAL that is here without holes, as the fewest ranges.
+        """Return the WAL that is here without holes, as the fewest ranges: one listing of names, no object is looked at.
 
         Raises:
             ValueError: `segment_bytes` is given and not the cluster's.
         """
         if segment_bytes not in {None, self.segment_bytes}:
             raise ValueError(f"the segments here have {self.segment_bytes} bytes, not {segment_bytes}")
-        return ranges_of(self.inventory(), self.segment_bytes)
+        whole, pieces = self._sorted(self._repository.store.names(self._folder))
+        return ranges_of(WalInventory(_ordered(whole), _reach(whole, pieces)), self.segment_bytes)
+
+    def _sorted(self, paths: Iterable[str]) -> tuple[dict[int, set[int]], dict[tuple[int, int], list[tuple[int, int]]]]:
+        """Sort listed paths into segments and pieces. Fast: there may be a hundred thousand."""
+        whole: dict[int, set[int]] = {}
+        pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        skip, per_id = len(self._folder) + 1, 0x1_0000_0000 // self.segment_bytes
+        begins: dict[str, tuple[set[int], int]] = {}
+        for path in paths:
+            # Of nearly all, only the last eight digits are new: <timeline>/<24 digits>.
+            found = begins.get(path[skip:-8])
+            if found is not None and _EIGHT_DIGITS.match(path, len(path) - 8) and (low := int(path[-8:], 16)) < per_id:
+                found[0].add(found[1] + low)
+                continue
+            parts = path[skip:].split("/")
+            which = self._note(parts, whole, pieces)
+            if which is not None and len(parts) == 2:
+                begins[path[skip:-8]] = whole[which[0]], which[1] - which[1] % per_id
+        return whole, pieces
 
     def _note(
         self, parts: list[str], whole: dict[int, set[int]], pieces: dict[tuple[int, int], list[tuple[int, int]]]
@@ -252,12 +267,41 @@ def chain(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return [*chosen, best] if best[1] > reach else chosen
 
 
+def _ordered(whole: dict[int, set[int]]) -> dict[int, list[int]]:
+    return {timeline: sorted(numbers) for timeline, numbers in whole.items()}
+
+
+def _reach(
+    whole: dict[int, set[int]], pieces: dict[tuple[int, int], list[tuple[int, int]]]
+) -> dict[tuple[int, int], int]:
+    """Return how far the pieces of each segment that is not whole reach without a hole."""
+    ends = {}
+    for (timeline, number), ranges in pieces.items():
+        reach = chain(ranges)
+        if reach and number not in whole.get(timeline, ()):
+            ends[timeline, number] = reach[-1][1]
+    return ends
+
+
+def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield ordered numbers as (first, last) of runs without a hole."""
+    first = last = None
+    for number in numbers:
+        if first is None or last is None or number != last + 1:
+            if first is not None and last is not None:
+                yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
+
+
 def ranges_of(inventory: WalInventory, segment_bytes: int) -> list[WalRange]:
     """Return an inventory as the fewest ranges. Pure."""
     ranges = [
-        WalRange(timeline, segment_start(number, segment_bytes), segment_start(number + 1, segment_bytes))
+        WalRange(timeline, segment_start(first, segment_bytes), segment_start(last + 1, segment_bytes))
         for timeline, numbers in inventory.segments.items()
-        for number in numbers
+        for first, last in _runs(numbers)
     ]
     for (timeline, number), end in inventory.partial_ends.items():
         start = segment_start(number, segment_bytes)

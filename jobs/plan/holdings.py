@@ -17,7 +17,8 @@ from bot.model.timelines import Lineage, lineage
 from bot.model.wal import WalRange, parse_history
 from bot.model.window import live_timeline
 from bot.repository.cluster import ClusterRepository
-from jobs.repositories import newest_system, open_for_reading
+from jobs.histories import Histories, History, read_histories
+from jobs.repositories import no_backup
 from jobs.wal.source import WalSource
 from jobs.wal.spool import Spool, spool_of
 
@@ -70,25 +71,28 @@ class Holdings:
         return lineage(live_timeline(self.backups, ranges, histories), histories)
 
 
-def open_holdings(config: Config, ledger: Ledger | None, cluster: ClusterName) -> Holdings:
+def open_holdings(
+    config: Config, ledger: Ledger | None, cluster: ClusterName, listed: Mapping[str, Histories] | None = None
+) -> Holdings:
     """Open whatever can be read of `cluster`; one repository that answers is enough.
+
+    `listed` is what was listed of its repositories a moment ago, by name; without it they are listed here.
 
     Raises:
         Usage: no repository holds anything of it, or a key is wrong.
         Unavailable: none can be reached.
     """
-    systems, problems = _systems(config, cluster)
-    if not systems:
+    found, problems = _newest(config, ledger, cluster, listed or {})
+    if not found:
         raise next((p for p in problems if isinstance(p, Unavailable)), problems[0])
     statuses = _statuses(ledger, cluster)
-    system_id = _live_system(systems, statuses)
-    opened = [
-        open_for_reading(config, name, cluster, system_id) for name, system in systems.items() if system == system_id
-    ]
+    system_id = _live_system([one.repository.system_id for one in found], statuses)
+    histories = [one for one in found if one.repository.system_id == system_id]
+    opened = [one.repository for one in histories]
     copies: dict[BackupId, list[tuple[BackupSummary, ClusterRepository]]] = {}
-    for repository in opened:
-        for backup in repository.backups():
-            copies.setdefault(backup.id, []).append((backup, repository))
+    for one in histories:
+        for backup in one.backups:
+            copies.setdefault(backup.id, []).append((backup, one.repository))
     backups = {name: next((one for one in held if not one[0].damaged), held[0]) for name, held in copies.items()}
     problems += [lost for repository in opened for lost in repository.repository.keys.lost()]
     spool = spool_for(config, cluster, system_id)
@@ -111,21 +115,25 @@ def nothing_held(cluster: ClusterName) -> Holdings:
     return Holdings(cluster, SystemId(""), (), (), {}, WalSource(None, [], 0), None, (), ())
 
 
-def _systems(config: Config, cluster: ClusterName) -> tuple[dict[str, SystemId], list[PitstopError]]:
-    """Ask each repository whose history it holds; those that cannot say are problems."""
-    systems: dict[str, SystemId] = {}
+def _newest(
+    config: Config, ledger: Ledger | None, cluster: ClusterName, listed: Mapping[str, Histories]
+) -> tuple[list[History], list[PitstopError]]:
+    """Ask each repository for the history it holds, the newest of several; those that cannot say are problems."""
+    found: list[History] = []
     problems: list[PitstopError] = []
     for name in config.nearest_repositories(cluster):
         try:
-            systems[name] = newest_system(config, name, cluster)
+            held = listed.get(name) or read_histories(config, ledger, name, cluster)
+            if held.newest is None:
+                raise no_backup(name, cluster)
+            found.append(held.newest)
         except (Unavailable, Usage) as error:
             problems.append(error)
-    return systems, problems
+    return found, problems
 
 
-def _live_system(systems: dict[str, SystemId], statuses: list[WalStatus]) -> SystemId:
+def _live_system(held: list[SystemId], statuses: list[WalStatus]) -> SystemId:
     """Return the system identifier that is streamed now, if a repository holds it, else the first repository's."""
-    held = list(systems.values())
     streamed = max(statuses, key=lambda status: status.at, default=None)
     return streamed.system_id if streamed is not None and streamed.system_id in held else held[0]
 

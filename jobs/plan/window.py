@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from bot.config import Config
@@ -14,18 +15,23 @@ from bot.model.window import KnownTime, TimeRange, recovery_window
 from bot.postgres.binaries import find
 from bot.postgres.ground import Ground
 from bot.postgres.wal_reader import WalReader
+from jobs.histories import Histories
 from jobs.plan.coverage import Coverage, sample_server
 from jobs.plan.holdings import Holdings, open_holdings, said_complete
 
 
-def measured_window(config: Config, ledger: Ledger | None, cluster: ClusterName) -> list[TimeRange]:
+def measured_window(
+    config: Config, ledger: Ledger | None, cluster: ClusterName, listed: Mapping[str, Histories] | None = None
+) -> list[TimeRange]:
     """Return the ranges of time `cluster` can be recovered to, from its repositories and spool. Reads a few segments.
+
+    `listed` is what was listed of its repositories a moment ago; they are listed here otherwise.
 
     Raises:
         Unavailable: no repository can be reached.
     """
     try:
-        holdings = open_holdings(config, ledger, cluster)
+        holdings = open_holdings(config, ledger, cluster, listed)
     except Usage as error:
         if error.reason_code in {"no-backup", "unknown-cluster"}:
             return []

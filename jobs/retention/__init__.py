@@ -23,6 +23,7 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from jobs.catalogue import renew_catalogue
 from jobs.context import JobContext
+from jobs.histories import recall
 from jobs.retention.remove import carry_out, clear_leftovers
 from jobs.retention.report import report, summed_up
 from jobs.retention.stock import Needs, newest_sound, read_needs, read_stock
@@ -90,7 +91,7 @@ def _judge(
     away: list[Unavailable | Usage] = []
     for name in config.cluster_repositories(cluster):
         try:
-            judged += _judge_repository(config, name, cluster, needs, keeping, now)
+            judged += _judge_repository(config, ledger, name, cluster, needs, keeping, now)
         except (Unavailable, Usage) as error:
             away.append(error)
     if away and not judged:
@@ -99,12 +100,20 @@ def _judge(
 
 
 def _judge_repository(
-    config: Config, name: str, cluster: ClusterName, needs: Needs, keeping: Keeping, now: datetime
+    config: Config,
+    ledger: Ledger,
+    name: str,
+    cluster: ClusterName,
+    needs: Needs,
+    keeping: Keeping,
+    now: datetime,
 ) -> list[_Judged]:
     opened = open_repository(name, config.repositories[name], config.encryption)
     for lost in opened.keys.lost():  # what cannot be read now may be needed again once its key is back
         raise lost
     histories = [opened.cluster(cluster, system) for system in opened.systems(cluster)]
+    for history in histories:
+        recall(ledger, history)
     newest = newest_sound(histories)
     return [
         _Judged(history, decide(read_stock(history, needs, newest)[0], keeping, now), newest) for history in histories

@@ -164,6 +164,7 @@ def _check_listings(store: Store, wanted: set[str]) -> None:
     assert [info.path for info in store.list("")] == sorted(kept)
     prefixes = {""} | {path.rsplit("/", n)[0] for path in kept for n in range(path.count("/") + 1)}
     for prefix in prefixes:
+        assert sorted(store.names(prefix)) == [info.path for info in store.list(prefix)]
         below = [path for path in sorted(kept) if not prefix or path.startswith(f"{prefix}/")]
         for written in {prefix, f"{prefix}/"} if prefix else {prefix}:
             assert [i.path for i in store.list(written) if i.path != prefix] == below

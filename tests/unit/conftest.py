@@ -13,7 +13,7 @@ import pytest
 _MEMORY, _ROOM_BYTES = Path("/dev/shm"), 256 * 1024 * 1024
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     """Return a file system in memory with room, where there is one."""
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
     return str(_MEMORY) if roomy and os.access(_MEMORY, os.W_OK) else None
@@ -22,5 +22,5 @@ def _in_memory() -> str | None:
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """A private folder, gone after the test."""
-    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=_in_memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
         yield Path(folder)

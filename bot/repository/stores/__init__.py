@@ -32,6 +32,11 @@ class Store(Protocol):
     """
 
     @property
+    def reads_at_once(self) -> int:
+        """Say how many small objects are best read at the same time: 1 where reading does not wait for a network."""
+        ...
+
+    @property
     def url(self) -> str:
         """Say where this store is, for people; no secrets."""
         ...
@@ -64,6 +69,10 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every complete object below `prefix`, ordered by path."""
+        ...
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the paths that `list` yields, in any order and as cheaply as the store can: nothing else is looked at."""
         ...
 
     def children(self, prefix: str) -> Names:

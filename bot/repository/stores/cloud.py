@@ -20,6 +20,7 @@ from bot.repository.stores.uploads import Filling, PutInParts, Workers
 
 BLOCK_BYTES = 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
+READS_AT_ONCE = 8
 
 
 class Taken(Exception):
@@ -166,6 +167,8 @@ class CloudStore:
         self._workers = Workers()
         self._recent = Recent()
 
+    reads_at_once = READS_AT_ONCE
+
     @property
     def url(self) -> str:
         """Return the URL of bucket and prefix."""
@@ -227,6 +230,10 @@ class CloudStore:
         if self.cloud.consistent:
             return listed
         return self._recent.corrected(folder, listed, self._info)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of every complete object below `prefix`; a listing costs the same."""
+        return (info.path for info in self.list(prefix))
 
     def children(self, prefix: str) -> Names:
         """Return the next components below `prefix` that are objects or lead to one, ordered."""

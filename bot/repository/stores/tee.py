@@ -43,6 +43,11 @@ class Tee:
             return dict(self._left)
 
     @property
+    def reads_at_once(self) -> int:
+        """Return what suits the first of the stores that are left."""
+        return self._first.reads_at_once
+
+    @property
     def url(self) -> str:
         """Return the URLs of the stores that are left."""
         return " and ".join(store.url for store in self.left.values())
@@ -96,6 +101,10 @@ class Tee:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield every complete object below `prefix`, ordered by path."""
         return self._first.list(prefix)
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of the first store's objects below `prefix`."""
+        return self._first.names(prefix)
 
     def children(self, prefix: str) -> Names:
         """Return the next components below `prefix`, in any of the stores, ordered."""

@@ -1,0 +1,206 @@
+"""Lists of a repository as it is after years: what they ask the store for, and what they remember."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.ledger import catalogue
+from bot.repository import layout
+from bot.repository.cluster import ClusterRepository
+from bot.repository.repository import Repository
+from bot.repository.stores import Names, ObjectInfo
+from bot.repository.stores.files import FilesStore
+from jobs.catalogue import renew_catalogue
+from tests.large import BEGAN, add_backups, add_segments, backup_at
+from tests.unit.conftest import in_memory
+from tests.unit.repository.sample import NAME, SECOND, SYSTEM, open_sample, sample_cluster, write_backup
+from tests.unit.retention_world import World
+
+BACKUPS, SEGMENTS, PAGE = 1_000, 100_000, 1_000
+BELOW_BACKUPS = layout.backups(NAME, SYSTEM)
+
+
+class CountingStore(FilesStore):
+    """A directory that counts what is asked of it, a listing as a cloud bills it: one request for a thousand objects."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.listings: list[tuple[str, int]] = []
+        self.reads: list[str] = []
+        self.looks = 0
+
+    @property
+    def pages(self) -> int:
+        """How many listing requests that were."""
+        return sum(max(1, -(-count // PAGE)) for _, count in self.listings)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Count."""
+        found = list(super().list(prefix))
+        self.listings.append((prefix, len(found)))
+        self.looks += len(found)
+        yield from found
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Count; nothing is looked at."""
+        found = list(super().names(prefix))
+        self.listings.append((prefix, len(found)))
+        yield from found
+
+    def children(self, prefix: str) -> Names:
+        """Count."""
+        found = super().children(prefix)
+        self.listings.append((prefix, len(found)))
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Count."""
+        self.reads.append(path)
+        return super().exists(path)
+
+    def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """Count."""
+        self.reads.append(path)
+        return super().get(path, offset, length)
+
+
+@pytest.fixture(scope="module")
+def years() -> Iterator[Path]:
+    """A folder with a key and a repository of 1,000 backups, one of them with volumes, and 100,000 segments."""
+    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=in_memory()) as place:
+        folder = Path(place)
+        cluster = sample_cluster(open_sample(folder))
+        add_backups(cluster, BACKUPS - 1, every=SEGMENTS // BACKUPS)
+        write_backup(cluster)
+        add_segments(cluster, SEGMENTS)
+        yield folder
+
+
+def newcomer(folder: Path) -> tuple[ClusterRepository, CountingStore]:
+    """Open the history as another process would, with its requests counted from here on."""
+    opened = open_sample(folder, create=False)
+    store = CountingStore(folder / "repository")
+    cluster = Repository(opened.name, store, opened.keys, opened.codec).cluster(NAME, SYSTEM)
+    store.reads.clear()
+    return cluster, store
+
+
+def test_a_list_takes_one_request_for_a_thousand_objects(years: Path) -> None:
+    """1,000 backups and 100,000 segments: no more listing requests than thousands of objects listed, and volumes never."""
+    cluster, store = newcomer(years)
+    assert len(cluster.backups()) == BACKUPS
+    [whole] = cluster.wal.ranges()
+    assert (whole.end - whole.start) // cluster.segment_bytes == SEGMENTS
+    listed = sum(count for _, count in store.listings)
+    assert listed == 2 * BACKUPS + SEGMENTS
+    assert store.pages == -(-listed // PAGE)
+    assert {prefix for prefix, _ in store.listings} == {BELOW_BACKUPS, layout.wal(NAME, SYSTEM)}
+    assert store.looks == 2 * BACKUPS, "of WAL the names are enough"
+    assert len(store.reads) == BACKUPS, "each summary once; manifests say no more"
+
+
+def test_what_was_read_before_is_not_read_again(years: Path) -> None:
+    """Another process that knows what this one read reads nothing; then only a new backup and a new event."""
+    first, _ = newcomer(years)
+    wanted = first.backups()
+    second, store = newcomer(years)
+    second.catalogue.recall(first.catalogue.seen())
+    assert second.backups() == wanted
+    assert store.reads == []
+    assert store.pages == 2 * BACKUPS // PAGE
+    pinned = backup_at(17)
+    added = write_backup(sample_cluster(open_sample(years)), type(SECOND)("20301122T020000Z-base-0001"))
+    first.record_event(pinned, "pinned", at=BEGAN + timedelta(days=18))
+    store.reads.clear()
+    again = {summary.id: summary for summary in second.backups()}
+    assert (again[pinned].pinned, again[added.id]) == (True, added)
+    assert sorted(layout.backup_of(path) or "" for path in store.reads) == [pinned, pinned, added.id]
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> tuple[ClusterRepository, ClusterRepository]:
+    """A history of three backups that was listed, and the same as another process opens it, knowing what was read."""
+    cluster = sample_cluster(open_sample(tmp_path))
+    add_backups(cluster, 3)
+    cluster.backups()
+    other = open_sample(tmp_path, create=False).cluster(NAME, SYSTEM)
+    other.catalogue.recall(cluster.catalogue.seen())
+    return cluster, other
+
+
+def file_of(cluster: ClusterRepository, path: str) -> Path:
+    """Return an object's file."""
+    store = cluster.repository.store
+    assert isinstance(store, FilesStore)
+    return store.root / path
+
+
+def test_a_replaced_object_is_not_believed(few: tuple[ClusterRepository, ClusterRepository]) -> None:
+    """A manifest or summary of another size or time is read again, and what is wrong with it is said, each time anew."""
+    cluster, other = few
+    folder = cluster.folder(backup_at(1))
+    manifest, summary = (file_of(cluster, path) for path in (layout.manifest(folder), layout.summary(folder)))
+    kept = {path: (path.read_bytes(), path.stat()) for path in (manifest, summary)}
+    for path in kept:
+        path.write_bytes(b"not an object")
+    for _ in range(2):
+        [_, damaged, _] = other.backups()
+        assert layout.manifest(folder) in (damaged.damaged or "")
+        assert backup_at(1) not in other.catalogue.seen(), "damage is looked at each time"
+    for path, (content, stat) in kept.items():
+        path.write_bytes(content)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert other.backups() == cluster.backups(), "and so it is well again once it was put right"
+
+
+def test_what_is_gone_is_forgotten(few: tuple[ClusterRepository, ClusterRepository]) -> None:
+    """A backup whose manifest is gone is not listed, whatever is remembered of it."""
+    _, other = few
+    other.repository.store.delete(layout.manifest(other.folder(backup_at(1))))
+    assert [summary.id for summary in other.backups()] == [backup_at(0), backup_at(2)]
+    assert set(other.catalogue.seen()) == {backup_at(0), backup_at(2)}
+
+
+def test_a_lost_data_key_is_not_covered_up(tmp_path: Path) -> None:
+    """What was read with a data key that is gone now is shown as it can be read now: not at all."""
+    old = sample_cluster(open_sample(tmp_path))
+    write_backup(old)
+    [key] = old.repository.keys.ids()
+    old.repository.keys.create()
+    new = open_sample(tmp_path, create=False).cluster(NAME, SYSTEM)
+    add_backups(new, 1)
+    assert [summary.damaged for summary in new.backups()] == [None, None]
+    for name in old.repository.store.children(layout.key_folder(key)):
+        old.repository.store.delete(f"{layout.key_folder(key)}/{name}")
+    later = open_sample(tmp_path, create=False)
+    store = later.store
+    assert isinstance(store, FilesStore)
+    listed = Repository(later.name, store, later.keys, later.codec)
+    history = ClusterRepository(listed, NAME, SYSTEM, old.segment_bytes)
+    history.catalogue.recall(new.catalogue.seen())
+    assert {s.id: key in (s.damaged or "") for s in history.backups()} == {SECOND: True, backup_at(0): False}
+
+
+def test_the_ledger_remembers_what_was_read(tmp_path: Path) -> None:
+    """A second renewal does not open what lies as it lay; once a summary was replaced, the manifest speaks for it."""
+    world = World(tmp_path)
+    world.days(3)
+    wanted = renew_catalogue(world.config, world.ledger, NAME)
+    backup = wanted[1].backup.id
+    summary = file_of(world.cluster, layout.summary(world.cluster.folder(backup)))
+    content, stat = summary.read_bytes(), summary.stat()
+    summary.write_bytes(bytes(len(content)))
+    os.utime(summary, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert renew_catalogue(world.config, world.ledger, NAME) == wanted
+    with world.ledger.read() as tx:
+        assert backup in catalogue.seen(tx, NAME, world.opened.name)
+    os.utime(summary)
+    assert renew_catalogue(world.config, world.ledger, NAME) == wanted, "the manifest says the same"
+    with world.ledger.read() as tx:
+        assert backup not in catalogue.seen(tx, NAME, world.opened.name), "it was read, and found wanting"
