@@ -29,7 +29,7 @@ from tests.benchmarks.turns import OURS, Turns, take_turns
 from tests.jobs import CLUSTER, install
 from tests.recoveries import RIGHTS
 
-ABOUT = (
+ABOUT = "a backlog of WAL archived, beside pgBackRest (both ways) and Barman: wall and CPU for a segment"
     "WAL archiving of a backlog beside pgBackRest (asynchronous, synchronous) and Barman: wall and CPU for a segment"
 )
 NEEDS = ("PostgreSQL 15", "pgBackRest", "Barman")
