@@ -41,6 +41,11 @@ class Places:
             f"{name} does not have this backup yet; a sync brings it there: {e.message}" for name, e in failures.items()
         ]
 
+    @property
+    def not_in(self) -> list[str]:
+        """The names of the repositories that were to get this backup at once, and did not."""
+        return list(self.tee.failures) if self.tee is not None else []
+
     def each(self, step: Callable[[ClusterRepository], object]) -> None:
         """Do a step in each repository; one that is away is left out of this backup.
 

@@ -36,7 +36,7 @@ def run(context: JobContext) -> dict[str, Any]:
     3. WAL: wait until everything from the backup's start to its end is durable in the same repository.
     4. Finish: the manifest, last.
 
-    Returns {"id", "kind", "cluster", "repository", "repositories", "bytes_read", "bytes_stored", "seconds", "timeline",
+    Returns {"id", "kind", "cluster", "repository", "repositories", "not_in", "bytes_read", "bytes_stored", "seconds", "timeline",
     "start_lsn", "end_lsn", "warnings"}.
 
     Raises:
@@ -115,6 +115,7 @@ class _Backup:
             "cluster": summary.cluster,
             "repository": names[0],
             "repositories": names,
+            "not_in": self._places.not_in if self._places else [],
             "bytes_read": summary.bytes_read,
             "bytes_stored": summary.bytes_stored,
             "seconds": round(seconds, 3),

@@ -47,8 +47,8 @@ def run(context: JobContext) -> dict[str, Any]:
     3. Each database: lock its tables, take a snapshot, dump and count in it.
     4. Finish: the manifest, last.
 
-    Returns {"id", "kind", "cluster", "repository", "repositories", "part", "databases", "bytes_read", "bytes_stored", "seconds",
-    "timeline", "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
+    Returns {"id", "kind", "cluster", "repository", "repositories", "not_in", "part", "databases", "bytes_read", "bytes_stored",
+    "seconds", "timeline", "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
 
     Raises:
         Usage: a right is missing, or a database or table does not exist; the hint has the line to put right.
@@ -176,6 +176,7 @@ class _Dump:
             "cluster": summary.cluster,
             "repository": names[0],
             "repositories": names,
+            "not_in": places.not_in,
             "part": body["mode"],
             "databases": [
                 {

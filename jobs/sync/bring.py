@@ -33,6 +33,8 @@ from jobs.sync.look import Due, History
 WORKERS = 4
 """Objects on their way at once; each is a block or, in a cloud, a part of 8 MiB in memory."""
 
+_QUEUED = 256
+
 T = TypeVar("T")
 
 
@@ -357,21 +359,26 @@ class Bringing:
 
     def _several(self, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
         """Do work for all items, a few at once, and return the results in order; the first failure ends the others."""
-        if not items:
-            return []
+        done: list[T] = []
         with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"sync-{self._target.name}") as pool:
-            running: list[Future[T]] = [pool.submit(self._begun, work, item) for item in items]
-            try:
-                return [future.result() for future in running]
-            except BaseException:
-                self._stop.set()
-                for future in running:
-                    future.cancel()
-                raise_first(running)
-                raise
-            finally:
-                pool.shutdown(wait=True)
-                self._stop.clear()
+            # In batches: a hundred thousand segments are not all queued beforehand.
+            for at in range(0, len(items), _QUEUED):
+                done += self._batch(pool, items[at : at + _QUEUED], work)
+        return done
+
+    def _batch(self, pool: ThreadPoolExecutor, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
+        running: list[Future[T]] = [pool.submit(self._begun, work, item) for item in items]
+        try:
+            return [future.result() for future in running]
+        except BaseException:
+            self._stop.set()
+            for future in running:
+                future.cancel()
+            pool.shutdown(wait=True)
+            raise_first(running)
+            raise
+        finally:
+            self._stop.clear()
 
     def _begun(self, work: Callable[[Any], T], item: Any) -> T:
         if self._stop.is_set():

@@ -224,6 +224,7 @@ def test_at_once_with_one_failing_in_the_middle(home: Path, server: PlainServer)
     made = here.run(Job.BASE_BACKUP)
     losing.join()
     assert made["repositories"] == ["local"]
+    assert made["not_in"] == ["second"]
     assert "second does not have this backup yet" in made["warnings"][-1]
     assert list(examine(here.repository())) == []
     (here.home / "second-away").rename(here.home / "second")

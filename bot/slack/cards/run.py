@@ -119,6 +119,10 @@ def _backup_result(result: dict[str, Any]) -> list[str]:
     if isinstance(seconds := result.get("seconds"), int | float):
         speed = f", {size(read / seconds)}/s" if isinstance(read, int | float) and seconds > 0 else ""
         lines.append(f"Took {span(seconds)}{speed}")
+    if left := [str(name) for name in result.get("not_in", [])[:_MAX_FINDINGS]]:
+        lines.append(
+            f"⚠️ Not yet in {', '.join(code(name, 60) for name in left)}: it failed meanwhile, and is caught up"
+        )
     if damaged := result.get("damaged"):
         lines.append(f"⚠️ *Damaged*: {escape(str(damaged), 500)}")
     return lines

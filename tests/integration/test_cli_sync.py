@@ -1,0 +1,105 @@
+"""`pitstop sync`, `list`, `show` and `status` with several repositories: documents, sentences, exit codes; without any server."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.ledger import catalogue
+from bot.model.ids import BackupId, stamp
+from bot.model.runs import Job
+from bot.model.wal import Lsn
+from tests.commands import pitstop
+from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SMALL_CUT
+from tests.unit.retention_world import World
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Three dumps of the last days, in the first of two repositories."""
+    made = World(tmp_path, f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n')
+    for number in range(3):
+        at = NOW - timedelta(days=3 - number)
+        with made.cluster.begin(BackupId(f"{stamp(at)}-dump-{number:04x}"), workers=1, cut=SMALL_CUT) as writer:
+            archive = writer.archive("db-0", tar=False)
+            archive.write(b"x" * 100_000)
+            archive.close()
+            writer.commit(
+                {"server_facts": {"version_num": 150018}}, started_at=at, finished_at=at + timedelta(minutes=1),
+                timeline=1, start_lsn=Lsn(number * SEGMENT_BYTES + 40), end_lsn=Lsn(number * SEGMENT_BYTES + 400),
+                server_version=150018,
+            )  # fmt: skip
+    return made
+
+
+def test_sync(world: World) -> None:
+    """The dry run says what is lacking and copies nothing; the run copies it; then nothing is lacking, and lists say where."""
+    ids = world.ids()
+    would = pitstop("sync", NAME, "--dry-run", "--json", config=world.path)
+    assert would.code == 0, would.err
+    assert [one["id"] for one in would.json["repositories"][1]["lacked"]] == sorted(ids, reverse=True)
+    assert not (world.home / "offsite").exists()
+    done = pitstop("sync", NAME, "--json", config=world.path)
+    assert done.code == 0, done.err
+    assert done.json["repositories"][1]["behind"]["backups"] == 0
+    assert "has all that the others hold" in pitstop("sync", config=world.path).out
+    listed = pitstop("list", NAME, "--json", config=world.path)
+    assert [one["repositories"] for one in listed.json["backups"]] == [["local", "offsite"]] * 3
+    assert listed.json["away"] == {}
+    assert "offsite has every backup" in pitstop("status", NAME, config=world.path).out
+
+
+def test_a_damaged_copy(world: World) -> None:
+    """Exit code 4 and the object's name where nobody has it whole; a damaged copy beside a sound one is marked in lists."""
+    ids = world.ids()
+    volume = next((world.home / "repository").glob(f"{NAME}/*/volumes/{ids[0]}/db-0/000000"))
+    data = bytearray(volume.read_bytes())
+    data[-1] ^= 1
+    volume.write_bytes(data)
+    found = pitstop("sync", NAME, "--json", config=world.path)
+    assert found.code == 4, found.err
+    assert [one["path"] for one in found.json["damaged"]] == [str(volume.relative_to(world.home / "repository"))]
+    data[-1] ^= 1
+    volume.write_bytes(data)
+    for event in (world.home / "repository").rglob("*-copy-damaged"):
+        event.unlink()
+    world.now = datetime.now(UTC)
+    assert world.run(Job.SYNC)["ok"]
+    data[-1] ^= 1
+    volume.write_bytes(data)
+    world.now = datetime.now(UTC)
+    assert world.run(Job.SCRUB, all=True)["damaged"]
+    assert "local (damaged), offsite" in pitstop("list", NAME, config=world.path).out
+    shown = pitstop("show", ids[0], "--json", config=world.path).json
+    assert shown["damaged"] is None
+    assert {one["repository"]: bool(one["damaged"]) for one in shown["copies"]} == {"local": True, "offsite": False}
+
+
+def test_one_that_is_away(world: World) -> None:
+    """Exit code 1 and its name; lists go on from what is known, and status says how far it is behind."""
+    world.now = datetime.now(UTC)
+    assert world.run(Job.SYNC)["ok"]
+    (world.home / "offsite").rename(world.home / "unmounted")
+    gone = pitstop("sync", NAME, config=world.path)
+    assert gone.code == 1
+    assert "offsite" in gone.err
+    listed = pitstop("list", NAME, "--json", config=world.path)
+    assert listed.code == 0, listed.err
+    assert list(listed.json["away"]) == ["offsite"]
+    with world.ledger.transaction() as tx:
+        catalogue.replace(tx, NAME, "offsite", [])
+    assert "offsite lacks 3 backups" in pitstop("status", NAME, config=world.path).out
+
+
+def test_one_repository(tmp_path: Path) -> None:
+    """There is nothing to copy between, and the hint says what to do."""
+    world = World(tmp_path)
+    said = pitstop("sync", NAME, "--json", config=world.path)
+    assert said.code == 2
+    assert said.json["error"]["code"] == "one-repository"
+    shutil.rmtree(tmp_path / "repository")
