@@ -33,17 +33,21 @@ def known(tx: Tx, repository: str | None = None) -> list[DataKey]:
     return found
 
 
-def replace(tx: Tx, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
-    """Write which data keys (id, made when) a repository holds; what was proved of one stays."""
-    keys = list(keys)
-    held = {key for key, _ in keys}
-    for gone in {one.key for one in known(tx, repository)} - held:
-        tx.execute("DELETE FROM data_keys WHERE repository = ? AND key = ?", [repository, gone])
+def add(tx: Tx, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
+    """Write data keys (id, made when) that a repository holds, beside those known; what was proved of one stays."""
     for key, made_at in keys:
         tx.execute(
             "INSERT INTO data_keys (repository, key, made_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [repository, key, iso(made_at)],
         )
+
+
+def replace(tx: Tx, repository: str, keys: Iterable[tuple[str, datetime]]) -> None:
+    """Write which data keys a repository holds now, and forget those it does not."""
+    keys = list(keys)
+    add(tx, repository, keys)
+    for gone in {one.key for one in known(tx, repository)} - {key for key, _ in keys}:
+        tx.execute("DELETE FROM data_keys WHERE repository = ? AND key = ?", [repository, gone])
 
 
 def proved(tx: Tx, repository: str, keys: Iterable[str], at: datetime) -> None:

@@ -129,7 +129,13 @@ class Repository:
         wanted = {"format": 1, "cluster": name, "system_id": system_id}
         if create and not self.store.exists(path):
             self._start(path, {**wanted, "segment_bytes": segment_bytes or DEFAULT_SEGMENT_BYTES})
-        found = self._identity(path, name, system_id)
+        try:
+            found = self._identity(path, name, system_id)
+        except KeyLost:
+            if not create or segment_bytes is None:
+                raise
+            # What is kept cannot be read now; the server itself says what else the identity would, and is backed up anew.
+            found = {**wanted, "segment_bytes": segment_bytes}
         size = found.get("segment_bytes")
         if any(found.get(key) != value for key, value in wanted.items()) or segment_bytes not in {None, size}:
             raise Refused(

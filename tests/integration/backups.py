@@ -19,16 +19,16 @@ from tests.servers import FAST
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "decrypt.py"
 
 
-def decrypt(here: Installation, *words: str) -> bytes:
-    """Run the stand-alone script on the installation's repository; return what it wrote."""
-    argv = [sys.executable, "-I", str(SCRIPT), str(here.home / "key"), str(here.home / "repository"), *words]
+def decrypt(here: Installation, *words: str, key: Path | None = None) -> bytes:
+    """Run the stand-alone script on the installation's repository, with its key file or another key; return what it wrote."""
+    argv = [sys.executable, "-I", str(SCRIPT), str(key or here.home / "key"), str(here.home / "repository"), *words]
     return subprocess.run(argv, capture_output=True, check=True).stdout
 
 
-def unpack(here: Installation, server: PlainServer, manifest: Manifest, home: Path) -> Path:
+def unpack(here: Installation, server: PlainServer, manifest: Manifest, home: Path, *, key: Path | None = None) -> Path:
     """Restore a backup into `home`/data with the script and tar, tablespaces beside it, WAL into pg_wal; return that folder."""
     place = f"{CLUSTER}/{manifest.system_id}/backups/{manifest.id}"
-    decrypt(here, "extract", place, str(home / "out"))
+    decrypt(here, "extract", place, str(home / "out"), key=key)
     data = home / "data"
     places = {"base": data}
     spaces = []

@@ -37,13 +37,13 @@ class DyingStore(FilesStore):
 
     def put(self, path: str, chunks: Iterable[bytes]) -> int:
         """Put, or die."""
-        return self._write(lambda: FilesStore.put(self, path, chunks))
+        return self._mortal(lambda: FilesStore.put(self, path, chunks))
 
     def delete(self, path: str) -> None:
         """Delete, or die."""
-        self._write(lambda: FilesStore.delete(self, path))
+        self._mortal(lambda: FilesStore.delete(self, path))
 
-    def _write(self, do: Callable[[], T]) -> T:
+    def _mortal(self, do: Callable[[], T]) -> T:
         self.writes += 1
         if self.writes >= self._dies_at:
             if self._done and self.writes == self._dies_at:

@@ -1,0 +1,188 @@
+"""Keys around a real server: rotated during a running backup, three generations restored, a lost one, and the yearly reminder."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.config import load
+from bot.ledger import audit, data_keys
+from bot.model.ids import BackupId
+from bot.model.runs import Job
+from bot.repository.keys.file import KeyFile
+from bot.repository.keys.form import encode
+from bot.repository.keys.ring import KeyRing
+from bot.repository.keys.uses import uses_of
+from bot.repository.stores.files import FilesStore
+from jobs.catalogue import renew_catalogue
+from jobs.context import utc_now
+from tests.commands import Typed
+from tests.integration.backups import started, unpack
+from tests.integration.test_monitor import WARN, Watch, over
+from tests.integration.wal_truth import switch
+from tests.jobs import CLUSTER, Installation, install, wait_for
+from tests.servers import PlainServerFactory, execute
+
+pytestmark = pytest.mark.pg
+
+AWAY = "host=/nowhere user=nobody"
+
+
+def reconfigured(here: Installation, keys: list[str], top: str = "", **extra: str) -> Installation:
+    """Write the installation's configuration anew with several keys; what is stored stays."""
+    server = here.config.cluster(CLUSTER).observe
+    made = install(here.home, server, dict(extra), top)
+    text = made.config_path.read_text("utf-8")
+    listed = ", ".join(f'"{key}"' for key in keys)
+    made.config_path.write_text(text.replace(f'key = "file:{here.home}/key"', f"keys = [{listed}]"), "utf-8")
+    return Installation(made.home, made.config_path, load(made.config_path)[0], made.ledger)
+
+
+def test_three_generations(plain_server: PlainServerFactory, tmp_path: Path, server_home: Path, typed: Typed) -> None:
+    """A rotation during a running base backup: the backup goes on with its key and is whole, later ones take the new key. After
+    two rotations each of three backups is restored, with either key alone, by a script that knows nothing of Pitstop."""
+    server = plain_server(16)
+    execute(server, "CREATE TABLE t AS SELECT g AS n, repeat(md5(g::text), 8) AS text FROM generate_series(1, 30000) g")
+    slow = install(tmp_path / "pitstop", server, {"max_rate_kib": "16384"})
+    keys = [f"file:{slow.home}/key", f"file:{slow.home}/second"]
+    slow = reconfigured(slow, keys, max_rate_kib="16384")
+    assert typed("keys", "init", config=slow.config_path).code == 0
+    generations: list[tuple[BackupId, str, int]] = []
+
+    run, process = slow.spawn(Job.BASE_BACKUP)
+    wait_for(lambda: any((slow.home / "repository").glob("*/*/volumes/*/base/.*")), what="the copy")
+    first = slow.repository_of_all().keys.current()[0]
+    done = typed("keys", "rotate", "--json", config=slow.config_path)
+    assert done.code == 0, done.out
+    assert process.poll() is None, "the backup was still running"
+    assert process.wait(120) == 0, (slow.home / f"{run}.log").read_text()
+    generations.append((slow.repository().backups()[0].id, first, 30000))
+
+    fast = reconfigured(slow, keys)
+    with fast.receiving():  # begins after the first rotation, and goes on with its key through the second
+        for number in (2, 3):
+            execute(server, f"INSERT INTO t SELECT {30000 * number} + g, 'x' FROM generate_series(1, 1000) g")
+            made = BackupId(str(fast.run(Job.BASE_BACKUP)["id"]))
+            generations.append((made, fast.repository_of_all().keys.current()[0], 30000 + 1000 * (number - 1)))
+            if number == 2:
+                again = typed("keys", "rotate", "--json", config=fast.config_path)
+                assert again.json["repositories"][0]["proof"]["backups"] == 2
+        switch(server)
+    assert len({key for _, key, _ in generations}) == 3
+    uses = uses_of(fast.repository_of_all().store)
+    assert {key: [backup for _, backup in uses[key].backups] for _, key, _ in generations} == {
+        key: [backup] for backup, key, _ in generations
+    }
+    listed = typed("keys", "list", "--json", config=fast.config_path).json["keys"]
+    assert [(row["key"], row["backups"]) for row in listed] == [(key, 1) for _, key, _ in generations]
+    assert all([form["state"] for form in row["forms"]] == ["opens", "opens"] for row in listed)
+    assert typed("keys", "check", config=fast.config_path).code == 0
+    for number, (backup, _, rows) in enumerate(generations):
+        key = fast.home / ("key", "second")[number % 2]
+        home = server_home / f"restored-{number}"
+        home.mkdir(mode=0o711)
+        data = unpack(fast, server, fast.repository().manifest(backup), home, key=key)
+        with started(server, data) as copy:
+            [(count,)] = execute(copy, "SELECT count(*) FROM t")
+            assert int(str(count)) >= rows, "and what the WAL after it brings"
+
+
+def test_a_lost_key_says_what_it_takes_along(plain_server: PlainServerFactory, tmp_path: Path, typed: Typed) -> None:
+    """With the only key of the first generation gone, list and check name its backups, a restore says how many it takes along,
+    nothing is expired, and backups go on under the new key; when it comes back, all is as before."""
+    server = plain_server(16)
+    here = install(tmp_path / "pitstop", server)
+    assert typed("keys", "init", config=here.config_path).code == 0
+    old = here.run(Job.BASE_BACKUP)["id"]
+    newer = reconfigured(here, [f"file:{here.home}/newer", f"file:{here.home}/key"])
+    assert typed("keys", "init", config=newer.config_path).code == 0
+    alone = reconfigured(here, [f"file:{here.home}/newer"])
+    second = KeyRing(FilesStore(here.home / "repository"), KeyFile(here.home / "newer")).create()
+    (here.home / "key").rename(here.home / "kept")
+
+    new = alone.run(Job.BASE_BACKUP)["id"]
+    assert [key for key, use in uses_of(FilesStore(here.home / "repository")).items() if use.backups][-1] == second
+    listed = {
+        one["id"]: one["damaged"] for one in typed("list", CLUSTER, "--json", config=alone.config_path).json["backups"]
+    }
+    assert listed[new] is None
+    assert "does not open now" in listed[old]
+    checked = typed("keys", "check", config=alone.config_path)
+    assert checked.code == 4
+    assert "LOST  No key under [encryption] opens the data key" in checked.out
+    assert "It takes along 1 backup from" in checked.out
+    assert old in checked.out
+    words = (
+        "restore",
+        CLUSTER,
+        old,
+        "--into-directory",
+        str(tmp_path / "copy"),
+        "--reason",
+        "why",
+        "--dry-run",
+        "--json",
+    )
+    refused = typed(*words, config=alone.config_path)
+    assert refused.code != 0
+    assert "It takes along 1 backup from" in refused.json["error"]["message"]
+    assert old in refused.json["error"]["message"]
+    kept = typed("expire", CLUSTER, "--json", config=alone.config_path)
+    assert kept.code != 0
+    assert "It takes along 1 backup" in kept.out
+    scrubbed = typed("scrub", CLUSTER, "--all", "--json", config=alone.config_path)
+    assert scrubbed.json["damaged"] == []
+    assert "It takes along 1 backup" in scrubbed.json["problems"][0]
+    assert typed("keys", "rotate", "--json", config=alone.config_path).code == 4
+
+    (here.home / "kept").rename(here.home / "key")
+    newer = reconfigured(here, [f"file:{here.home}/newer", f"file:{here.home}/key"])
+    again = {
+        one["id"]: one["damaged"] for one in typed("list", CLUSTER, "--json", config=newer.config_path).json["backups"]
+    }
+    assert set(again.values()) == {None}
+    assert typed("keys", "rotate", "--rewrap-only", "--json", config=newer.config_path).json["ok"] is True
+    assert typed("keys", "check", config=newer.config_path).code == 0
+
+
+def test_the_reminder_comes_and_goes(tmp_path: Path, typed: Typed) -> None:
+    """A repository whose data key is older than a year raises one warning; rotating it ends it, and stands in ledger and audit."""
+    here = install(tmp_path / "pitstop", AWAY)
+    store = here.home / "repository"
+    store.mkdir(mode=0o700)
+    begun = int((time.time() - timedelta(days=366).total_seconds()) * 1000).to_bytes(
+        6, "big"
+    ).hex() + secrets.token_hex(10)
+    form = KeyFile(here.home / "key").wrap(begun, secrets.token_bytes(32))
+    FilesStore(store).put(f"keys/{begun}/1", [encode(form)])
+    renew_catalogue(here.config, here.ledger, CLUSTER)
+    watch = Watch(here)
+    assert watch.sees("key-age", "local", "") == WARN
+    said = typed("keys", "rotate", "--json", config=here.config_path)
+    assert said.code == 0, said.out + said.err
+    assert over(watch.sees("key-age", "local", ""))
+    with here.ledger.read() as tx:
+        kept = data_keys.known(tx, "local")
+        entries = [entry for entry in audit.entries(tx, subject="local") if entry.action == "keys.rotate"]
+        assert audit.verify(tx).intact
+    assert [one.key for one in kept] == [begun, said.json["repositories"][0]["data_key"]]
+    assert all(one.proved_at and utc_now() - one.proved_at < timedelta(minutes=5) for one in kept)
+    assert len(entries) == 1
+    assert '"holds":true' in entries[0].detail
+
+
+def test_a_rotation_that_was_killed_makes_no_second_key(tmp_path: Path, typed: Typed) -> None:
+    """Killed after the new data key was stored and before its proof, the same command goes on with that key; then a further one
+    makes another."""
+    here = install(tmp_path / "pitstop", AWAY)
+    here = reconfigured(here, [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"])
+    assert typed("keys", "init", config=here.config_path).code == 0
+    made = here.repository_of_all().keys.create()  # as far as the killed one came
+    said = typed("keys", "rotate", "--json", config=here.config_path)
+    assert [(one["made"], one["data_key"]) for one in said.json["repositories"]] == [(False, made)]
+    assert typed("keys", "rotate", "--json", config=here.config_path).json["repositories"][0]["made"] is True
+    assert len(here.repository_of_all().keys.ids()) == 3
