@@ -30,8 +30,6 @@ from tests.jobs import CLUSTER, install
 from tests.recoveries import RIGHTS
 
 ABOUT = "a backlog of WAL archived, beside pgBackRest (both ways) and Barman: wall and CPU for a segment"
-    "WAL archiving of a backlog beside pgBackRest (asynchronous, synchronous) and Barman: wall and CPU for a segment"
-)
 NEEDS = ("PostgreSQL 15", "pgBackRest", "Barman")
 _LEFT_OUT = (
     "Left out: barman-wal-archive, which copies over ssh, and barman-cloud-wal-archive, which wants a cloud store."
