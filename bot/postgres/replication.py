@@ -278,6 +278,9 @@ class ReplicationConnection:
 
     def close(self) -> None:
         """End the connection. Idempotent."""
+        if self._wire is not None:
+            # A command that was given up in the middle: its own handle of the socket would keep the server sending.
+            self._wire.close()
         if self._pgconn.status != pq.ConnStatus.BAD:
             self._pgconn.finish()
 
