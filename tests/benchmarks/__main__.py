@@ -37,8 +37,9 @@ def main(arguments: list[str]) -> int:
         for name in NAMES:
             print(f"{name:15} {load(name).ABOUT}")
         return 0
-    # A benchmark that is asked to end cleans up as at Ctrl-C.
+    # A benchmark that is asked to end cleans up as at Ctrl-C, which a shell may have turned off for what runs behind it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     names = NAMES if "all" in chosen.names else tuple(dict.fromkeys(chosen.names))
     options = Options(quick=chosen.quick, size_mb=chosen.size, runs=chosen.runs)
     reports = []
