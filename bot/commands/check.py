@@ -57,8 +57,10 @@ def all_points(config: Config) -> Iterator[Point]:
     """Check everything; what one part raises becomes a failed point, so that the other parts are still checked."""
     from bot.commands.check_attention import attention_points
     from bot.commands.check_in_place import in_place_points
+    from bot.commands.check_keys import wrapping_points
 
     yield from _guarded("this machine", lambda: _machine(config))
+    yield from _guarded("keys", lambda: wrapping_points(config))
     for name, repository in config.repositories.items():
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
     for name, cluster in config.clusters.items():
@@ -136,6 +138,7 @@ def _whose_servers(config: Config) -> Point:
 def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iterator[Point]:
     import secrets
 
+    from bot.commands.check_keys import data_key_points
     from bot.repository.layout import CHECK
     from bot.repository.open import open_repository
     from bot.repository.stores.cloud import CloudStore
@@ -143,8 +146,7 @@ def _repository(config: Config, name: str, repository: RepositoryConfig) -> Iter
     about = f"repository {name}"
     yield from _place(name, repository)
     opened = open_repository(name, repository, config.encryption)
-    held = len(opened.keys.ids())
-    yield Point(about, "ok", "keys", f"The key opens {'the one data key' if held == 1 else f'all {held} data keys'}.")
+    yield from data_key_points(about, opened)
     path, content = f"{CHECK}/{secrets.token_hex(8)}", secrets.token_bytes(1024)
     opened.seal(path, [content])
     try:

@@ -21,8 +21,11 @@ from bot.repository.stores.cloud import CloudStore
 from bot.repository.stores.files import FilesStore
 from bot.repository.stores.patience import Patience
 from bot.repository.stores.s3 import S3
+from tests.commands import typed
 from tests.contract.faulty import FaultyProxy, proxied
 from tests.contract.servers import ACCOUNT, ACCOUNT_KEY, azurite, moto
+
+__all__ = ["typed"]
 
 IMPATIENT = Patience(for_s=20, quick_s=1, first_s=0.001, most_s=0.01)
 """Tries again as often as ever, but does not wait long in between."""

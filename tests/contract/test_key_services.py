@@ -20,6 +20,7 @@ from bot.repository.keys.lost import KeyAway, KeyLost
 from bot.repository.keys.ring import KeyRing, new_key_id
 from bot.repository.stores.files import FilesStore
 from bot.repository.stores.patience import Patience
+from tests.commands import Typed
 from tests.contract.faulty import FaultyProxy, proxied
 from tests.contract.servers import free_port
 from tests.contract.vault import Answer, Credential, Vault, serving_vault
@@ -286,3 +287,48 @@ def test_what_a_ring_says_of_services(arn: str, client: Any, tmp_path: Path, mon
         KeyRing(store, AwsKms(arn, QUICK)).key(key_id)
     assert away.value.reason_code == "kms-away"
     assert KeyRing(store, [AwsKms(arn, QUICK), file]).key(key_id)
+
+
+def test_a_repository_under_three_keys(arn: str, client: Any, tmp_path: Path, typed: Typed) -> None:
+    """From the configuration on: key file, passphrase and KMS are made and used together; each alone opens the repository, and
+    check and list say which of them does not do its part, while the others do."""
+    sources = [f"file:{tmp_path}/key", f"passphrase:{tmp_path}/passphrase", f"aws-kms:{arn}"]
+
+    def configured(*keys: str) -> Path:
+        path = tmp_path / "pitstop.toml"
+        listed = ", ".join(f'"{key}"' for key in keys)
+        path.write_text(
+            f'ledger = "{tmp_path}/ledger.db"\nspool = "{tmp_path}/spool"\n[repositories.local]\n'
+            f'url = "file://{tmp_path}/repository"\n[encryption]\nkeys = [{listed}]\n[clusters.slips]\ndsn = "host=/nowhere"\n'
+        )
+        return path
+
+    made = typed("keys", "init", "--json", config=configured(*sources))
+    assert [(key["kind"], key["made"]) for key in made.json["keys"]] == [
+        ("file", True),
+        ("passphrase", True),
+        ("aws-kms", False),
+    ]
+    for source in sources:
+        listed = typed("keys", "list", "--json", config=configured(source)).json["keys"]
+        assert sorted(form["state"] for form in listed[0]["forms"]) == ["opens", "unused", "unused"]
+    client.disable_key(KeyId=id_of(arn))
+    (tmp_path / "key").unlink()
+    checked = typed("keys", "check", "--json", config=configured(*sources))
+    assert checked.code == 1
+    assert [one["ok"] for one in checked.json["wrapping"]] == [False, True, False]
+    codes = [one["problem"]["code"] for one in checked.json["wrapping"] if one["problem"]]
+    assert codes == ["key-missing", "kms-disabled"]
+    assert checked.json["lost"] == []
+    assert len(checked.json["lacking"]) == 1
+    points = {
+        point["about"]: point["level"]
+        for point in typed("check", "--json", config=configured(*sources)).json["points"]
+        if "key " in point["about"]
+    }
+    assert points == {f"key {sources[0]}": "warn", f"key {sources[1]}": "ok", f"key {sources[2]}": "warn"}
+    rotated = typed("keys", "rotate", "--json", config=configured(*sources))
+    assert (rotated.code, rotated.json["error"]["code"]) == (2, "key-missing"), "writing needs every key"
+    alone = typed("keys", "list", "--json", config=configured(sources[2]))
+    assert (alone.code, alone.json["error"]["code"]) == (2, "kms-disabled")
+    assert "[encryption]" in alone.json["error"]["message"]
