@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bot.errors import PitstopError
 from bot.ledger import Ledger, runs
 from bot.model.backups import BackupSummary
+from bot.model.conditions.drills import of_now
 from bot.model.drills import Baseline, Counts, Point, Question, TableName, counts_from_json, judge_size
 from bot.model.runs import Job, RunState
 from bot.postgres.latest import Latest, read_latest
@@ -91,7 +92,7 @@ def _last_drill(ledger: Ledger, holdings: Holdings, kind: str) -> Baseline | Non
         )
     for run in past:
         for proof in (run.result or {}).get("proofs", ()):
-            if proof["kind"] == kind and proof["verified"] and proof["newest"] is not False and run.finished_at:
+            if of_now(run) and proof["kind"] == kind and proof["verified"] and run.finished_at:
                 return Baseline(f"the drill of {run.finished_at:%Y-%m-%d}", counts_from_json(proof["tables"]))
     return None
 

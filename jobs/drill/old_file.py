@@ -35,7 +35,7 @@ def prove_old(context: JobContext, name: str) -> Proof:
     file = named(list_old(context.config.cluster(context.run.cluster), {}), name)
     since = len(context.phases())
     context.phase("dump: open")
-    answers = Answers(_summary(context, file.path.name, file.bytes), str(file.path.parent), newest=False)
+    answers = Answers(_summary(context, file.path.name, file.bytes), str(file.path.parent))
     answers.say(Question.NEWEST, None, "a file of an older script: it is held against no other")
     answers.say(Question.SIZE, None, f"{file.bytes:,} bytes; it is compared with nothing")
     try:

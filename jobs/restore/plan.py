@@ -322,7 +322,7 @@ def _facts(
         basis=guess.basis,
         target_text=wanted.text(),
         warnings=tuple(_warnings(config, chosen, manifest, contents, place, going_to)),
-        rows=sum(table.rows or 0 for table in tables),
+        rows=sum(counted) if (counted := [table.rows for table in tables if table.rows is not None]) else None,
     )
 
 

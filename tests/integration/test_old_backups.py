@@ -146,6 +146,8 @@ def test_a_file_is_restored_by_its_name(here: Installation) -> None:
         "restore", "slips", "foreign.backup.gz.enc", "--into-database", "other", "--dry-run", config=here.config_path
     )
     assert (wrong.code, "passphrase is not the one" in wrong.err) == (2, True)
+    dry = pitstop("restore", "slips", dump.id, "--into-database", "dry", "--dry-run", "--json", config=here.config_path)
+    assert dry.json["facts"]["rows"] is None, "nobody counted them: not 0"
 
 
 def test_an_imported_dump_is_never_newer_than_it_is(here: Installation) -> None:
