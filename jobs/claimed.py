@@ -11,6 +11,7 @@ from bot import desk
 from bot.config import Config
 from bot.errors import Conflict, Unavailable
 from bot.ledger import requests
+from bot.model.holding import Observed, ObservedServer
 from bot.model.plans import Plan, Steps
 from bot.model.requests import Request, State
 from jobs.context import Cancelled, JobContext
@@ -71,6 +72,32 @@ class Claimed:
     def _state(self) -> State:
         with self.context.ledger.read() as tx:
             return requests.get(tx, self.request.id).state
+
+
+def claim_request(context: JobContext, observe: Callable[[Config, Plan], Observed | ObservedServer]) -> Request:
+    """Take the run's request: APPROVED → RUNNING, if the plan holds against what `observe` sees. A resumed one is ours already.
+
+    Raises:
+        Refused: it no longer holds, and the request is VOID; or rights cannot be judged now, and it stays APPROVED.
+        Conflict: another run has it, or it is not APPROVED any more.
+        Unavailable: what is observed is away now; the request stays as it was.
+    """
+    assert context.run.request is not None, "an executor stands on a request"
+    with context.ledger.read() as tx:
+        request = requests.get(tx, context.run.request)
+    if request.run == context.run.id and request.state in {State.RUNNING, State.VERIFYING}:
+        return request
+    observed = observe(context.config, plan_of(request))
+    context.check_cancelled()
+    return desk.claim(
+        context.ledger,
+        request_id=request.id,
+        run_id=context.run.id,
+        observed=observed,
+        at=context.now(),
+        policy=context.config.cluster(request.cluster).policy,
+        people=context.config.people,
+    )
 
 
 def plan_of(request: Request) -> Plan:

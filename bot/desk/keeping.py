@@ -18,6 +18,7 @@ from bot.model.callers import Caller
 from bot.model.ids import RequestId
 from bot.model.kept import ANNOUNCED_BEFORE, Kept, KeptState
 from bot.model.policy import Action
+from bot.model.requests import Request
 from bot.model.runs import Job, Run
 from bot.model.swaps import Swap, SwapStep
 
@@ -43,20 +44,7 @@ def keep_database(
         for other in rows.list(tx, cluster=request.cluster):
             if other.oid == swap.incoming_oid:
                 _change(tx, changes.reach(other, KeptState.BACK), "back", PITSTOP, at)
-        kept = Kept(
-            id=request_id,
-            cluster=request.cluster,
-            database=swap.database,
-            name=swap.outgoing,
-            oid=swap.oid,
-            current_oid=swap.incoming_oid,
-            state=KeptState.KEPT,
-            version=1,
-            owner=request.requester,
-            size_bytes=size_bytes,
-            kept_at=at,
-            remove_at=at + keep_for,
-        )
+        kept = _kept(request, swap, size_bytes, at, at + keep_for)
         rows.insert(tx, kept)
         _tell(tx, kept, "keep", PITSTOP, at)
         return kept
@@ -85,20 +73,8 @@ def swap_taken_back(
             if own is not None and own.state is KeptState.KEPT:
                 _change(tx, changes.reach(own, KeptState.BACK), "back", PITSTOP, at)
             return
-        now = Kept(
-            id=request_id,
-            cluster=request.cluster,
-            database=swap.database,
-            name=undone,
-            oid=swap.incoming_oid,
-            current_oid=swap.oid,
-            state=KeptState.KEPT,
-            version=1,
-            owner=request.requester,
-            size_bytes=size_bytes,
-            kept_at=at,
-            remove_at=at + keep_for,
-        )
+        taken_back = replace(swap, outgoing=undone, oid=swap.incoming_oid, incoming_oid=swap.oid)
+        now = _kept(request, taken_back, size_bytes, at, at + keep_for)
         if own is None:
             rows.insert(tx, now)
             _tell(tx, now, "undone", PITSTOP, at)
@@ -172,6 +148,24 @@ def _sweep(ledger: Ledger, request_id: RequestId, at: datetime, entropy: bytes) 
         if kept.remove_at > at or waits:
             return None
         return _queue(tx, kept, PITSTOP, at, entropy)
+
+
+def _kept(request: Request, swap: Swap, size_bytes: int, at: datetime, until: datetime) -> Kept:
+    """Return what a swap of a request keeps: the database that went out of service."""
+    return Kept(
+        id=request.id,
+        cluster=request.cluster,
+        database=swap.database,
+        name=swap.outgoing,
+        oid=swap.oid,
+        current_oid=swap.incoming_oid,
+        state=KeptState.KEPT,
+        version=1,
+        owner=request.requester,
+        size_bytes=size_bytes,
+        kept_at=at,
+        remove_at=until,
+    )
 
 
 def _queue(tx: Tx, kept: Kept, by: str, at: datetime, entropy: bytes) -> Run:

@@ -6,7 +6,6 @@ import contextlib
 
 import structlog
 
-from bot import desk
 from bot.errors import Conflict
 from bot.ledger import runs
 from bot.model.ids import ClusterName
@@ -14,7 +13,6 @@ from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
 
 log = structlog.get_logger("pitstop.supervisor")
-_BY = "pitstop"
 
 
 def clear_after_drills(place: Place) -> list[Run]:
@@ -31,14 +29,6 @@ def clear_after_drills(place: Place) -> list[Run]:
 
 
 def _queue(place: Place, drill: Run) -> Run:
-    run = desk.queue_run(
-        place.ledger,
-        job=Job.DRILL_CLEAN,
-        cluster=drill.cluster,
-        args={"after": drill.id},
-        by=_BY,
-        at=place.now(),
-        entropy=place.entropy(8),
-    )
+    run = place.queue(Job.DRILL_CLEAN, drill.cluster, {"after": drill.id})
     log.info("clearing away", cluster=drill.cluster, interrupted=drill.id, run=run.id)
     return run

@@ -8,12 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from bot import desk
 from bot.config import Config
 from bot.host.locks import is_locked
 from bot.host.processes import ProcessIdentity, spawn
 from bot.ledger import Ledger
-from bot.model.ids import RunId
+from bot.model.ids import ClusterName, RequestId, RunId
+from bot.model.runs import Job, Run
+
+BY = "pitstop"
+"""Who queues what nobody asked for."""
 
 Clock = Callable[[], datetime]
 
@@ -46,6 +52,29 @@ class Place:
     def log_of(self, run: RunId) -> Path:
         """Where a run's process logs."""
         return self.config.runs_directory / f"{run}.log"
+
+    def queue(
+        self,
+        job: Job,
+        cluster: ClusterName,
+        args: dict[str, Any] | None = None,
+        *,
+        by: str = BY,
+        request: RequestId | None = None,
+        scheduled_for: str | None = None,
+    ) -> Run:
+        """Queue a run now. Raises like `desk.queue_run`."""
+        return desk.queue_run(
+            self.ledger,
+            job=job,
+            cluster=cluster,
+            args=args or {},
+            by=by,
+            at=self.now(),
+            entropy=self.entropy(8),
+            request=request,
+            scheduled_for=scheduled_for,
+        )
 
     def lives(self, run: RunId) -> bool:
         """Say whether a process holds the run's kernel lock."""

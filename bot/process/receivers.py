@@ -6,13 +6,12 @@ import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from bot import __version__, desk
+from bot import __version__
 from bot.errors import Conflict
 from bot.ledger import runs
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, Run, RunState
 from bot.process.place import Place
-from bot.process.schedule import BY
 from bot.process.watching import Watch
 
 REMEMBERED = 8
@@ -61,12 +60,4 @@ def _may_start(recent: Sequence[Run], now: datetime) -> bool:
 
 def _queue(place: Place, cluster: ClusterName) -> None:
     with contextlib.suppress(Conflict):
-        desk.queue_run(
-            place.ledger,
-            job=Job.WAL_STREAM,
-            cluster=cluster,
-            args={"version": __version__},
-            by=BY,
-            at=place.now(),
-            entropy=place.entropy(8),
-        )
+        place.queue(Job.WAL_STREAM, cluster, {"version": __version__})

@@ -35,16 +35,8 @@ def execute_approved(place: Place, refresh: Refresh, only: RequestId | None = No
             continue
         refresh(request)
         with contextlib.suppress(Conflict):
-            run = desk.queue_run(
-                place.ledger,
-                job=Job.EXECUTE,
-                cluster=request.cluster,
-                args={},
-                by=request.requester.key,
-                at=place.now(),
-                entropy=place.entropy(8),
-                request=request.id,
-            )
+            by = request.requester.key
+            run = place.queue(Job.EXECUTE, request.cluster, by=by, request=request.id)
             log.info("execution queued", request=request.id, run=run.id)
 
 

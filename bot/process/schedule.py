@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from bot import desk
 from bot.errors import Conflict
 from bot.ledger import Tx, pauses, runs
 from bot.ledger import schedule as memory
@@ -21,7 +20,6 @@ from bot.model.schedule import Cron, Slot, due
 from bot.process.place import Place
 
 log = structlog.get_logger("pitstop.schedule")
-BY = "pitstop"
 _MAKE_BACKUPS = (Job.BASE_BACKUP, Job.DUMP, Job.IMPORT)
 
 
@@ -53,15 +51,7 @@ def queue_after_backups(place: Place) -> list[Run]:
         scheduled = any(job is Job.SYNC for job, _ in place.config.crons(name))
         if scheduled and _made_since_sync(place, name):
             with contextlib.suppress(Conflict):
-                run = desk.queue_run(
-                    place.ledger,
-                    job=Job.SYNC,
-                    cluster=name,
-                    args={},
-                    by=BY,
-                    at=place.now(),
-                    entropy=place.entropy(8),
-                )
+                run = place.queue(Job.SYNC, name)
                 log.info("queued after a backup", job=run.job.value, cluster=name, run=run.id)
                 queued.append(run)
     return queued
@@ -93,15 +83,7 @@ def retry_interrupted(place: Place) -> list[Run]:
 
 
 def _retry(place: Place, run: Run) -> Run:
-    again = desk.queue_run(
-        place.ledger,
-        job=run.job,
-        cluster=run.cluster,
-        args={"retry_of": run.id},
-        by=BY,
-        at=place.now(),
-        entropy=place.entropy(8),
-    )
+    again = place.queue(run.job, run.cluster, {"retry_of": run.id})
     log.info("retried", job=run.job.value, cluster=run.cluster, interrupted=run.id, run=again.id)
     return again
 
@@ -121,16 +103,7 @@ def _held_back(tx: Tx, job: Job, cluster: ClusterName, now: datetime) -> bool:
 
 
 def _queue(place: Place, cluster: ClusterName, job: Job, slot: Slot) -> Run:
-    run = desk.queue_run(
-        place.ledger,
-        job=job,
-        cluster=cluster,
-        args={},
-        by=BY,
-        at=place.now(),
-        entropy=place.entropy(8),
-        scheduled_for=slot.key,
-    )
+    run = place.queue(job, cluster, scheduled_for=slot.key)
     log.info("queued", job=job.value, cluster=cluster, slot=slot.key, run=run.id)
     return run
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot import desk
 from bot.config import Config
 from bot.errors import Conflict
 from bot.host.residence import jobs_outlive_us
-from bot.ledger import requests
 from bot.model.destinations import InPlace, NewDatabase
 from bot.model.holding import ObservedServer
 from bot.model.plans import Plan
-from bot.model.requests import State
 from bot.model.restores import Restoration
 from bot.postgres.maintenance import connect_beside, database_oids
 from bot.postgres.restore_place import look_at_place, require_primary
 from bot.postgres.swap import refuse_prepared
 from bot.postgres.transport import require_verified
-from jobs.claimed import plan_of
+from jobs.claimed import claim_request
 from jobs.context import JobContext
 from jobs.in_place.work import SwapWork
 from jobs.restore.claim import observe as observe_restore
@@ -29,33 +26,10 @@ ENDS_WITH_THE_BOT = (
 
 
 def claim(context: JobContext) -> SwapWork:
-    """Take the run's request: APPROVED → RUNNING, if the plan still holds. A resumed request is this run's already.
-
-    Raises:
-        Refused: it no longer holds, and the request is VOID; or rights cannot be judged now, and it stays APPROVED.
-        Conflict: another run has it, or it is not APPROVED any more.
-        Unavailable: repository or server are away now; the request stays as it was.
-    """
+    """Take the run's request. Raises like `claim_request`."""
     context.phase("claim")
-    assert context.run.request is not None, "an executor stands on a request"
-    cluster = context.config.cluster(context.run.cluster)
-    require_verified(cluster)
-    with context.ledger.read() as tx:
-        request = requests.get(tx, context.run.request)
-    if request.run == context.run.id and request.state in {State.RUNNING, State.VERIFYING}:
-        return SwapWork(context, request)
-    observed = observe(context.config, plan_of(request))
-    context.check_cancelled()
-    claimed = desk.claim(
-        context.ledger,
-        request_id=request.id,
-        run_id=context.run.id,
-        observed=observed,
-        at=context.now(),
-        policy=cluster.policy,
-        people=context.config.people,
-    )
-    return SwapWork(context, claimed)
+    require_verified(context.config.cluster(context.run.cluster))
+    return SwapWork(context, claim_request(context, observe))
 
 
 def observe(config: Config, plan: Plan) -> ObservedServer:

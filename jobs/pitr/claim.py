@@ -2,44 +2,23 @@
 
 from __future__ import annotations
 
-from bot import desk
-from bot.ledger import requests
+from bot.config import Config
 from bot.model.holding import Observed
-from bot.model.requests import Request, State
-from jobs.claimed import plan_of
+from bot.model.plans import Plan
+from jobs.claimed import claim_request
 from jobs.context import JobContext
 from jobs.pitr.observe import observe
-from jobs.pitr.stock import open_stock
+from jobs.pitr.stock import Stock, open_stock
 from jobs.pitr.work import Work
 
 
 def claim(context: JobContext) -> Work:
-    """Take the run's request: APPROVED → RUNNING, if the plan still holds. A resumed request is this run's already.
-
-    Raises:
-        Refused: it no longer holds, and the request is VOID; or rights cannot be judged now, and it stays APPROVED.
-        Conflict: another run has it, or it is not APPROVED any more.
-        Unavailable: the repository cannot be read now; the request stays as it was.
-    """
+    """Take the run's request, with the stock it is made from where the claim opened it. Raises like `claim_request`."""
     context.phase("claim")
-    assert context.run.request is not None, "an executor stands on a request"
-    with context.ledger.read() as tx:
-        request = requests.get(tx, context.run.request)
-    if request.run == context.run.id and request.state in {State.RUNNING, State.VERIFYING}:
-        return Work(context, request)
-    plan = plan_of(request)
-    stock = open_stock(context.config, plan.steps)
-    context.check_cancelled()
-    return Work(context, _claim(context, request, observe(context.config, plan, stock)), stock)
+    opened: list[Stock] = []
 
+    def look(config: Config, plan: Plan) -> Observed:
+        opened.append(open_stock(config, plan.steps))
+        return observe(config, plan, opened[0])
 
-def _claim(context: JobContext, request: Request, observed: Observed) -> Request:
-    return desk.claim(
-        context.ledger,
-        request_id=request.id,
-        run_id=context.run.id,
-        observed=observed,
-        at=context.now(),
-        policy=context.config.cluster(request.cluster).policy,
-        people=context.config.people,
-    )
+    return Work(context, claim_request(context, look), next(iter(opened), None))

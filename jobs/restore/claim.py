@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from bot import desk
 from bot.config import Config
 from bot.errors import Corruption, Usage
-from bot.ledger import requests
 from bot.model.destinations import EmptyTables, NewDatabase, NewSchema
 from bot.model.holding import ObservedServer
 from bot.model.plans import Plan
-from bot.model.requests import Request, State
 from bot.postgres.archive_choice import missing
 from bot.postgres.restore_place import Place, look_at_place, obstacles, require_primary, row_obstacles
 from bot.postgres.transport import require_verified
 from bot.repository.cluster import ClusterRepository
-from jobs.claimed import plan_of
+from jobs.claimed import claim_request
 from jobs.context import JobContext
 from jobs.elsewhere import open_copies
 from jobs.restore.contents import read_contents
@@ -25,23 +22,10 @@ DAMAGED = "damaged"
 
 
 def claim(context: JobContext) -> RestoreWork:
-    """Take the run's request: APPROVED → RUNNING, if the plan still holds. A resumed request is this run's already.
-
-    Raises:
-        Refused: it no longer holds, and the request is VOID; or rights cannot be judged now, and it stays APPROVED.
-        Conflict: another run has it, or it is not APPROVED any more.
-        Unavailable: repository or server are away now; the request stays as it was.
-    """
+    """Take the run's request. Raises like `claim_request`."""
     context.phase("claim")
-    assert context.run.request is not None, "an executor stands on a request"
     require_verified(context.config.cluster(context.run.cluster))
-    with context.ledger.read() as tx:
-        request = requests.get(tx, context.run.request)
-    if request.run == context.run.id and request.state in {State.RUNNING, State.VERIFYING}:
-        return RestoreWork(context, request)
-    observed = observe(context.config, plan_of(request))
-    context.check_cancelled()
-    return RestoreWork(context, _claim(context, request, observed))
+    return RestoreWork(context, claim_request(context, observe))
 
 
 def observe(config: Config, plan: Plan) -> ObservedServer:
@@ -66,18 +50,6 @@ def observe(config: Config, plan: Plan) -> ObservedServer:
         system_id=place.system_id,
         server_version=place.version_num,
         obstacles=tuple(in_the_way),
-    )
-
-
-def _claim(context: JobContext, request: Request, observed: ObservedServer) -> Request:
-    return desk.claim(
-        context.ledger,
-        request_id=request.id,
-        run_id=context.run.id,
-        observed=observed,
-        at=context.now(),
-        policy=context.config.cluster(request.cluster).policy,
-        people=context.config.people,
     )
 
 
