@@ -59,6 +59,11 @@ def test_an_unknown_backup_and_a_stranger_are_refused(world: World) -> None:
     assert verify(world, backup.id).args == {"backup": backup.id}
 
 
+def test_a_file_of_an_older_script_needs_no_list(world: World) -> None:
+    """Whether there is such a file only the run can say: it is queued by its name, in whatever case."""
+    assert verify(world, "Shop_full.backup.gz.enc").args == {"backup": "Shop_full.backup.gz.enc"}
+
+
 def test_the_end_of_a_drill_puts_the_checklist_into_the_thread(world: World) -> None:
     """The card of the results channel is the thread's parent; a drill that proved nothing is called failed."""
     run = verify(world)

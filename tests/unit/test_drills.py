@@ -137,6 +137,8 @@ def test_verify_is_typed_in_any_order() -> None:
     assert parse_backup(f"verify slips {backup}", clusters=["slips", "other"]) == Verify(ClusterName("slips"), backup)
     assert parse_backup(f"verify {backup}", clusters=["slips"]) == Verify(ClusterName("slips"), backup)
     assert parse_backup("verify slips latest", clusters=["slips", "other"]) == Verify(ClusterName("slips"))
+    file = "Shop_full_20260101_020000.backup.gz.enc"
+    assert parse_backup(f"verify slips {file}", clusters=["slips"]) == Verify(ClusterName("slips"), file)
 
 
 def proof(no: Question, detail: str = "no") -> Proof:

@@ -46,6 +46,11 @@ def asked(text: str) -> AskRestore:
         ("slips In Place database shop", Wanted(database="shop"), {"kind": "in-place", "database": None}),
         (f"slips {ID} database shop in place", Wanted(ID, "shop"), {"kind": "in-place", "database": None}),
         ('slips database "in" in place', Wanted(database="in"), {"kind": "in-place", "database": None}),
+        (
+            "slips Shop_full_20260101.backup.gz.enc into old",
+            Wanted("Shop_full_20260101.backup.gz.enc"),
+            {"kind": "database", "database": "old"},
+        ),
         ("slips into place", Wanted(), {"kind": "database", "database": "place"}),
         ("slips into in", Wanted(), {"kind": "database", "database": "in"}),
         ("slips into /srv/copy/", Wanted(), {"kind": "beside", "directory": "/srv/copy", "port": None}),
