@@ -114,7 +114,7 @@ def _judge_repository(
     histories = [opened.cluster(cluster, system) for system in opened.systems(cluster)]
     for history in histories:
         recall(ledger, history)
-    newest = newest_sound(histories)
+    newest = newest_sound(backup for history in histories for backup in history.backups())
     return [
         _Judged(history, decide(read_stock(history, needs, newest)[0], keeping, now), newest) for history in histories
     ]

@@ -102,10 +102,10 @@ def stored_wal(archive: WalArchive, inventory: WalInventory) -> StoredWal:
     )
 
 
-def newest_sound(histories: Iterable[ClusterRepository]) -> dict[str, datetime]:
-    """Return when the newest sound backup of each kind was finished, of whichever system identifier."""
+def newest_sound(backups: Iterable[BackupSummary]) -> dict[str, datetime]:
+    """Return when the newest sound backup of each kind was finished, of whichever system identifier. Pure."""
     found: dict[str, datetime] = {}
-    for summary in (summary for history in histories for summary in history.backups()):
+    for summary in backups:
         if summary.damaged is None:
             found[summary.kind] = max(found.get(summary.kind, summary.finished_at), summary.finished_at)
     return found

@@ -17,6 +17,7 @@ from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
+from jobs.histories import recall
 from jobs.live import being_written
 from jobs.repositories import open_to_fill
 from jobs.retention.stock import Needs, newest_sound, read_needs, stock_of, stored_wal
@@ -81,10 +82,10 @@ def look(config: Config, ledger: Ledger, cluster: ClusterName, now: datetime, *,
     histories: list[History] = []
     for side in list(sides):
         try:
-            histories += [_history(side, cluster, system) for system in systems]
+            histories += [_history(ledger, side, cluster, system) for system in systems]
         except (Corruption, Refused, Unavailable, Usage) as error:
             problems[side.name] = error.message
-    newest = newest_sound(history.cluster for history in histories if history.cluster is not None)
+    newest = newest_sound(backup for history in histories for backup in history.held.backups)
     keeping = config.cluster(cluster).retention.keeping
     due = [d for system in systems for d in _due(histories, system, cluster, needs, newest, written, keeping, now)]
     return Looked(tuple(histories), tuple(due), problems)
@@ -127,10 +128,11 @@ def _open(config: Config, ledger: Ledger, name: str, cluster: ClusterName, *, cr
         raise
 
 
-def _history(side: Side, name: ClusterName, system: SystemId) -> History:
+def _history(ledger: Ledger, side: Side, name: ClusterName, system: SystemId) -> History:
     if side.opened is None or system not in side.opened.systems(name):
         return History(side, system, None, Held(side.name))
     cluster = side.opened.cluster(name, system)
+    recall(ledger, cluster)
     inventory = cluster.wal.inventory()
     held = Held(side.name, tuple(cluster.backups()), stored_wal(cluster.wal, inventory), events_of(cluster))
     return History(side, system, cluster, held, inventory.sizes)

@@ -233,9 +233,12 @@ def test_at_once_with_one_failing_in_the_middle(home: Path, server: PlainServer)
     assert same(here, "local", "second")
 
     losing = lose(["second", "repository"])
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as failed:
         here.run(Job.BASE_BACKUP)
     losing.join()
+    progress = "SELECT count(*) FROM pg_stat_progress_basebackup"
+    wait_for(lambda: sql(server, progress) == [(0,)], what="the end of the backup on the server")
+    assert failed.value.message
     for name in ("second", "repository"):
         (here.home / f"{name}-away").rename(here.home / name)
     assert ids(here, "local") == ids(here, "second") == [made["id"]]
