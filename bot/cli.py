@@ -119,8 +119,6 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=config_first(arguments) or ["--help"], prog_name="pitstop", standalone_mode=False)
         sys.stdout.flush()  # a reader that left is noticed here, not when the interpreter ends
         return code if isinstance(code, int) else 0
-    except PitstopError as error:
-        return _tell(error, error.exit_code, as_json=as_json)
     except typer.Exit as exit_:
         return exit_.exit_code
     except typer.TyperException as error:
@@ -131,7 +129,14 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the command line
-        return _tell(_unexpected(error), 1, as_json=as_json)
+        return told(error, as_json=as_json)
+
+
+def told(error: Exception, *, as_json: bool = False) -> int:
+    """Tell an error that ends the process, and return the exit code."""
+    if isinstance(error, PitstopError):
+        return _tell(error, error.exit_code, as_json=as_json)
+    return _tell(_unexpected(error), 1, as_json=as_json)
 
 
 def _log_to_stderr() -> None:

@@ -6,6 +6,7 @@ It holds the run's kernel lock for life; whoever finds the lock free and the run
 from __future__ import annotations
 
 import faulthandler
+import gc
 import os
 import signal
 import time
@@ -21,7 +22,7 @@ from bot import desk
 from bot import log as logs
 from bot.errors import Conflict, PitstopError, Unavailable, Usage
 from bot.host.locks import FileLock
-from bot.host.memory import return_large_blocks
+from bot.host.memory import reuse_large_blocks
 from bot.host.priority import step_back
 from bot.host.processes import identity
 from bot.ledger import Ledger
@@ -106,7 +107,9 @@ def _execute(run_id: RunId, config: configuration.Config, ledger: Ledger, jobs: 
         return 0
     context = JobContext(run, config, ledger)
     signal.signal(signal.SIGTERM, lambda *_: context.cancel())
-    return_large_blocks()
+    reuse_large_blocks()
+    gc.freeze()
+    gc.enable()
     if run.job not in PROMPT:
         step_back()
     log.info("started", job=run.job.value, cluster=run.cluster)

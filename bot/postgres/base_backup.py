@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import pq
@@ -56,9 +56,9 @@ class ArchiveStarted:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Some bytes of the current archive; a view of what was received, valid until the next event."""
+    """Some bytes of the current archive, in order, in as many parts as have arrived; valid until the next event."""
 
-    data: bytes | memoryview
+    parts: Sequence[bytes | memoryview]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,20 +181,32 @@ def _archives_by_message(conn: ReplicationConnection, copy: Result) -> Iterator[
     """Read 15's one COPY, whose messages say what they are."""
     _expect_copy(copy)
     in_manifest = False
-    for message in conn.copy_data():
-        kind = message[0]
-        if kind == _DATA:
-            data = message[1:]
-            yield ManifestData(bytes(data)) if in_manifest else Data(data)
-        elif kind == _PROGRESS:
-            yield Progress(int.from_bytes(message[1:9], "big"))
-        elif kind == _ARCHIVE:
-            yield _archive(bytes(message[1:]))
-        elif kind == _MANIFEST:
-            in_manifest = True
-            yield ManifestStarted()
-        else:
-            raise Failed(f"The server sent an unknown backup message {chr(kind)!r}.", code="replication-protocol")
+    for batch in conn.copy_batches():
+        # Nearly all are data: those that follow each other are one event, or each would cost as much as copying it.
+        parts: list[bytes | memoryview] = []
+        for message in batch:
+            kind = message[0]
+            if kind == _DATA:
+                parts.append(message[1:])
+                continue
+            if parts:
+                yield _data(parts, in_manifest=in_manifest)
+                parts = []
+            if kind == _PROGRESS:
+                yield Progress(int.from_bytes(message[1:9], "big"))
+            elif kind == _ARCHIVE:
+                yield _archive(bytes(message[1:]))
+            elif kind == _MANIFEST:
+                in_manifest = True
+                yield ManifestStarted()
+            else:
+                raise Failed(f"The server sent an unknown backup message {chr(kind)!r}.", code="replication-protocol")
+        if parts:
+            yield _data(parts, in_manifest=in_manifest)
+
+
+def _data(parts: list[bytes | memoryview], *, in_manifest: bool) -> Data | ManifestData:
+    return ManifestData(b"".join(parts)) if in_manifest else Data(parts)
 
 
 def _archive(body: bytes) -> ArchiveStarted:
@@ -210,9 +222,9 @@ def _archives_by_copy(
     for space in started.tablespaces:
         _expect_copy(next(results))
         yield ArchiveStarted(str(space.oid) if space.oid else "base", space.oid, space.location)
-        for message in conn.copy_data():
-            yield Data(message)
-        yield Data(_TAR_END)
+        for batch in conn.copy_batches():
+            yield Data(batch)
+        yield Data([_TAR_END])
     _expect_copy(next(results))
     yield ManifestStarted()
     for message in conn.copy_data():

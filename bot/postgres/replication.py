@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,6 +23,8 @@ from bot.postgres.server_errors import command_error
 from bot.postgres.wire import ConnectionEnded, Fields, WireCommand, WireResult, is_local
 
 _IDLE_S = 0.5
+_BATCH = 16
+"""Messages of libpq's at a time: each is a copy, of 32 KiB in a base backup."""
 _DATA = frozenset(
     {
         pq.ExecStatus.COPY_OUT,
@@ -159,7 +161,7 @@ class ReplicationConnection:
     def bulk_results(self, sql: str) -> Iterator[Result]:
         """Do what `results` does for a command that answers with gigabytes: on a Unix socket they are read past libpq.
 
-        Read the copies of its answer with `copy_data`; nothing else may use the connection until the last result was taken.
+        Read the copies of its answer with `copy_batches`; nothing else may use the connection until the last result was taken.
         """
         if not is_local(self._socket):
             yield from self.results(sql, timeout_s=None)
@@ -208,17 +210,26 @@ class ReplicationConnection:
 
     def copy_data(self) -> Iterator[memoryview | bytes]:
         """Yield the messages of the running COPY until it ends; waits for as long as the server takes."""
+        for batch in self.copy_batches():
+            yield from batch
+
+    def copy_batches(self) -> Iterator[Sequence[memoryview | bytes]]:
+        """Do what `copy_data` does, with as many messages at a time as have arrived; valid until the next are asked for."""
         if self._wire is not None:
             with self._translated():
-                yield from self._wire.copy_data()
+                yield from self._wire.copy_batches()
             return
         while True:
-            message = self.copy_message()
+            batch = list[memoryview | bytes]()
+            while message := self.copy_message():
+                batch.append(message)
+                if len(batch) >= _BATCH:
+                    break
+            if batch:
+                yield batch
             if message is None:
                 return
-            if message:
-                yield message
-            else:
+            if not message:
                 self.wait(None)
                 with self._translated():
                     self._pgconn.consume_input()

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from psycopg import pq
 
 _HEADER = struct.Struct(">ci")
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 512 * 1024
+_ROOM_BYTES = 256 * 1024
+"""Room for whatever a Unix socket holds at a time, which is less (net.core.wmem_default), so that one call takes it all."""
 _IDLE_S = 0.5
 
 Row = tuple[str | None, ...]
@@ -88,14 +90,30 @@ class WireCommand:
             elif kind == b"H":
                 yield WireResult(pq.ExecStatus.COPY_OUT)
 
-    def copy_data(self) -> Iterator[memoryview]:
-        """Yield the messages of the running COPY, each valid until the next is asked for. Raises as `results`."""
+    def copy_batches(self) -> Iterator[list[memoryview]]:
+        """Yield the messages of the running COPY, as many at a time as have arrived, valid until the next are asked for.
+
+        Raises as `results`.
+        """
         while self._error is None:
             kind, content = self._next()
             if kind == b"d":
-                yield content
+                yield [content, *self._arrived()]
             elif kind == b"c":
                 return
+
+    def _arrived(self) -> list[memoryview]:
+        """Take the COPY's messages that are here already, up to the first of another kind or that is not here whole."""
+        batch, view, start, end = list[memoryview](), self._view, self._start, self._end
+        while end - start >= _HEADER.size:
+            kind, length = _HEADER.unpack_from(view, start)
+            after = start + 1 + length
+            if kind != b"d" or after > end or length < 4:
+                break
+            batch.append(view[start + _HEADER.size : after])
+            start = after
+        self._start = start
+        return batch
 
     def _next(self) -> tuple[bytes, memoryview]:
         """Return the next message; errors and notices are noted on the way."""
@@ -132,7 +150,7 @@ class WireCommand:
         """Take in what the server sent, waiting until there is something."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == len(self._buffer):
+        elif len(self._buffer) - self._end < _ROOM_BYTES:
             self._make_room(_HEADER.size)
         while True:
             try:

@@ -17,7 +17,7 @@ from bot.repository.damage import ObjectDamaged
 CodecName = Literal["zstd", "gzip", "none"]
 Buffer = bytes | bytearray | memoryview
 
-PIECE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024
 MAX_PIECE_BYTES = 16 * 1024 * 1024
 FRAME_HEADER = struct.Struct(">BII")
 """Before each frame: codec (0 none, 1 zstd, 2 gzip), length of the piece, length of the frame."""
@@ -38,25 +38,29 @@ class Codec:
 
     def frame(self, piece: Buffer) -> bytes:
         """Return one piece (at most 16 MiB) as a frame with its header; one that would grow is stored as it is."""
+        return b"".join(self.parts(piece))
+
+    def parts(self, piece: Buffer) -> tuple[bytes, Buffer]:
+        """Return a frame's header and its body; the body of a piece that would grow is the piece itself, not a copy."""
         size = len(piece)
         tag, body = self._compress(piece)
         if len(body) >= size:
-            tag, body = _NONE, bytes(piece)
-        return FRAME_HEADER.pack(tag, size, len(body)) + body
+            tag, body = _NONE, piece
+        return FRAME_HEADER.pack(tag, size, len(body)), body
 
     def frames(self, content: Buffer) -> Iterator[bytes]:
-        """Yield content of any size as frames of pieces of 4 MiB; nothing for empty content."""
+        """Yield content of any size as frames of pieces of 2 MiB; nothing for empty content."""
         view = memoryview(content)
         for start in range(0, len(view), PIECE_BYTES):
             yield self.frame(view[start : start + PIECE_BYTES])
 
-    def _compress(self, piece: Buffer) -> tuple[int, bytes]:
+    def _compress(self, piece: Buffer) -> tuple[int, Buffer]:
         if self.name == "zstd":
             return _ZSTD, self._zstd().compress(piece)
         if self.name == "gzip":
             gzip = zlib.compressobj(self.level, zlib.DEFLATED, 31)
             return _GZIP, gzip.compress(piece) + gzip.flush()
-        return _NONE, bytes(piece)
+        return _NONE, piece
 
     def _zstd(self) -> zstandard.ZstdCompressor:
         context = getattr(self._local, "context", None)

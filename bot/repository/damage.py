@@ -12,7 +12,7 @@ class ObjectDamaged(Corruption):
         path: the object.
         what: is wrong, a clause.
         chunk: the envelope's chunk (1 MiB of content each, counted from 0), or None.
-        piece: the piece of the volume (4 MiB of input each, counted from 0), or None.
+        piece: the piece of the volume (2 MiB of input each, counted from 0), or None.
     """
 
     code = "object-damaged"

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -76,9 +78,11 @@ class Cipher:
         self._bound = header.as_bytes() + path.encode()
         self._path = path
 
-    def close(self, number: int, content: Buffer, *, last: bool) -> bytes:
-        """Encrypt chunk `number` (from 0)."""
-        return self._gcm.encrypt(_nonce(number, last), content, self._bound)
+    def close(self, number: int, content: Buffer, into: memoryview, *, last: bool) -> memoryview:
+        """Encrypt chunk `number` (from 0) into a buffer of at least `SEALED_CHUNK_BYTES`; return what of it was filled."""
+        sealed = into[: len(content) + TAG_BYTES]
+        self._gcm.encrypt_into(_nonce(number, last), content, self._bound, sealed)
+        return sealed
 
     def open(self, number: int, sealed: Buffer, *, last: bool) -> bytes:
         """Decrypt chunk `number`; `last` says whether the object ends with it.
@@ -104,11 +108,31 @@ class Cipher:
 
 def seal(chunks: Iterable[Buffer], *, path: str, key_id: str, data_key: bytes, salt: bytes) -> Iterator[bytes]:
     """Yield the object that holds `chunks` (of any sizes): header, then sealed chunks. `salt` must be fresh and random."""
+    return map(bytes, seal_in_place(chunks, path=path, key_id=key_id, data_key=data_key, salt=salt))
+
+
+def seal_in_place(
+    chunks: Iterable[Buffer], *, path: str, key_id: str, data_key: bytes, salt: bytes
+) -> Iterator[memoryview]:
+    """Do what `seal` does for whoever is done with a block before asking for the next: all of them lie in the same memory.
+
+    `chunks` need not keep theirs longer either. Fresh memory for each costs more than AES does.
+    """
     header = Header(key_id, salt)
     cipher = Cipher(header, data_key, path)
-    yield header.as_bytes()
-    for number, (content, last) in enumerate(_even(chunks, CHUNK_BYTES)):
-        yield cipher.close(number, content, last=last)
+    yield memoryview(header.as_bytes())
+    with _buffers() as (plain, sealed):
+        number = filled = 0
+        for block in chunks:
+            rest = memoryview(block)
+            while rest:
+                if filled == CHUNK_BYTES:
+                    yield cipher.close(number, plain, sealed, last=False)
+                    number, filled = number + 1, 0
+                step = rest[: CHUNK_BYTES - filled]
+                plain[filled : filled + len(step)] = step
+                filled, rest = filled + len(step), rest[len(step) :]
+        yield cipher.close(number, plain[:filled], sealed, last=True)
 
 
 def unseal(blocks: Iterable[bytes], *, path: str, key_of: KeyOf) -> Iterator[bytes]:
@@ -137,6 +161,23 @@ def sealed_bytes(content_bytes: int) -> int:
 def chunks_of(start: int, end: int) -> range:
     """Return the numbers of the chunks that hold content bytes [start, end)."""
     return range(start // CHUNK_BYTES, -(-end // CHUNK_BYTES))
+
+
+_SPARE: SimpleQueue[tuple[bytearray, bytearray]] = SimpleQueue()
+_SPARES = 4
+
+
+@contextmanager
+def _buffers() -> Iterator[tuple[memoryview, memoryview]]:
+    """Lend a buffer for a chunk and one for it sealed, used before where there are some."""
+    try:
+        pair = _SPARE.get_nowait()
+    except Empty:
+        pair = (bytearray(CHUNK_BYTES), bytearray(SEALED_CHUNK_BYTES))
+    with memoryview(pair[0]) as plain, memoryview(pair[1]) as sealed:
+        yield plain, sealed
+    if _SPARE.qsize() < _SPARES:
+        _SPARE.put(pair)
 
 
 def _nonce(number: int, last: bool) -> bytes:

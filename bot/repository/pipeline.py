@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bot.repository.codec import Codec
+from bot.repository.codec import Buffer, Codec
 from bot.repository.manifest import Volume
 from bot.repository.stores import Store
 
@@ -18,7 +18,9 @@ VOLUMES_AT_ONCE = 3
 """One being filled, the others on their way to the disk or the network."""
 _SPARE_PIECES = 3
 
-SealOf = Callable[[str, Iterable[bytes]], Iterator[bytes]]
+SealOf = Callable[[str, Iterable[Buffer]], Iterator[memoryview]]
+Frame = tuple[bytes, Buffer]
+"""A frame's header and body; the body may be the piece itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ class Pipeline:
         volume.start()
         return volume
 
-    def compress(self, piece: Piece) -> Future[bytes]:
+    def compress(self, piece: Piece) -> Future[Frame]:
         """Start compressing a piece."""
         return self._pool.submit(self._frame, piece)
 
@@ -107,9 +109,8 @@ class Pipeline:
         for volume in self._volumes:
             volume.join()
 
-    def _frame(self, piece: Piece) -> bytes:
-        with memoryview(piece.buffer) as view, view[: piece.size] as content:
-            return self.codec.frame(content)
+    def _frame(self, piece: Piece) -> Frame:
+        return self.codec.parts(memoryview(piece.buffer)[: piece.size])
 
 
 class Stopped(Exception):
@@ -127,7 +128,7 @@ class VolumeThread(threading.Thread):
         self._pipeline = pipeline
         self._start = start
         self._frames: list[int] = []
-        self._queue: queue.SimpleQueue[tuple[Future[bytes], Piece] | bool] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Future[Frame], Piece] | bool] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._volume: Volume | None = None
 
@@ -165,7 +166,7 @@ class VolumeThread(threading.Thread):
         except BaseException as error:  # noqa: BLE001  the edge of a thread: raised again in the thread that feeds it
             self._pipeline.fail(error)
 
-    def _contents(self) -> Iterator[bytes]:
+    def _contents(self) -> Iterator[Buffer]:
         while True:
             item = self._queue.get()
             if self._stopped.is_set() or item is False:
@@ -173,16 +174,16 @@ class VolumeThread(threading.Thread):
             if item is True:
                 return
             future, piece = item
-            frame = future.result()
+            header, body = future.result()
+            self._frames.append(len(header) + len(body))
+            yield header
+            yield body
             self._pipeline.give_back(piece.buffer)
-            self._frames.append(len(frame))
             # While this waits for the next piece, nothing of this one is held.
-            del item, future, piece
-            yield frame
-            del frame
+            del item, future, piece, body
 
 
-def _hashed(blocks: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:
+def _hashed(blocks: Iterable[memoryview], update: Callable[[memoryview], object]) -> Iterator[memoryview]:
     for block in blocks:
         update(block)
         yield block

@@ -81,17 +81,23 @@ class Repository:
         """Return what gives the data key of the object at `path`; an error names the object."""
         return lambda key_id: self.keys.key(key_id, path)
 
-    def sealed(self, path: str, chunks: Iterable[Buffer]) -> Iterator[bytes]:
-        """Yield the bytes of the object that would hold `chunks` at `path`."""
+    def sealed(self, path: str, chunks: Iterable[Buffer]) -> Iterator[memoryview]:
+        """Yield the bytes of the object that would hold `chunks` at `path`; each block is valid until the next is asked for."""
         key_id, data_key = self.keys.current()
         salt = secrets.token_bytes(envelope.SALT_BYTES)
-        return envelope.seal(chunks, path=path, key_id=key_id, data_key=data_key, salt=salt)
+        return envelope.seal_in_place(chunks, path=path, key_id=key_id, data_key=data_key, salt=salt)
 
     def put_frames(self, path: str, frames: Iterable[bytes]) -> str:
         """Seal frames of `Codec.frame` into a new object, and return the SHA-256 (hex) of the object."""
-        blocks = list(self.sealed(path, frames))
-        self.store.put(path, blocks)
-        return hashlib.sha256(b"".join(blocks)).hexdigest()
+        digest = hashlib.sha256()
+
+        def watched() -> Iterator[memoryview]:
+            for block in self.sealed(path, frames):
+                digest.update(block)
+                yield block
+
+        self.store.put(path, watched())
+        return digest.hexdigest()
 
     def put_body(self, path: str, content: Buffer) -> int:
         """Compress and seal `content` into a new object, and return its size as stored."""

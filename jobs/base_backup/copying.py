@@ -48,9 +48,10 @@ def copy_into(
     started: Started | None = None
     reported, total = 0, None
     for event in events:
-        if isinstance(event, Data | ManifestData):
+        if isinstance(event, (Data, ManifestData)):
             assert archive is not None
-            archive.write(event.data)
+            for part in event.parts if isinstance(event, Data) else (event.data,):
+                archive.write(part)
             if writer.bytes_read - reported >= _REPORT_BYTES:
                 reported = writer.bytes_read
                 context.check_cancelled()

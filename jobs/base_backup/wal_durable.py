@@ -32,12 +32,14 @@ def wait_until_durable(
     Raises:
         Unavailable: nothing moved for `stall_s` seconds, or the receiver ended.
     """
-    moved_at, reached = time.monotonic(), Lsn(0)
+    moved_at, reached, delivered = time.monotonic(), Lsn(0), False
     while (now := covered_until(archive, copied)) < copied.end_lsn:
         context.check_cancelled()
-        if own_wal is not None:
-            own_wal.finish(copied.end_lsn, timeout_s=_LOOK_EVERY_S)
-        elif not receiver_runs():
+        if own_wal is not None and not delivered:
+            delivered = own_wal.finish(copied.end_lsn, timeout_s=_LOOK_EVERY_S)
+            if delivered:
+                continue  # all is there: look at once
+        if own_wal is None and not receiver_runs():
             raise _stalled("the WAL receiver ended meanwhile", context)
         if now > reached:
             moved_at, reached = time.monotonic(), now

@@ -61,7 +61,7 @@ class Pitstop:
         """Return the command line that carries a queued run out."""
         installation = self.cluster.installation
         installation.config.runs_directory.mkdir(mode=0o700, exist_ok=True)
-        return [sys.executable, "-I", "-m", "bot", "--config", str(installation.config_path), "job", run]
+        return [sys.executable, "-I", "-m", "bot", "job", run, "--config", str(installation.config_path)]
 
     def result(self, run: RunId) -> dict[str, Any]:
         """Return what a finished run answered."""

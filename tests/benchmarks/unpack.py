@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot.config import load
 from bot.host.accounts import server_account
+from bot.host.memory import reuse_large_blocks
 from bot.host.priority import step_back
 from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.repository.open import open_repository
@@ -15,6 +16,7 @@ from bot.repository.unpack import unpack
 
 def main(config_path: str, backup: str, folder: str) -> None:
     """Restore `backup` of the one cluster in the first repository of a configuration into `folder`; durable at the end."""
+    reuse_large_blocks()
     step_back()
     config, _ = load(Path(config_path))
     [name] = config.clusters

@@ -34,6 +34,21 @@ def test_what_is_put_is_found(store: Store) -> None:
     assert abs(info.modified - datetime.now(UTC)) < timedelta(hours=1)
 
 
+def test_memory_of_chunks_is_used_again(store: Store) -> None:
+    """A chunk is taken in before the next is asked for: whoever yields them fills the same buffer again and again."""
+
+    def chunks() -> Iterator[memoryview]:
+        buffer = bytearray(1 << 20)
+        for number in range(20):
+            buffer[:] = bytes([number]) * len(buffer)
+            yield memoryview(buffer)[: len(buffer) - number]
+        buffer[:] = bytes(len(buffer))
+
+    expected = b"".join(bytes([number]) * ((1 << 20) - number) for number in range(20))
+    assert store.put("a/b/c", chunks()) == len(expected)
+    assert store.read("a/b/c") == expected
+
+
 def test_empty_objects_are_objects(store: Store) -> None:
     """Content of no bytes is an object like any other."""
     assert store.put("empty", []) == 0

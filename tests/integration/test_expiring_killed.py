@@ -13,6 +13,7 @@ import pytest
 from bot.repository.examine import examine
 from bot.repository.expiring import expire_backup, leftovers, remove_leftover
 from bot.repository.repository import Repository
+from bot.repository.stores import Block
 from bot.repository.stores.files import FilesStore
 from tests.unit.repository.sample import FIRST, SECOND, open_sample, sample_cluster, write_backup
 from tests.unit.repository.test_expiring import LATER, NOW
@@ -25,7 +26,7 @@ class DyingStore(FilesStore):
         super().__init__(root)
         self._left, self._after = at, after
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object, unless this is where it ends."""
         last = self._count()
         size = super().put(path, chunks)

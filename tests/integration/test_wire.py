@@ -71,7 +71,7 @@ def _summed_up(conn: ReplicationConnection) -> Iterator[tuple[str, str]]:
         elif isinstance(event, ArchiveStarted):
             yield event.name, str(event.location)
         elif isinstance(event, Data):
-            size += len(event.data)
+            size += sum(map(len, event.parts))
         elif isinstance(event, ManifestData):
             manifest += len(event.data)
         elif isinstance(event, Finished):

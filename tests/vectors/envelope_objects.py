@@ -12,8 +12,9 @@ def build(vector: dict[str, Any], data_keys: dict[str, str]) -> bytes:
     """Return the object's bytes, damaged as the vector says."""
     header = Header(vector["key_id"], bytes.fromhex(vector["salt"]))
     cipher = Cipher(header, bytes.fromhex(data_keys[vector["key_id"]]), vector["path"])
+    room = memoryview(bytearray(SEALED_CHUNK_BYTES))
     sealed = [
-        cipher.close(number, bytes.fromhex(chunk["byte"]) * chunk["bytes"], last=chunk["last"])
+        bytes(cipher.close(number, bytes.fromhex(chunk["byte"]) * chunk["bytes"], room, last=chunk["last"]))
         for number, chunk in enumerate(vector["chunks"])
     ]
     return damaged(header.as_bytes() + b"".join(sealed), vector.get("damage", {}))

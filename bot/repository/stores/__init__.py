@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 Names = list[str]
+Block = bytes | bytearray | memoryview
+"""Some bytes of an object on its way in; views are of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,11 @@ class Store(Protocol):
         """Say where this store is, for people; no secrets."""
         ...
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object once, durably, and return its size in bytes.
 
-        It is visible only when complete; when `chunks` raises, nothing is left behind.
+        It is visible only when complete; when `chunks` raises, nothing is left behind. Each chunk is valid until the next is
+        asked for: its memory is used again.
 
         Raises:
             Conflict: code `object-exists`, an object of that path is there; it is untouched.

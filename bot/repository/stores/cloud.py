@@ -12,7 +12,7 @@ from typing import Protocol
 from bot.errors import Conflict, PitstopError, Unavailable
 from bot.repository.damage import ObjectMissing
 from bot.repository.layout import check_path
-from bot.repository.stores import Names, ObjectInfo
+from bot.repository.stores import Block, Names, ObjectInfo
 from bot.repository.stores.patience import Again, Patience, Tries
 from bot.repository.stores.place import Place
 from bot.repository.stores.recent import Recent
@@ -174,7 +174,7 @@ class CloudStore:
         """Return the URL of bucket and prefix."""
         return self.cloud.url
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object once; see `Store.put`. Content of more than one part goes out in parts."""
         check_path(path)
         if self.cloud.look_first and self.exists(path):

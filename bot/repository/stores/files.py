@@ -17,7 +17,7 @@ from bot.errors import Conflict, Unavailable
 from bot.host.files import fsync_dir
 from bot.repository.damage import ObjectMissing
 from bot.repository.layout import check_path
-from bot.repository.stores import Names, ObjectInfo
+from bot.repository.stores import Block, Names, ObjectInfo
 
 BLOCK_BYTES = 1024 * 1024
 _HIDDEN = "."
@@ -46,7 +46,7 @@ class FilesStore:
         """Return `file:///…`."""
         return f"file://{self.root}"
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object once; see `Store.put`. One that fails leaves no empty folder either."""
         target = self._file(path)
         try:
@@ -130,7 +130,7 @@ class FilesStore:
                 self._prune(folder)
         return len(removed)
 
-    def _write(self, target: Path, path: str, chunks: Iterable[bytes]) -> int:
+    def _write(self, target: Path, path: str, chunks: Iterable[Block]) -> int:
         self._check_root()
         if self.exists(path):
             raise self._taken(target, path)
@@ -283,7 +283,7 @@ def _folder(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def _write(fd: int, chunk: bytes) -> int:
+def _write(fd: int, chunk: Block) -> int:
     view = memoryview(chunk)
     while view:
         view = view[os.write(fd, view) :]

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from datetime import datetime
 
 from bot.errors import Conflict, PitstopError, Unavailable
-from bot.repository.stores import Names, ObjectInfo, Store
+from bot.repository.stores import Block, Names, ObjectInfo, Store
 
 CHUNKS_AHEAD = 4
 """How many chunks a faster store may be ahead of a slower one; with 1 MiB each, the memory of each object on its way."""
@@ -64,7 +64,7 @@ class Tee:
             if not self._left:
                 raise error
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object to all stores, durably; see `Store.put`. Fails only when none of them has it.
 
         Raises:

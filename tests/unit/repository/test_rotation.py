@@ -22,6 +22,7 @@ from bot.repository.open import open_repository
 from bot.repository.proof import Proof, prove
 from bot.repository.repository import Repository
 from bot.repository.rotation import Rotation, interrupted, rotate
+from bot.repository.stores import Block
 from bot.repository.stores.files import FilesStore
 from tests.unit.repository.sample import FIRST, NAME, SECOND, open_sample, sample_cluster, segment, write_backup
 
@@ -35,7 +36,7 @@ class DyingStore(FilesStore):
         super().__init__(root)
         self.writes, self._dies_at, self._done = 0, dies_at, done
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Put, or die."""
         return self._mortal(lambda: FilesStore.put(self, path, chunks))
 

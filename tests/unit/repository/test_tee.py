@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import Conflict, Unavailable
+from bot.repository.stores import Block
 from bot.repository.stores.files import FilesStore
 from bot.repository.stores.tee import CHUNKS_AHEAD, Tee
 
@@ -24,11 +25,11 @@ class Failing(FilesStore):
         super().__init__(root)
         self.after = after
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write until the disk is full."""
         return super().put(path, self._until_full(chunks))
 
-    def _until_full(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    def _until_full(self, chunks: Iterable[Block]) -> Iterator[Block]:
         for chunk in chunks:
             self.after -= len(chunk)
             if self.after < 0:
@@ -44,7 +45,7 @@ class Hanging(FilesStore):
         super().__init__(root)
         self.let_go = threading.Event()
 
-    def put(self, path: str, chunks: Iterable[bytes]) -> int:
+    def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Hang in the middle."""
         next(iter(chunks))
         self.let_go.wait(60)
