@@ -50,6 +50,11 @@ class Part:
     volume: Volume | None = None
 
     @property
+    def lost(self) -> bool:
+        """Whether it is the manifest of a backup that was finished and has none any more; or is having it written just now."""
+        return self.kind == "manifest" and self.size == 0 and self.suspect
+
+    @property
     def vital(self) -> bool:
         """Whether its backup cannot be restored without it; a summary is made anew, an event only says something."""
         return self.kind in {"manifest", "index", "volume"}
@@ -58,7 +63,8 @@ class Part:
 def parts(cluster: ClusterRepository) -> Iterator[Part]:
     """Yield every object kept of `cluster` and its data keys, and those its manifests name; reads manifests alone.
 
-    What is left of backups without a manifest is passed over: it is being written, or waits to be cleared away.
+    Of backups without a manifest all is passed over: it is being written, or waits to be cleared away. But where one was
+    finished, and nothing says that it expires, its manifest is yielded, as `lost`.
     """
     store, root = cluster.repository.store, layout.system(cluster.name, cluster.system_id)
     for info in store.list(KEYS):
@@ -73,8 +79,12 @@ def parts(cluster: ClusterRepository) -> Iterator[Part]:
         kind = "identity" if info.path == layout.identity(cluster.name, cluster.system_id) else kind
         yield Part(info.path, kind, info.size, info.modified)
     for backup, objects in folders.items():
-        if layout.manifest(layout.backup(cluster.name, cluster.system_id, backup)) in objects:
+        folder = layout.backup(cluster.name, cluster.system_id, backup)
+        if layout.manifest(folder) in objects:
             yield from _backup_parts(cluster, backup, objects)
+        elif layout.summary(folder) in objects and not any(path.endswith("-expired") for path in objects):
+            written = objects[layout.summary(folder)].modified
+            yield Part(layout.manifest(folder), "manifest", 0, written, backup, suspect=True)
 
 
 def _backup_parts(cluster: ClusterRepository, backup: BackupId, objects: dict[str, ObjectInfo]) -> Iterator[Part]:
@@ -118,7 +128,7 @@ def examine_object(cluster: ClusterRepository, part: Part) -> list[Damage]:
         case "identity":
             return list(_caught(path, _identity, cluster))
         case "manifest" if part.backup is not None:
-            return list(_caught(path, cluster.manifest, part.backup))
+            return list(_caught(path, _manifest, cluster, part.backup, path))
         case "summary" if part.backup is not None:
             return list(_caught(path, _summary_of, cluster, part.backup))
         case "event":
@@ -135,6 +145,12 @@ def examine_object(cluster: ClusterRepository, part: Part) -> list[Damage]:
 
 def _proved(cluster: ClusterRepository, path: str) -> None:
     cluster.repository.keys.prove(path.split("/")[1])
+
+
+def _manifest(cluster: ClusterRepository, backup: BackupId, path: str) -> None:
+    if not cluster.repository.store.exists(path):
+        raise ObjectMissing(path)
+    cluster.manifest(backup)
 
 
 def _summary_of(cluster: ClusterRepository, backup: BackupId) -> None:

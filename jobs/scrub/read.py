@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.errors import Unavailable
 from bot.ledger import scrubbed
@@ -20,6 +20,8 @@ from jobs.context import JobContext
 
 _NOTE_EVERY_S = 2.0
 _NOTE_AT_MOST = 64
+_PUBLISHED_WITHIN = timedelta(hours=1)
+"""A summary is written just before its manifest; only after this time is a missing one taken for lost."""
 
 
 @dataclass
@@ -85,6 +87,8 @@ class Reader:
         store = self._history.repository.store
         if part.backup is not None:
             folder = layout.backup(self._history.name, self._history.system_id, part.backup)
+            if part.lost:  # written meanwhile, or cleared away with all the rest
+                return store.exists(part.path) or not store.exists(layout.summary(folder))
             return not store.exists(layout.manifest(folder))
         return not store.exists(part.path)
 
@@ -114,7 +118,8 @@ def mark_damaged(history: ClusterRepository, part: Part, damage: Damage, at: dat
 
 def list_parts(context: JobContext, history: ClusterRepository) -> tuple[dict[str, Part], dict[str, Stored]]:
     """List everything kept of one history, and since when each object is known to be right; forget what is not there any more."""
-    found = {part.path: part for part in parts(history)}
+    finished = context.now() - _PUBLISHED_WITHIN
+    found = {part.path: part for part in parts(history) if not part.lost or part.modified < finished}
     name = history.repository.name
     with context.ledger.read() as tx:
         known = scrubbed.known(tx, name)

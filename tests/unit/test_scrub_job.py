@@ -121,6 +121,21 @@ def test_what_is_missing_is_named(world: World, kind: str) -> None:
     assert (world.cluster.find(world.ids()[0]).damaged is not None) == (kind != "segment")  # type: ignore[union-attr]
 
 
+def test_a_manifest_that_somebody_removed_is_named(world: World) -> None:
+    """A finished backup without its manifest is in no list: scrub says so an hour after it was written, until retention lets go."""
+    path = file_of(world, "manifest")
+    name, backup = str(path.relative_to(world.home / "repository")), world.ids()[0]
+    path.unlink()
+    world.now = datetime.now(UTC) + timedelta(minutes=5)
+    assert world.run(Job.SCRUB)["ok"], "it may just be being written"
+    world.now = later(1)
+    result = world.run(Job.SCRUB)
+    assert [damage["path"] for damage in result["damaged"]] == [name]
+    assert "missing" in result["damaged"][0]["message"]
+    world.cluster.record_event(backup, "expired", at=world.now, text="somebody lets go")
+    assert world.run(Job.SCRUB)["ok"]
+
+
 def test_a_cut_object_is_seen_at_once(world: World) -> None:
     """An object shorter than its manifest says is read first, whatever the budget."""
     world = resized(world, "1B")

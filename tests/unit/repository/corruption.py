@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.model.ids import BackupId, ClusterName, SystemId
@@ -220,7 +220,7 @@ def bounds(size: int, region: str) -> tuple[int, int]:
 def build(home: Path) -> Ground:
     """Make the repository, a foreign one under the same key file, and a twin with the same data keys and other content."""
     world = World(home, '[clusters.slips.scrub]\nbudget = "100%"\n[clusters.slips.retention]\nwal = "3650d"\n')
-    world.now = AT + timedelta(days=1)
+    world.now = datetime.now(UTC) + timedelta(days=1)
     _fill(world.opened, 1)
     [key] = (home / "repository/keys").glob("*/1")
     newer = world.opened.keys.create()

@@ -45,9 +45,9 @@ NOT_READ = {"summary"}
 """What no restore needs: a summary says what its manifest says, and is made anew from it. One that can be read and says something
 else stops the restore: nobody can tell which of the two is right."""
 UNNEEDED = {("event", "delete")}
-SAYS_NOTHING_BY_ITS_ABSENCE = {"summary", "event", "manifest", "piece"}
-"""What scrub cannot miss: a summary is made anew; events are optional; a backup without its manifest is none, which retention
-reports as an orphan; how far pieces reached is known to the receiver, which the WAL check asks."""
+SAYS_NOTHING_BY_ITS_ABSENCE = {"summary", "event", "piece"}
+"""What scrub cannot miss: a summary is made anew; events are optional; how far pieces reached is known to the receiver, which
+the WAL check asks. The runbook and its script, which are plain text, are compared and written anew with every backup."""
 
 
 @pytest.fixture(scope="module")
