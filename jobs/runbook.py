@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -58,19 +59,21 @@ def _publish(store: Store, cluster: ClusterName, text: str, script: bytes, now: 
     """Put script and runbook into a repository, in plain text, unless the newest there says the same."""
     folder = layout.runbooks(cluster)
     names = store.children(folder)
-    _put(store, f"{folder}/{_script_name(script)}", script, there=_script_name(script) in names)
+    beside = f"{folder}/{_script_name(script)}"
+    if _script_name(script) in names and store.read(beside) != script:
+        store.delete(beside)  # nothing else vouches for it, and on the worst day it is run
+        names.remove(_script_name(script))
+    if _script_name(script) not in names:
+        _put(store, beside, script)
     pages = sorted(name for name in names if name.endswith(".md"))
     if pages and store.read(f"{folder}/{pages[-1]}") == text.encode():
         return
-    _put(store, layout.runbook(cluster, now), text.encode(), there=False)
+    _put(store, layout.runbook(cluster, now), text.encode())
 
 
-def _put(store: Store, path: str, body: bytes, *, there: bool) -> None:
-    if not there:
-        try:
-            store.put(path, [body])
-        except Conflict:
-            return  # another run was first
+def _put(store: Store, path: str, body: bytes) -> None:
+    with contextlib.suppress(Conflict):  # another run was first
+        store.put(path, [body])
 
 
 def _script() -> bytes:

@@ -113,6 +113,11 @@ def test_a_runbook_is_written_anew_only_when_it_says_something_else(
     now = utc_now() + timedelta(minutes=10)
     text = keep_runbook(here.config, here.ledger, CLUSTER, now)
     assert len(list(folder.glob("*.md"))) == 1
+    [script] = folder.glob("decrypt-*.py")
+    sound = script.read_bytes()
+    script.write_bytes(sound.replace(b"return", b"retur\x6f", 1))
+    assert keep_runbook(here.config, here.ledger, CLUSTER, now) == text
+    assert script.read_bytes() == sound, "a script that was changed is put back"
     changed = install(tmp_path, server.dsn() + " password=hunter2", {"contacts": '{ "DBA" = "dba@example.org" }'})
     other = keep_runbook(changed.config, changed.ledger, CLUSTER, now)
     assert [page.read_text("utf-8") for page in sorted(folder.glob("*.md"))] == [text, other]
