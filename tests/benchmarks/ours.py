@@ -53,6 +53,15 @@ class Pitstop:
         argv = [sys.executable, "-m", "tests.benchmarks.unpack", str(config), self.newest, str(folder)]
         return measured(argv, log=self.cluster.log, server=self.cluster.server.identity.pid, env=_environment())
 
+    def restore_anew(self) -> Cost:
+        """Restore the newest base backup into a folder that is deleted again."""
+        folder = self.cluster.home / "restored"
+        start_alike(folder)
+        try:
+            return self.restore(folder)
+        finally:
+            start_alike(folder)
+
     def execute(self, run: RunId) -> Cost:
         """Carry a queued run out as the bot does: `python -I -m bot job RUN`."""
         return measured(self.argv(run), log=self.cluster.log, server=self.cluster.server.identity.pid)
