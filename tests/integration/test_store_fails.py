@@ -13,22 +13,26 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from bot.errors import PitstopError, Unavailable
 from bot.model.runs import Job
 from bot.model.wal import Lsn
+from bot.postgres.isolated import remove_directory
 from bot.postgres.plain import PlainServer
 from bot.repository.cluster import ClusterRepository
 from bot.repository.examine import examine
 from bot.repository.stores.s3 import S3
 from jobs.wal.slots import slot_names
+from tests.commands import pitstop
 from tests.confined import CLONE_NEWNS, MS_PRIVATE, MS_REC, libc
 from tests.contract.conftest import s3_config
 from tests.contract.faulty import FaultyProxy, Kind, proxied
 from tests.contract.servers import moto
 from tests.integration.wal_truth import KEEP, flushed, switch
 from tests.jobs import CLUSTER, Installation, install, wait_for
+from tests.recoveries import RIGHTS
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
@@ -147,10 +151,12 @@ def test_a_disk_that_fills_up(plain_server: PlainServerFactory, tmp_path: Path, 
     in_small_file_system(root, size, body)
 
 
-def test_a_disk_that_is_read_only(plain_server: PlainServerFactory, tmp_path: Path) -> None:
-    """A read-only repository: lists and reads work, a backup says which folder and what to do, WAL waits and is caught up."""
+def test_a_disk_that_is_read_only(plain_server: PlainServerFactory, server_home: Path, tmp_path: Path) -> None:
+    """Lists, scrub and restores work on a read-only repository; a backup says which file and what to do; WAL is caught up."""
     server = plain_server(16, settings=KEEP)
-    here = install(tmp_path / "pitstop", server, {"wal_durable_within": '"1s"'})
+    execute(server, "CREATE TABLE kept AS SELECT generate_series(1, 321) AS n")
+    top = f'[restore]\ndirectory = "{server_home}/restores"'
+    here = install(tmp_path / "pitstop", server, {"wal_durable_within": '"1s"', **RIGHTS}, top)
     root = here.home / "repository"
 
     def body() -> None:
@@ -170,6 +176,7 @@ def test_a_disk_that_is_read_only(plain_server: PlainServerFactory, tmp_path: Pa
             end = flushed(server)
             assert [backup.id for backup in here.repository().backups()] == [first]
             assert list(examine(here.repository())) == [], "reading needs no right to write"
+            still_usable(here, server_home / "copy")
             assert {path for path in files if path.is_file() and "partial" not in str(path)} <= set(root.rglob("*"))
             assert remount(root, 0)
             wait_for(lambda: durable(here.repository()) >= end, 90, "the WAL that waited")
@@ -177,6 +184,21 @@ def test_a_disk_that_is_read_only(plain_server: PlainServerFactory, tmp_path: Pa
         assert len(here.repository().backups()) == 2
 
     in_small_file_system(root, "200m", body)
+
+
+def still_usable(here: Installation, copy: Path) -> None:
+    """List, scrub and restore a repository that cannot be written, from the command line; a backup ends with exit code 1."""
+    for words, code in ((("list", CLUSTER), 0), (("scrub", CLUSTER, "--all"), 0), (("backup", "base", CLUSTER), 1)):
+        said = pitstop(*words, "--json", config=here.config_path)
+        assert said.code == code, said.out + said.err
+    pitr = ("pitr", CLUSTER, "--to", "latest", "--into-directory", str(copy), "--reason", "test", "--json")
+    try:
+        said = pitstop(*pitr, config=here.config_path)
+        assert said.code == 0, said.out + said.err
+        with psycopg.connect(said.json["dsn"]) as connection:
+            assert connection.execute("SELECT count(*) FROM kept").fetchone() == (321,)
+    finally:
+        remove_directory(copy)
 
 
 def remount(folder: Path, flags: int, options: str = "") -> bool:
