@@ -71,6 +71,11 @@ class Config(Table):
             for repository in cluster.repositories:
                 if repository not in self.repositories:
                     raise ValueError(f"clusters.{name}.repositories: there is no repository {repository!r}")
+            places: dict[str, str] = {}
+            for repository in cluster.repositories or self.repositories:
+                other = places.setdefault(self.repositories[repository].url.rstrip("/"), repository)
+                if other != repository:
+                    raise ValueError(f"clusters.{name}.repositories: {other} and {repository} are the same place")
         return self
 
     def cluster(self, name: str) -> ClusterConfig:

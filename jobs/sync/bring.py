@@ -219,6 +219,7 @@ class Bringing:
                 self._note(trouble, backup)
                 return found
         self._note(trouble, backup)
+        _end_if_away(trouble)
         if trouble.damaged or trouble.away:
             path = layout.manifest(layout.backup(self._context.run.cluster, self._due.target.system_id, backup))
             nowhere = NowhereWhole(path, trouble)
@@ -310,13 +311,14 @@ class Bringing:
 
         Raises:
             NowhereWhole: it is `vital`, and no source gave it.
-            Unavailable: the target is away. Cancelled.
+            Unavailable: the target is away, or the only sources are: asking them for each object would take for ever. Cancelled.
         """
         trouble = Trouble()
         try:
             written = copy_object(sources, self._target, item, trouble, self._count)
         except NowhereWhole as error:
             trouble = error.trouble
+            _end_if_away(trouble)
             if vital:
                 self._nowhere(item.path, error, backup)
                 raise
@@ -395,6 +397,13 @@ class Bringing:
                 catalogue.add(tx, cluster.name, self._target.name, summary)
         except Unavailable as error:
             self._context.note(f"The list of backups is late: {error.message}")
+
+
+def _end_if_away(trouble: Trouble) -> None:
+    """Raise what a source that is away said; a key that does not open is no reason to leave everything else."""
+    for _, error in trouble.away:
+        if isinstance(error, Unavailable):
+            raise error
 
 
 def items_of(manifest: Manifest) -> list[Item]:

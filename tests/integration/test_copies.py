@@ -245,6 +245,27 @@ def test_at_once_with_one_failing_in_the_middle(home: Path, server: PlainServer)
     assert list(examine(here.repository())) == []
 
 
+def test_killed_while_it_writes_to_both(home: Path, server: PlainServer) -> None:
+    """kill -9 around the moment at which the backup begins to exist: in each repository it is whole or not there at all, and a
+    sync brings it to the one that lacks it.
+    """
+    here = installed(home, server, "at-once")
+    for wait_s in (0.0, 0.01, 0.02):
+        run, process = here.spawn(Job.BASE_BACKUP)
+        before = len(list(here.home.glob("*/*/*/backups/*/summary")))
+        wait_for(lambda there=before: len(list(here.home.glob("*/*/*/backups/*/summary"))) > there, what="a summary")  # type: ignore[misc]
+        time.sleep(wait_s)
+        process.kill()
+        process.wait()
+        _ended(here, run)
+        for name in ("local", "second"):
+            assert list(examine(here.repository(name))) == []
+    listed = {*ids(here, "local"), *ids(here, "second")}
+    assert here.run(Job.SYNC)["ok"]
+    assert set(ids(here, "local")) == set(ids(here, "second")) == listed
+    assert here.run(Job.BASE_BACKUP)["repositories"] == ["local", "second"]
+
+
 def test_restores_pass_over_what_is_away_or_damaged(home: Path, server: PlainServer) -> None:
     """The nearest sound copy is used; damage found while it is fetched is read elsewhere, said in the thread and marked; the
     next plan passes that copy over and says so; with the first repository gone everything comes back all the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from datetime import timedelta
 from pathlib import Path
 
@@ -206,3 +207,25 @@ def test_tokens_are_not_sent_in_the_clear(tmp_path: Path, url: str) -> None:
     error = refused(tmp_path, f'{MINIMAL}\n{channels}api_url = "{url}"\n')
     assert "slack.api_url" in str(error)
     assert read(tmp_path, f'{MINIMAL}\n{channels}api_url = "http://127.0.0.1:4000/api/"\n').slack
+
+
+def test_one_place_twice(tmp_path: Path) -> None:
+    """Two names for one place are no two repositories of a cluster; folders are read before clouds, in the file's order."""
+    repositories = """
+        [repositories.cloud]
+        url = "s3://backups/prod"
+        [repositories.one]
+        url = "file:///srv/one"
+        [repositories.two]
+        url = "file:///srv/one/"
+        [encryption]
+        key = "file:/key"
+        [clusters.slips]
+        dsn = "host=x"
+    """
+    assert "one and two are the same place" in refused(tmp_path, repositories).message
+    path = tmp_path / "pitstop.toml"
+    path.write_text(textwrap.dedent(repositories).replace("/srv/one/", "/srv/two"), "utf-8")
+    config, _ = load(path)
+    assert list(config.cluster_repositories("slips")) == ["cloud", "one", "two"]
+    assert list(config.nearest_repositories("slips")) == ["one", "two", "cloud"]

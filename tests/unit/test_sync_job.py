@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.events import COPY_DAMAGED
 from bot.repository.examine import examine
 from bot.repository.open import open_repository
+from bot.repository.stores.files import FilesStore
 from jobs.sync import preview
+from jobs.sync.bring import WORKERS, Bringing, Brought
+from jobs.sync.look import look
 from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SYSTEM
 from tests.unit.retention_world import World, day
 
@@ -374,3 +378,31 @@ def test_one_repository_has_nothing_to_do(tmp_path: Path) -> None:
     assert world.run(Job.SYNC)["ok"]
     (tmp_path / "two").mkdir()
     assert Job.SYNC in dict(Two(tmp_path / "two").config.crons(NAME))
+
+
+def test_a_source_that_goes_away_ends_the_run(world: Two) -> None:
+    """It is not asked for each object again: what was brought stays, the rest is a problem, and the next run goes on."""
+    asked: list[str] = []
+
+    class Dying(FilesStore):
+        """A store whose network ends after some objects."""
+
+        def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+            asked.append(path)
+            if len(asked) > 8:
+                raise Unavailable("The network is gone.", code="storage-failed")
+            return super().get(path, offset, length)
+
+    context = world.context(Job.SYNC)
+    found = look(world.config, world.ledger, NAME, world.now, create=True)
+    [due] = [one for one in found.due if one.target.name == "offsite"]
+    [source] = due.others
+    assert source.side.opened is not None
+    source.side.opened.store = Dying(world.folder("local"))
+    brought = Brought("offsite")
+    Bringing(context, due, brought).run()
+    assert brought.problem == "The network is gone."
+    assert len(asked) <= 8 + WORKERS
+    assert list(examine(world.at("offsite"))) == []
+    desk.fail_run(world.ledger, context.run.id, {"message": "away"}, world.now)
+    assert world.run(Job.SYNC)["ok"]
