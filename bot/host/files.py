@@ -14,6 +14,7 @@ from bot.errors import Unavailable
 
 _SOCKET_PATH_BYTES = 107
 _SHORT = 60
+_SYNC_FILE_RANGE_WRITE = 2
 
 
 def write_durable(path: Path, data: bytes, mode: int = 0o600, *, owner: tuple[int, int] | None = None) -> None:
@@ -49,20 +50,27 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
-def syncfs(path: Path) -> None:
-    """Write everything cached of the file system that holds `path` to its disk.
+def syncfs(fd: int, path: Path) -> None:
+    """Write everything cached of the file system that holds an open file or folder to its disk.
+
+    Told are the disk's errors since `fd` was opened, also of what was written meanwhile: open it before the first write.
+    `path` is for the error.
 
     Raises:
-        OSError: the disk reported an error; nothing written before can be trusted.
+        OSError: the disk reported an error; nothing written since can be trusted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if libc.syncfs(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
-    finally:
-        os.close(fd)
+    if libc.syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def start_writing(fd: int, offset: int, size: int) -> None:
+    """Let the kernel begin to write part of an open file to its disk, which it would not do for a long time by itself.
+
+    Proves nothing: only `syncfs` or fsync says that it arrived, or why not.
+    """
+    ctypes.CDLL(None).sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 def free_bytes(path: Path) -> int:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import Unavailable
-from bot.host.files import syncfs
 from bot.repository import reader
 from bot.repository.damage import ObjectDamaged
 from bot.repository.folder import Folder, translated, write_at
@@ -66,7 +65,7 @@ def unpack(
             restore.finish(archive, base if archive.tablespace is None else folders[archive.tablespace], own)
         if own is not None and manifest.archive(BACKUP_MANIFEST) is not None:
             base.finish(BACKUP_MANIFEST, 0o600, own)
-        _make_durable([directory, *targets.values()])
+        _make_durable([base, *folders.values()])
         if restore.control_file:
             base.rename(UNFINISHED_CONTROL_FILE, CONTROL_FILE)
         for folder in (*folders.values(), base):
@@ -239,19 +238,14 @@ def _write_backup_manifest(repo: ClusterRepository, manifest: Manifest, folder: 
         os.close(fd)
 
 
-def _make_durable(folders: Sequence[Path]) -> None:
+def _make_durable(folders: Sequence[Folder]) -> None:
     """Write everything to disk: one syncfs for each file system."""
-    seen = set()
-    for folder in folders:
-        device = folder.stat().st_dev
-        if device in seen:
-            continue
-        seen.add(device)
+    for folder in {folder.device: folder for folder in reversed(folders)}.values():
         try:
-            syncfs(folder)
+            folder.sync()
         except OSError as error:
             raise Unavailable(
-                f"What was restored to {folder} could not be made durable: {error.strerror}.",
+                f"What was restored to {folder.path} could not be made durable: {error.strerror}.",
                 hint="Is the disk healthy? `dmesg` may say. Nothing in that folder can be trusted.",
                 code="disk-failed",
             ) from error
