@@ -10,6 +10,7 @@ from bot.model.ids import BackupId, SystemId
 from bot.repository import events, layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
+from bot.repository.releasing import ages, released, take_back
 from jobs.catalogue import renew_reachable
 from jobs.context import JobContext
 
@@ -55,6 +56,8 @@ def _set(context: JobContext, history: ClusterRepository, backup: BackupId, *, p
     summary = history.find(backup)
     if summary is None:
         return False
+    if pinned and ages(history) and backup in released(history):
+        take_back(history, backup, at=context.now(), reason="it is pinned")
     if summary.pinned != pinned:
         kind = "pinned" if pinned else "unpinned"
         who = str(context.run.args.get("name", ""))

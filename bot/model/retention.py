@@ -6,7 +6,7 @@ Ages are counted to the newest sound backup rather than to the clock alone: wher
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from bot.model.backups import BackupSummary
@@ -73,11 +73,12 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One backup goes or stays, and why: a clause."""
+    """One backup goes or stays, and why: a clause. `aging`: it stays for its age alone, and has left the recovery window."""
 
     backup: BackupSummary
     goes: bool
     reason: str
+    aging: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,10 @@ class _Ages:
         """Return a backup's age."""
         return self._today[backup.kind] - backup.finished_at
 
+    def before(self, backup: BackupSummary, keeping: Keeping) -> datetime:
+        """Return what a backup was finished before when it is older than the WAL that is kept."""
+        return self._today[backup.kind] - keeping.wal
+
     def in_the_future(self, backup: BackupSummary) -> bool:
         """Say whether a backup claims to have been taken later than now."""
         return max(backup.started_at, backup.finished_at) > self._now + _CLOCKS_DIFFER
@@ -155,7 +160,26 @@ class _Ages:
 def _verdicts(stock: Stock, keeping: Keeping, ages: _Ages) -> tuple[Verdict, ...]:
     reasons = _reasons(stock, keeping, ages)
     _keep_parents(stock.backups, reasons)
-    return tuple(_verdict(backup, reasons, keeping, ages) for backup in sorted(stock.backups, key=lambda b: b.id))
+    found = [_verdict(backup, reasons, keeping, ages) for backup in sorted(stock.backups, key=lambda b: b.id)]
+    aging = _aging(stock, keeping, ages, [verdict.backup for verdict in found if not verdict.goes])
+    return tuple(replace(verdict, aging=verdict.backup.id in aging) for verdict in found)
+
+
+def _aging(stock: Stock, keeping: Keeping, ages: _Ages, kept: Sequence[BackupSummary]) -> set[BackupId]:
+    """Return what of `kept` only its age keeps, and no recovery window that reaches back as far as WAL is kept needs."""
+    needed = {backup.id for backup, _ in _guarded(stock, keeping, ages)}
+    needed |= {backup.parent for backup in kept if backup.parent is not None}
+    needed |= {*stock.held, *stock.leased, *(backup.id for backup in kept if backup.pinned or backup.parent)}
+    unknown = unknown_timelines(stock.wal, stock.backups)
+    return {
+        backup.id
+        for backup in kept
+        if backup.id not in needed
+        and backup.timeline not in unknown
+        and not ages.in_the_future(backup)
+        and min(stock.leased, default=backup.id) >= backup.id
+        and backup.finished_at < ages.before(backup, keeping)
+    }
 
 
 def _verdict(backup: BackupSummary, reasons: Mapping[BackupId, str], keeping: Keeping, ages: _Ages) -> Verdict:

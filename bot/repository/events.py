@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 
 COPY_DAMAGED = "copy-damaged"
 """A copy is damaged here; `damaged` says that the backup is, wherever it lies, because the server was."""
-KINDS = frozenset({"verified", "damaged", COPY_DAMAGED, "pinned", "unpinned", "report", "expired", "orphaned"})
+KINDS = frozenset(
+    {
+        "verified",
+        "damaged",
+        COPY_DAMAGED,
+        "pinned",
+        "unpinned",
+        "report",
+        "expired",
+        "orphaned",
+        "released",
+        "taken-back",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class Part:
     """One object that is there, or that a manifest says should be (`suspect`, as where its size is not the one recorded).
 
     `kind` is key, identity, manifest, summary, event, index, volume, wal or other; `size` bytes as stored.
+    `archived`: it lies where it has to be retrieved from first.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Part:
     suspect: bool = False
     archive: Archive | None = None
     volume: Volume | None = None
+    archived: bool = False
 
     @property
     def lost(self) -> bool:
@@ -77,7 +79,7 @@ def parts(cluster: ClusterRepository) -> Iterator[Part]:
             continue
         kind = "wal" if info.path.startswith(f"{root}/wal/") else "other"
         kind = "identity" if info.path == layout.identity(cluster.name, cluster.system_id) else kind
-        yield Part(info.path, kind, info.size, info.modified)
+        yield Part(info.path, kind, info.size, info.modified, archived=info.archived)
     for backup, objects in folders.items():
         folder = layout.backup(cluster.name, cluster.system_id, backup)
         if layout.manifest(folder) in objects:
@@ -108,7 +110,7 @@ def _backup_parts(cluster: ClusterRepository, backup: BackupId, objects: dict[st
         part = named.pop(path, None)
         if part is not None:
             wrong = part.kind == "volume" and part.size != info.size
-            yield replace(part, size=info.size, modified=info.modified, suspect=wrong)
+            yield replace(part, size=info.size, modified=info.modified, suspect=wrong, archived=info.archived)
         else:
             kind = kinds.get(path, "event" if path.startswith(f"{folder}/events/") else "other")
             yield Part(path, kind, info.size, info.modified, backup, suspect=kind == "manifest" and not readable)

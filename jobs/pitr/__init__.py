@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.accounts import copy_account
+from jobs.archived import wake
 from jobs.context import JobContext
 from jobs.pitr.admit import admit
 from jobs.pitr.check import check
@@ -24,7 +25,7 @@ def run(context: JobContext) -> dict[str, Any]:
     """Carry out the run's approved request and answer what `pitr --json` prints.
 
     1. Claim: look again at everything the plan stands on, and take the request; then take its directory, with a marker.
-    2. Fetch the base backup's files, in parallel.
+    2. Where the backup is in an archive (Glacier): ask for it, and wait. Fetch the base backup's files, in parallel.
     3. Prepare a copy that can harm nobody.
     4. Recover: replay WAL, fetched ahead, to exactly the target; prove it; promote.
     5. Check: count the rows of all tables, run the configured SQL checks.
@@ -60,8 +61,10 @@ def run(context: JobContext) -> dict[str, Any]:
 
 def _recover(work: Work) -> Recovered:
     """Bring the copy to the target: directory, files, configuration, WAL."""
-    folder = take_directory(work)
     manifest = read_manifest(work)
+    repository = work.stock.repository
+    wake(work.context, work.config.repositories[repository.repository.name], repository, manifest.id)
+    folder = take_directory(work)
     account = copy_account(work.config, manifest.body["server_facts"])
     fetch(work, folder, manifest, account)
     with serve_wal(work, folder, account) as wal:

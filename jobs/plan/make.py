@@ -21,6 +21,7 @@ from bot.postgres.resolve import Resolution, resolve
 from bot.postgres.wal_reader import WalReader
 from bot.repository.manifest import Manifest
 from jobs.accounts import copy_account
+from jobs.archived import with_retrieval
 from jobs.plan.coverage import cover
 from jobs.plan.estimate import estimate
 from jobs.plan.fit import host_warnings, require_safe_replay
@@ -70,7 +71,8 @@ def make_plan(
     steps = _steps(config, holdings, resolution, manifest, going_to, verb)
     copy_account(config, manifest.body.get("server_facts", {}))  # refuse now what the executor would refuse
     facts = _facts(ledger, holdings, resolution, manifest, binaries, going_to, target_text)
-    return Plan(steps, facts)
+    place = holdings.places[manifest.id]
+    return Plan(steps, with_retrieval(facts, config.repositories[place.repository.name], place, manifest.id))
 
 
 def _resolve(

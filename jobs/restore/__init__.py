@@ -15,7 +15,7 @@ from jobs.restore import scratch
 from jobs.restore.check import check
 from jobs.restore.claim import claim
 from jobs.restore.fill import end_earlier, fill
-from jobs.restore.load import load
+from jobs.restore.load import load, wait_for_volumes
 from jobs.restore.result import result
 from jobs.restore.settle import finish_notes, settle, settled, take_back
 from jobs.restore.work import RestoreWork, scratch_name
@@ -27,7 +27,7 @@ def run(context: JobContext) -> dict[str, Any]:
     """Carry out the run's approved request and answer what `restore --json` prints.
 
     1. Claim: look again at everything the plan stands on, and take the request.
-    2. Create: an empty database under a name of its own, made as the dumped one was.
+    2. Wait for a dump that is in Glacier. Create: an empty database under a name of its own, made as the dumped one was.
     3. Restore: pg_restore, fed out of the repository; the first statement that fails ends it.
     4. Check: rows against the dump's counts, indexes, constraints, sequences, the configured SQL checks.
     5. Settle: the final name, or a copy into the new schema; one transaction of the server.
@@ -77,6 +77,7 @@ def clean(context: JobContext) -> dict[str, Any]:
 
 
 def _restore(work: RestoreWork) -> list[str]:
+    wait_for_volumes(work)
     work.context.phase("create")
     becomes = work.going_to.database
     scratch.make(work, work.scratch, becomes=becomes)

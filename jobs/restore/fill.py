@@ -19,7 +19,7 @@ from bot.postgres.maintenance import connect_beside, translated
 from jobs.context import Cancelled
 from jobs.restore import scratch
 from jobs.restore.check import TABLES_KEPT, count, rows_line
-from jobs.restore.load import load
+from jobs.restore.load import load, wait_for_volumes
 from jobs.restore.result import result
 from jobs.restore.work import RestoreWork
 
@@ -38,6 +38,7 @@ def fill(work: RestoreWork) -> dict[str, Any]:
     destination = work.steps.destination
     assert isinstance(destination, EmptyTables)
     end_earlier(work.dsn, work.request.id)
+    wait_for_volumes(work)
     warnings = _fill(work, destination.database)
     done = result(work, warnings)
     work.say(lambda: desk.succeed(work.context.ledger, work.request.id, done, work.context.now()))

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bot.postgres.restore_program import feed, finish, restoring
+from jobs.archived import wake
 from jobs.restore.work import RestoreWork
+
+
+def wait_for_volumes(work: RestoreWork) -> None:
+    """Ask for what of the archive is in Glacier or the like, and wait until all of it can be read; hours, then.
+
+    Raises:
+        Cancelled, Unavailable: as `jobs.archived.wake`.
+    """
+    settings = work.config.repositories[work.repository.repository.name]
+    wake(work.context, settings, work.repository, work.manifest.id, [work.what.archive])
 
 
 def load(work: RestoreWork, database: str, *how: str) -> list[str]:

@@ -29,6 +29,7 @@ from bot.postgres.restore_place import (
 from bot.postgres.restore_program import find_pg_restore
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
+from jobs.archived import with_retrieval
 from jobs.plan.estimate import estimate
 from jobs.plan.make import make_plan
 from jobs.restore.choose import Chosen, choose
@@ -83,7 +84,9 @@ def plan_restore(
     contents = read_contents(chosen.repository, manifest, work)
     _require_fit(config, chosen, manifest, contents, place, going_to, observe)
     steps = _steps(config, chosen, manifest, work, going_to)
-    return Plan(steps, _facts(config, ledger, chosen, manifest, contents, place, going_to, wanted))
+    facts = _facts(config, ledger, chosen, manifest, contents, place, going_to, wanted)
+    kept_in = config.repositories[chosen.repository.repository.name]
+    return Plan(steps, with_retrieval(facts, kept_in, chosen.repository, manifest.id, [contents.record["archive"]]))
 
 
 def _whole_base_backup(

@@ -20,6 +20,7 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.expiring import Leftover, expire_backup, leftovers, note_orphan, remove_leftover
 from jobs.context import JobContext
 from jobs.live import being_written
+from jobs.retention.release import Aged, let_age
 from jobs.retention.stock import read_needs, read_stock
 
 UNFINISHED_AFTER = timedelta(hours=6)
@@ -36,6 +37,7 @@ class Done:
     leftovers: list[dict[str, object]] = field(default_factory=list)
     bytes_freed: int = 0
     problem: str = ""
+    aged: Aged = field(default_factory=Aged)
 
 
 def carry_out(
@@ -51,7 +53,8 @@ def carry_out(
         context.check_cancelled()
         _remove_backup(context, repository, verdict, done)
     try:
-        _remove_wal(context, repository, keeping, newest, done)
+        left = _remove_wal(context, repository, keeping, newest, done)
+        done.aged = let_age(context, repository, left, keeping)
     except Unavailable as error:
         done.problem = error.message
     return done
@@ -85,11 +88,12 @@ def _parents_of_refused(repository: ClusterRepository, done: Done) -> set[Backup
 
 def _remove_wal(
     context: JobContext, repository: ClusterRepository, keeping: Keeping, newest: Mapping[str, datetime], done: Done
-) -> None:
+) -> Decision:
     """Decide anew from what is left, as some backups may not have gone, and remove WAL until somebody comes who may need it."""
     needs = read_needs(context.ledger, context.run.cluster)
     stock, inventory = read_stock(repository, needs, newest)
-    segments = decide(stock, keeping, context.now()).wal
+    decision = decide(stock, keeping, context.now())
+    segments = decision.wal
     context.progress(0, sum(inventory.sizes.get((s.timeline, s.number), 0) for s in segments) or None)
     freed = 0
     for at in range(0, len(segments), _WAL_AT_ONCE):
@@ -104,6 +108,7 @@ def _remove_wal(
             done.segments.append(segment)
         context.progress(freed)
     done.bytes_freed += freed
+    return decision
 
 
 def clear_leftovers(context: JobContext, repository: ClusterRepository, after: timedelta, done: Done) -> None:

@@ -11,6 +11,7 @@ from bot.model.retained_wal import Segment
 from bot.model.retention import Decision, Verdict
 from bot.model.wal import segment_name
 from bot.repository.cluster import ClusterRepository
+from jobs.retention.release import Aged
 from jobs.retention.remove import Done
 
 _MAX_LISTED = 1000
@@ -21,6 +22,7 @@ def report(repository: ClusterRepository, decision: Decision, done: Done | None)
 
     {"repository", "system_id", "removed": [{"id", "kind", "finished_at", "bytes_stored", "reason"}], "kept": [likewise],
     "refused": [{"id", "reason"}], "wal": {"segments", "ranges": [{"timeline", "first", "last"}]}, "leftovers", "bytes_freed",
+    "aged": {"left": [id], "returned": [id], "problem"},
     "recovery_window": {"before", "after"}, "too_many", "problem"}
     """
     gone = decision.going if done is None else done.removed
@@ -33,6 +35,7 @@ def report(repository: ClusterRepository, decision: Decision, done: Done | None)
         "refused": [{"id": backup, "reason": reason} for backup, reason in sorted(refused.items())],
         "wal": _wal(decision.wal if done is None else done.segments, repository.segment_bytes),
         "leftovers": [] if done is None else done.leftovers,
+        "aged": _aged(done),
         "bytes_freed": sum(v.backup.bytes_stored for v in gone) if done is None else done.bytes_freed,
         "recovery_window": {
             "before": [part.as_json() for part in decision.before],
@@ -72,6 +75,11 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "bytes_stored": backup.bytes_stored,
         "reason": verdict.reason,
     }
+
+
+def _aged(done: Done | None) -> dict[str, Any]:
+    aged = done.aged if done else Aged()
+    return {"left": aged.left, "returned": aged.returned, "problem": aged.problem}
 
 
 def _wal(segments: Sequence[Segment], segment_bytes: int) -> dict[str, Any]:

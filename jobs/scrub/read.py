@@ -119,7 +119,9 @@ def mark_damaged(history: ClusterRepository, part: Part, damage: Damage, at: dat
 def list_parts(context: JobContext, history: ClusterRepository) -> tuple[dict[str, Part], dict[str, Stored]]:
     """List everything kept of one history, and since when each object is known to be right; forget what is not there any more."""
     finished = context.now() - _PUBLISHED_WITHIN
-    found = {part.path: part for part in parts(history) if not part.lost or part.modified < finished}
+    listed = (part for part in parts(history) if not part.lost or part.modified < finished)
+    # What lies in an archive cannot be read, and asking for it costs money; that it is there, and how large, was looked at.
+    found = {part.path: part for part in listed if not part.archived or part.suspect}
     name = history.repository.name
     with context.ledger.read() as tx:
         known = scrubbed.known(tx, name)

@@ -20,7 +20,7 @@ from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.layout import kind_of
 from bot.repository.stores import ObjectInfo
 from bot.repository.stores.azure_errors import Answer, Container, credentials, translate
-from bot.repository.stores.cloud import CloudStore, Head, Page, Taken, Unfinished
+from bot.repository.stores.cloud import CloudStore, Head, Page, Sleep, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
@@ -61,6 +61,7 @@ class Azure:
         account, container, self.prefix = config.place
         self.url = f"azure://{account}/{container}/{self.prefix}".rstrip("/")
         self.config = config
+        self.tags = True
         self._before = f"{self.prefix}/" if self.prefix else ""
         address = config.endpoint_url or f"https://{account}.blob.core.windows.net"
         self.container = Container(f"repositories.{name}", account, container, urlsplit(address).netloc)
@@ -193,6 +194,19 @@ class Azure:
         tags = {KIND_TAG: check_may_leave(path), WINDOW_TAG: LEFT}
         with self.translated("tag", path):
             self._blob(path).set_blob_tags(dict(tags))
+
+    def enter_window(self, path: str) -> None:
+        """Take that mark off again."""
+        with self.translated("tag", path):
+            self._blob(path).set_blob_tags({KIND_TAG: check_may_leave(path)})
+
+    def asleep(self, path: str) -> Sleep:
+        """Ask for the blob's tier, and whether it is being rehydrated."""
+        with self.translated("head", path):
+            found = self._blob(path).get_blob_properties()
+        if str(found.blob_tier) != "Archive":
+            return "awake"
+        return "waking" if found.archive_status else "asleep"
 
     def overwrites(self, path: str) -> bool:  # noqa: ARG002
         """Say no: Azure knows conditions."""

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from bot.errors import Conflict, PitstopError, Unavailable
 from bot.repository.damage import ObjectMissing
@@ -19,6 +19,7 @@ from bot.repository.stores.recent import Recent
 from bot.repository.stores.uploads import Filling, PutInParts, Workers
 
 BLOCK_BYTES = 1024 * 1024
+Sleep = Literal["asleep", "waking", "awake"]
 PART_BYTES = 8 * 1024 * 1024
 READS_AT_ONCE = 8
 
@@ -77,11 +78,13 @@ class Cloud(Protocol):
         url: where it is, without secrets.
         look_first: ask for an object before writing it, since the server may not know a conditional write.
         consistent: a listing shows at once what was written.
+        tags: objects carry tags that lifecycle rules ask for.
     """
 
     url: str
     look_first: bool
     consistent: bool
+    tags: bool
 
     def put(self, path: str, content: bytearray, mark: str) -> None:
         """Write a whole object. Raises Taken."""
@@ -129,6 +132,14 @@ class Cloud(Protocol):
 
     def leave_window(self, path: str) -> None:
         """Mark a volume or WAL segment as needed by no backup one can restore, so that the lifecycle may age it."""
+        ...
+
+    def enter_window(self, path: str) -> None:
+        """Take that mark off again."""
+        ...
+
+    def asleep(self, path: str) -> Sleep:
+        """Say of an archived object whether it can be read now, or its retrieval is on its way. Raises ObjectMissing."""
         ...
 
     def retrieve(self, path: str) -> None:
@@ -284,6 +295,24 @@ class CloudStore:
         """
         check_path(path)
         self._patience.insist(lambda: self.cloud.leave_window(path))
+
+    def enter_window(self, path: str) -> None:
+        """Take that mark off again: the lifecycle leaves the object alone from now on.
+
+        Raises:
+            ObjectMissing.
+        """
+        check_path(path)
+        self._patience.insist(lambda: self.cloud.enter_window(path))
+
+    def asleep(self, path: str) -> Sleep:
+        """Say of an object that a listing marks as archived whether it can be read all the same, or will be soon.
+
+        Raises:
+            ObjectMissing.
+        """
+        check_path(path)
+        return self._patience.insist(lambda: self.cloud.asleep(path))
 
     def overwrites(self, path: str) -> bool:
         """Say whether the server ignores the condition of a write, and replaced the probe at `path`."""

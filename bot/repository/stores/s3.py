@@ -24,7 +24,7 @@ from bot.errors import PitstopError, Unavailable, Usage
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.layout import kind_of
 from bot.repository.stores import ObjectInfo
-from bot.repository.stores.cloud import CloudStore, Head, Page, Taken, Unfinished
+from bot.repository.stores.cloud import CloudStore, Head, Page, Sleep, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
@@ -194,6 +194,19 @@ class S3:
         """
         tags = {KIND_TAG: check_may_leave(path), WINDOW_TAG: LEFT}
         self.call("put_object_tagging", path, Tagging={"TagSet": [{"Key": k, "Value": v} for k, v in tags.items()]})
+
+    def enter_window(self, path: str) -> None:
+        """Take that mark off again."""
+        tags = [{"Key": KIND_TAG, "Value": check_may_leave(path)}]
+        self.call("put_object_tagging", path, Tagging={"TagSet": tags})
+
+    def asleep(self, path: str) -> Sleep:
+        """Ask for the object's head: a listing says GLACIER also while a retrieved copy is there."""
+        found = self.call("head_object", path)
+        if found.get("StorageClass") not in _ASLEEP:
+            return "awake"
+        restore = str(found.get("Restore", ""))
+        return "waking" if 'ongoing-request="true"' in restore else "awake" if restore else "asleep"
 
     def overwrites(self, path: str) -> bool:
         """Write over a probe, with the condition that nothing is there, and say whether the server did it."""
