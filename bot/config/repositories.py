@@ -64,7 +64,9 @@ class RepositoryConfig(Table):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, value: str) -> str:
-        if value.startswith("file:///") or _S3_URL.match(value) or _AZURE_URL.match(value):
+        if value.startswith("file:///"):
+            return _a_folder(value)
+        if _S3_URL.match(value) or _AZURE_URL.match(value):
             return value
         raise ValueError(
             "write file:///var/backups/pitstop, s3://bucket/prefix or azure://account/container/prefix; a prefix is made of "
@@ -132,6 +134,15 @@ class RepositoryConfig(Table):
         found = _S3_URL.match(self.url) or _AZURE_URL.match(self.url)
         assert found is not None, "the validator let it pass"
         return (*found.groups()[:-1], found.groups()[-1].strip("/"))
+
+
+def _a_folder(url: str) -> str:
+    path = unquote(url.removeprefix("file://"))
+    if not path.strip("/") or ".." in path.split("/") or not path.isprintable():
+        raise ValueError(
+            "write the whole path of a folder, file:///var/backups/pitstop, without .. and invisible characters"
+        )
+    return url
 
 
 _KMS = re.compile(r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+\Z")
