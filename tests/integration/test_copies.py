@@ -13,17 +13,25 @@ from typing import Any
 import psycopg
 import pytest
 
+from bot import desk
+from bot.config import load
 from bot.errors import Unavailable
 from bot.host.accounts import Account
+from bot.ledger import alerts, runs
+from bot.ledger import schedule as memory
 from bot.metrics import PitstopCollector
-from bot.model.ids import BackupId
+from bot.model.alerts import AlertState
+from bot.model.ids import BackupId, RunId
 from bot.model.requests import Request, State
 from bot.model.restores import Wanted
-from bot.model.runs import Job
+from bot.model.runs import Job, Run
 from bot.postgres.plain import PlainServer
 from bot.process.place import Place
+from bot.process.schedule import queue_after_backups
+from bot.process.spawning import Spawner
 from bot.repository.examine import examine
 from jobs.context import utc_now
+from jobs.copies import behind
 from jobs.monitor.round import Monitor
 from tests.copies import bucket, install_copies
 from tests.jobs import CLUSTER, Installation, wait_for
@@ -109,9 +117,6 @@ def rows(request: Request) -> int:
 
 def concerns(here: Installation, condition: str) -> list[str]:
     """Let the monitor look, and return the sentences of the alerts of a condition that stand."""
-    from bot.ledger import alerts
-    from bot.model.alerts import AlertState
-
     Monitor(here.config, here.ledger).look()
     with here.ledger.read() as tx:
         standing = [one for one in alerts.list(tx) if one.state is not AlertState.RESOLVED]
@@ -131,13 +136,14 @@ def test_behind_a_folder_and_a_bucket(home: Path, server: PlainServer, cloud: st
     """
     more = '[clusters.slips.objectives]\ncopies = { target = "1s", maximum = "1h" }\n'
     here = installed(home, server, "behind", cloud=cloud, more=more)
-    from bot.ledger import schedule as memory
-
     with here.ledger.transaction() as tx:
         memory.counted_since(tx, Job.SYNC, CLUSTER, utc_now())
     made = [BackupId(here.run(Job.BASE_BACKUP)["id"]), BackupId(here.run(Job.DUMP)["id"])]
-    first = here.run(Job.SYNC)
-    assert first["ok"], first
+    place = Place(here.config, here.config_path, here.ledger)
+    [run] = queue_after_backups(place)
+    Spawner(place).start(only=run.id)
+    wait_for(lambda: _run(here, run.id).state.ended, what="the sync after the backups")
+    assert (_run(here, run.id).result or {})["ok"], _run(here, run.id)
     assert same(here, "local", "second", "offsite")
 
     away(here)
@@ -149,7 +155,6 @@ def test_behind_a_folder_and_a_bucket(home: Path, server: PlainServer, cloud: st
     assert _of_lag(here, "second") == (1, made[2:])
     [told] = concerns(here, "copy-late")
     assert "second lacks 1 backup of slips" in told
-    place = Place(here.config, here.config_path, here.ledger)
     served = {
         (metric.name, sample.labels["repository"]): sample.value
         for metric in PitstopCollector(place, lambda: None).collect()
@@ -172,8 +177,6 @@ def _of(result: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _of_lag(here: Installation, name: str) -> tuple[int, list[BackupId]]:
-    from jobs.copies import behind
-
     with here.ledger.read() as tx:
         lag = next(one for one in behind(here.config, tx, CLUSTER, utc_now()) if one.repository == name)
     return len(lag.backups), list(lag.backups)
@@ -206,8 +209,6 @@ def test_at_once_with_one_failing_in_the_middle(home: Path, server: PlainServer)
     here = installed(home, server, "at-once", more="")
     slow = here.config_path.read_text("utf-8").replace('copies = "at-once"', 'copies = "at-once"\nmax_rate_kib = 8192')
     here.config_path.write_text(slow, "utf-8")
-    from bot.config import load
-
     here.config, _ = load(here.config_path)
 
     def lose(names: list[str]) -> threading.Thread:
@@ -348,11 +349,11 @@ def test_killed_while_it_copies(home: Path, server: PlainServer) -> None:
     assert same(here, "local", "second")
 
 
-def _ended(here: Installation, run: Any) -> None:
-    from bot import desk
-    from bot.ledger import runs
-
+def _run(here: Installation, run: RunId) -> Run:
     with here.ledger.read() as tx:
-        ended = runs.get(tx, run).state.ended
-    if not ended:
+        return runs.get(tx, run)
+
+
+def _ended(here: Installation, run: RunId) -> None:
+    if not _run(here, run).state.ended:
         desk.interrupt_run(here.ledger, run, utc_now())
