@@ -256,7 +256,8 @@ def test_the_home_tab_is_a_control_desk(office: Office) -> None:
     driver.close_view("nok", form)
     assert driver.click("nok", own, actions.HOME_RESTORE, block_id=_block(own, "slips")).acked
     office.see(
-        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.RESTORE_FORM), None), "the other form"
+        lambda d: next((v for v in d.open_views("nok") if v.callback_id == actions.RESTORE_FORM), None),
+        "the other form",
     )
     before = len(office.runs(Job.BASE_BACKUP))
     assert driver.click("nok", own, actions.HOME_BACKUP, block_id=_block(own, "slips")).acked
