@@ -159,7 +159,8 @@ class _Peaks(threading.Thread):
         """Look twenty times a second; a peak stands in the record however short it was, so long as its process lives."""
         while not self._over.wait(_EVERY_S):
             for pid in tree(self._pid):
-                self._peaks[pid] = max(self._peaks.get(pid, 0), peak_bytes(pid))
+                if pid == self._pid or not _is_a_fork(pid):
+                    self._peaks[pid] = max(self._peaks.get(pid, 0), peak_bytes(pid))
 
     def end(self) -> None:
         """Stop looking. Idempotent."""
@@ -203,6 +204,15 @@ def _cpu(pid: int, *, reaped: bool) -> float:
         return 0.0
     fields = text.rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11 : 15 if reaped else 13]) / _TICKS
+
+
+def _is_a_fork(pid: int) -> bool:
+    """Say whether a process still is what its parent is, about to become something else: its memory is its parent's."""
+    try:
+        parent = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[1]
+        return Path(f"/proc/{pid}/cmdline").read_bytes() == Path(f"/proc/{parent}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def children(pid: int) -> list[int]:

@@ -57,6 +57,13 @@ def test_a_command_costs_what_it_uses(tmp_path: Path) -> None:
     assert cost.server_cpu_s == 0
 
 
+def test_memory_is_not_counted_twice_between_fork_and_exec(tmp_path: Path) -> None:
+    """A child that has not become its program yet shares its parent's memory."""
+    forks = "import os, time; x = bytearray(60 << 20); pid = os.fork(); time.sleep(0.5); pid and os.waitpid(pid, 0)"
+    cost = measured([sys.executable, "-c", forks], log=tmp_path / "log")
+    assert 60 << 20 < cost.peak_bytes < 110 << 20
+
+
 def test_a_command_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
     """A figure never comes from a command that did not do its work."""
     with pytest.raises(CommandFailed, match=r"ended with 3:\nno such stanza"):
