@@ -17,6 +17,7 @@ from bot.model.plans import ChainLink, Steps
 from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.lost import KeyUnopened
 from jobs.context import utc_now
 from jobs.damage import note_damage
 from jobs.repositories import open_for_reading
@@ -49,8 +50,10 @@ class Elsewhere:
             self.sentences.append(sentence)
         self.on_note(sentence)
 
-    def _told(self, name: str, damage: ObjectDamaged | ObjectMissing, other: str) -> None:
+    def _told(self, name: str, damage: ObjectDamaged | ObjectMissing | KeyUnopened, other: str) -> None:
         self.say(f"In {name}: {damage.message} It was read from {other}.")
+        if isinstance(damage, KeyUnopened):
+            return  # with its key it may open again
         backup = layout.backup_of(damage.path)
         if backup is not None:
             with self._lock:

@@ -20,10 +20,10 @@ from bot.repository.keys.lost import KeyLost, KeyUnopened
 from bot.repository.keys.ring import KeyRing
 from bot.repository.stores import Store
 
-Told = Callable[[ObjectDamaged | ObjectMissing, str], None]
+Told = Callable[[ObjectDamaged | ObjectMissing | KeyUnopened, str], None]
 
 
-def _no_word(_damage: ObjectDamaged | ObjectMissing, _name: str) -> None:
+def _no_word(_damage: ObjectDamaged | ObjectMissing | KeyUnopened, _name: str) -> None:
     """Tell nobody."""
 
 
@@ -36,7 +36,7 @@ class Repository:
         keys: its data keys.
         codec: what new objects are compressed with.
         others: repositories that may hold the same objects; what is damaged here is read there.
-        told: called with the damage, and the name of the repository that had it whole.
+        told: called with the damage, or the data key that does not open, and the name of the repository that had it whole.
     """
 
     def __init__(

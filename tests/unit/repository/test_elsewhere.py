@@ -9,6 +9,10 @@ import pytest
 
 from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
+from bot.repository.keys.file import KeyFile, create_key_file
+from bot.repository.keys.form import encode
+from bot.repository.keys.lost import KeyUnopened
+from bot.repository.keys.ring import KeyRing
 from bot.repository.manifest import Manifest
 from bot.repository.member import read_member
 from bot.repository.repository import Repository
@@ -35,9 +39,14 @@ def beside(cluster: ClusterRepository, folder: Path) -> ClusterRepository:
     """Put the repository in a folder beside another one."""
     TOLD.clear()
     repository = cluster.repository
-    copy = Repository("copy", FilesStore(folder), repository.keys, repository.codec)
+    store = FilesStore(folder)
+    copy = Repository("copy", store, KeyRing(store, repository.keys.wrappers), repository.codec)
     other = ClusterRepository(copy, NAME, SYSTEM, cluster.segment_bytes)
-    return cluster.beside([other], lambda damage, name: TOLD.append(f"{damage.path} {name}"))
+    return cluster.beside([other], _tell)
+
+
+def _tell(damage: ObjectDamaged | ObjectMissing | KeyUnopened, name: str) -> None:
+    TOLD.append(f"{damage.key_id if isinstance(damage, KeyUnopened) else damage.path} {name}")
 
 
 def restored(cluster: ClusterRepository, manifest: Manifest, folder: Path) -> dict[str, bytes]:
@@ -84,6 +93,25 @@ def test_index_and_manifest(pair: Pair, tmp_path: Path, what: str) -> None:
     path.write_bytes(data)
     assert restored(cluster, cluster.manifest(SECOND), tmp_path / "out") == before
     assert set(told) == {f"{path.relative_to(root)} copy"}
+
+
+@pytest.mark.parametrize("harm", ["gone", "another key's"])
+def test_a_data_key_that_opens_in_the_copy_alone(pair: Pair, tmp_path: Path, harm: str) -> None:
+    """Where the wrapped data key is gone here, or no key made the form that is left, everything is read from the copy."""
+    cluster, told, root = pair
+    before = restored(cluster, cluster.manifest(SECOND), tmp_path / "out")
+    [key] = cluster.repository.keys.ids()
+    form = root / "keys" / key / "1"
+    if harm == "gone":
+        shutil.rmtree(form.parent)
+    else:
+        create_key_file(tmp_path / "another")
+        form.write_bytes(encode(KeyFile(tmp_path / "another").wrap(key, bytes(32))))
+    store = FilesStore(root)
+    fresh = Repository("local", store, KeyRing(store, cluster.repository.keys.wrappers), cluster.repository.codec)
+    here = beside(ClusterRepository(fresh, NAME, SYSTEM, cluster.segment_bytes), tmp_path / "copy")
+    assert restored(here, here.manifest(SECOND), tmp_path / "out") == before
+    assert set(told) == {f"{key} copy"}
 
 
 def test_another_write_is_no_copy(pair: Pair, tmp_path: Path) -> None:
