@@ -34,6 +34,7 @@ WORKERS = 4
 """Objects on their way at once; each is a block or, in a cloud, a part of 8 MiB in memory."""
 
 _QUEUED = 256
+_ARCHIVED = "storage-archived"
 
 T = TypeVar("T")
 
@@ -152,8 +153,8 @@ class Bringing:
         before = self._done
         try:
             source = self._copy_backup(cluster, summary)
-        except NowhereWhole:
-            self._brought.left[summary.id] = "an object of it is nowhere whole"
+        except NowhereWhole as error:
+            self._brought.left[summary.id] = _why(error)
             return
         finally:
             self._release(lock)
@@ -356,7 +357,7 @@ class Bringing:
         ]
         with self._lock:
             self._brought.damaged += found
-            if error.trouble.away:
+            if error.trouble.away and not _archived(error.trouble):
                 self._brought.problem = error.trouble.away[0][1].message
 
     def _several(self, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
@@ -400,10 +401,22 @@ class Bringing:
 
 
 def _end_if_away(trouble: Trouble) -> None:
-    """Raise what a source that is away said; a key that does not open is no reason to leave everything else."""
+    """Raise what a source that is away said; a key that does not open, or an archive, is no reason to leave everything else."""
     for _, error in trouble.away:
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and error.reason_code != _ARCHIVED:
             raise error
+
+
+def _archived(trouble: Trouble) -> bool:
+    """Say whether what was asked for is only asleep: a sync does not ask for it, because that costs money."""
+    return all(error.reason_code == _ARCHIVED for _, error in trouble.away)
+
+
+def _why(error: NowhereWhole) -> str:
+    """Say in a clause why an object could not be had."""
+    if error.trouble.away:
+        return f"an object of it cannot be read now: {error.trouble.away[0][1].message}"
+    return "an object of it is nowhere whole"
 
 
 def items_of(manifest: Manifest) -> list[Item]:

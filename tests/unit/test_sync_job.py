@@ -380,6 +380,20 @@ def test_one_repository_has_nothing_to_do(tmp_path: Path) -> None:
     assert Job.SYNC in dict(Two(tmp_path / "two").config.crons(NAME))
 
 
+def brought_from(world: Two, store: FilesStore) -> Brought:
+    """Bring to the second repository what the first one gives through another store."""
+    context = world.context(Job.SYNC)
+    found = look(world.config, world.ledger, NAME, world.now, create=True)
+    [due] = [one for one in found.due if one.target.name == "offsite"]
+    [source] = due.others
+    assert source.side.opened is not None
+    source.side.opened.store = store
+    brought = Brought("offsite")
+    Bringing(context, due, brought).run()
+    desk.fail_run(world.ledger, context.run.id, {"message": "away"}, world.now)
+    return brought
+
+
 def test_a_source_that_goes_away_ends_the_run(world: Two) -> None:
     """It is not asked for each object again: what was brought stays, the rest is a problem, and the next run goes on."""
     asked: list[str] = []
@@ -393,16 +407,26 @@ def test_a_source_that_goes_away_ends_the_run(world: Two) -> None:
                 raise Unavailable("The network is gone.", code="storage-failed")
             return super().get(path, offset, length)
 
-    context = world.context(Job.SYNC)
-    found = look(world.config, world.ledger, NAME, world.now, create=True)
-    [due] = [one for one in found.due if one.target.name == "offsite"]
-    [source] = due.others
-    assert source.side.opened is not None
-    source.side.opened.store = Dying(world.folder("local"))
-    brought = Brought("offsite")
-    Bringing(context, due, brought).run()
-    assert brought.problem == "The network is gone."
+    assert brought_from(world, Dying(world.folder("local"))).problem == "The network is gone."
     assert len(asked) <= 8 + WORKERS
     assert list(examine(world.at("offsite"))) == []
-    desk.fail_run(world.ledger, context.run.id, {"message": "away"}, world.now)
     assert world.run(Job.SYNC)["ok"]
+
+
+def test_what_is_asleep_is_left(world: Two) -> None:
+    """A backup in an archive is left with a word, and keeps nothing else from being brought."""
+    asleep = world.ids()[1]
+
+    class Archive(FilesStore):
+        """A store that has the volumes of one backup in Glacier."""
+
+        def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+            if f"volumes/{asleep}/" in path:
+                raise Unavailable("It is in Glacier.", code="storage-archived")
+            return super().get(path, offset, length)
+
+    brought = brought_from(world, Archive(world.folder("local")))
+    assert brought.problem == ""
+    assert brought.left == {asleep: "an object of it cannot be read now: It is in Glacier."}
+    assert [b.id for b in world.at("offsite").backups()] == [b for b in world.ids() if b != asleep]
+    assert world.at("offsite").wal.inventory().segments == world.cluster.wal.inventory().segments
