@@ -114,7 +114,11 @@ def _judge_repository(
     histories = [opened.cluster(cluster, system) for system in opened.systems(cluster)]
     for history in histories:
         recall(ledger, history)
-    newest = newest_sound(backup for history in histories for backup in history.backups())
+    backups = [backup for history in histories for backup in history.backups()]
+    if any(backup.damaged for backup in backups):
+        for gone in opened.keys.gone():
+            raise gone
+    newest = newest_sound(backups)
     return [
         _Judged(history, decide(read_stock(history, needs, newest)[0], keeping, now), newest) for history in histories
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ from bot import desk
 from bot.errors import Refused
 from bot.ledger import cards, catalogue, leases, runs
 from bot.ledger.leases import Lease
-from bot.model.ids import BackupId, RequestId
+from bot.model.ids import BackupId, RequestId, stamp
 from bot.model.locks import Lock, Locked, Mode
 from bot.model.runs import Job
 from bot.model.wal import Lsn
 from bot.repository.examine import examine
+from bot.repository.keys.file import KeyFile, create_key_file
+from bot.repository.keys.form import encode
+from bot.repository.keys.lost import KeyUnopened
+from bot.repository.open import open_repository
 from jobs.live import announce, being_written
 from jobs.retention import preview
-from tests.unit.repository.sample import NAME
+from tests.unit.repository.sample import NAME, SYSTEM, write_backup
 from tests.unit.retention_world import SEGMENTS_A_DAY, World, day
 
 SHORT = "[clusters.slips.retention]\nbase = '10d'\nwal = '3d'\n"
@@ -201,3 +206,30 @@ def _toml(text: str) -> dict[str, Any]:
     import tomllib
 
     return tomllib.loads(text)
+
+
+@pytest.mark.parametrize("harm", ["its key is another's", "its folder is gone", "a later one's folder is gone"])
+def test_what_a_lost_key_seals_is_not_expired(world: World, harm: str) -> None:
+    """While a data key does not open nothing goes: backups, and WAL they need, may be wanted once it is back. Then all does."""
+    [lost] = world.opened.keys.ids()
+    second = world.opened.keys.create()  # what is written from now on is sealed with another one
+    later = open_repository("local", world.config.repositories["local"], world.config.encryption)
+    write_backup(later.cluster(NAME, SYSTEM), BackupId(f"{stamp(day(13) + timedelta(minutes=1))}-base-ffff"))
+    if harm == "a later one's folder is gone":
+        lost = second
+        later.keys.create()
+    before, segments = world.ids(), world.segments()
+    folder = world.home / "repository" / "keys" / lost
+    form = (folder / "1").read_bytes()
+    if harm == "its key is another's":
+        create_key_file(world.home / "another")
+        (folder / "1").write_bytes(encode(KeyFile(world.home / "another").wrap(lost, bytes(32))))
+    else:
+        shutil.rmtree(folder)
+    with pytest.raises(KeyUnopened) as caught:
+        world.run(Job.RETENTION)
+    assert lost in caught.value.message
+    folder.mkdir(exist_ok=True)
+    (folder / "1").write_bytes(form)
+    assert (world.ids(), world.segments()) == (before, segments)
+    assert [b["id"] for b in world.run(Job.RETENTION)["removed"]] == before[:3]

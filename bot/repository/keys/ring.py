@@ -141,6 +141,17 @@ class KeyRing:
                     found.append(error)
         return found
 
+    def gone(self) -> list[KeyGone]:
+        """Return what is said of each data key that backups or WAL are sealed with and that is not here (any more).
+
+        Slow for large repositories: reads a header for each backup.
+
+        Raises:
+            Unavailable: the storage cannot be reached.
+        """
+        here, used = set(self.ids()), uses_of(self.store)
+        return [KeyGone(key_id, self.store.url, uses) for key_id, uses in sorted(used.items()) if key_id not in here]
+
     def prove(self, key_id: str) -> None:
         """Open a data key from the store again, as a newcomer would, and hold each form that a file or passphrase made to it.
 
