@@ -93,7 +93,7 @@ def test_the_sample_is_sound_and_whole(folder: Path) -> None:
 def test_a_flipped_bit_is_found_in_every_kind_and_region(folder: Path, kind: str, region: str) -> None:
     """A flipped bit in each region of each kind of object is found, only it is named, and so is the chunk.
 
-    Every other way to spoil an object, thousands of times: test_corruption.py.
+    Every other way to spoil an object, thousands of times: tests/contract/test_corruption.py.
     """
     file, rng = file_of(folder, kind), random.Random(f"{kind} {region}")
     sound = file.read_bytes()

@@ -26,7 +26,7 @@ from jobs.pitr.wal import ServedWal
 from jobs.plan.holdings import Holdings, open_holdings
 from jobs.restore.choose import choose
 from jobs.scrub import run as scrub
-from tests.unit.repository.corruption import (
+from tests.contract.corruption import (
     DUMP,
     FIRST_SEGMENT,
     KINDS,
