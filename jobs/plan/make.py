@@ -65,7 +65,7 @@ def make_plan(
         holdings = replace(holdings, backups=kept)
     resolution, binaries = _resolve(config, holdings, target, now, on_note)
     on_note("Checking this host")
-    holdings = _nearest(holdings, resolution)
+    holdings = nearest(holdings, resolution)
     manifest = _manifest(holdings, resolution)
     verb = "pitr" if only is None else "restore"
     steps = _steps(config, holdings, resolution, manifest, going_to, verb)
@@ -94,7 +94,7 @@ def _resolve(
     return resolution, binaries
 
 
-def _nearest(holdings: Holdings, resolution: Resolution) -> Holdings:
+def nearest(holdings: Holdings, resolution: Resolution) -> Holdings:
     """Read the backup from the nearest repository that has it sound and its WAL up to the target; else from the nearest sound one.
 
     WAL that a repository lacks is read from the spool and the other repositories all the same.
@@ -105,7 +105,8 @@ def _nearest(holdings: Holdings, resolution: Resolution) -> Holdings:
         return holdings
     for repository in sound:
         source = WalSource(holdings.spool, [repository.wal], holdings.segment_bytes)
-        stretches = holdings.line(source.ranges()).stretches(source.ranges(), holdings.segment_bytes)
+        ranges = source.ranges()
+        stretches = holdings.line(ranges).stretches(ranges, holdings.segment_bytes)
         if any(stretch.covers(backup.start_lsn, end) for stretch in stretches):
             return holdings.from_place(backup.id, repository)
     return holdings
