@@ -178,7 +178,7 @@ def _without_the_bot(book: Runbook) -> list[str]:
                 f"BACKUP={quote(base.id)}",
                 'mkdir -p "$WORK"',
                 *([] if where.folder else [where.fetch]),
-                *([] if book.key_file else _DATA_KEYS),
+                *([] if book.key_file else DATA_KEYS_BY_HAND),
                 f'DECRYPT="$REPOSITORY"/{quote(f"{book.cluster}/runbook/{book.script}")}',
                 'decrypt() { python3 "$DECRYPT" "$KEY" "$REPOSITORY" "$@"; }',
             ],
@@ -212,7 +212,7 @@ def _without_the_bot(book: Runbook) -> list[str]:
     ]
 
 
-_DATA_KEYS = [
+DATA_KEYS_BY_HAND = [
     "# No key is in a file: the services open the data keys themselves. For AWS KMS, as somebody who may decrypt:",
     'for form in "$REPOSITORY"/keys/*/*; do',
     '  grep -q \'"kind":"aws-kms"\' "$form" || continue',
@@ -220,7 +220,7 @@ _DATA_KEYS = [
     '  field wrapped | base64 -d > "$WORK"/wrapped',
     '  data_key=$(aws kms decrypt --key-id "$(field name)" --ciphertext-blob fileb://"$WORK"/wrapped --output text \\',
     '    --query Plaintext --region "$(field name | cut -d: -f4)" --encryption-context \\',
-    '    "pitstop:by=$(field by),pitstop:format=1,pitstop:key=$(field key),pitstop:kind=aws-kms")',
+    '    "pitstop:by=$(field by),pitstop:format=1,pitstop:key=$(field key),pitstop:kind=aws-kms") || continue',
     '  (umask 077; echo "$(field key) $data_key" >> "$KEY")',
     "done  # Azure Key Vault: decrypt.py says at its top what each line holds",
 ]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from typing import Any
 import boto3
 import pytest
 
+from bot.config import EncryptionConfig, RepositoryConfig
 from bot.errors import PitstopError, Unavailable, Usage
+from bot.model.runbook import DATA_KEYS_BY_HAND
 from bot.repository.keys import KeyWrapper
 from bot.repository.keys.aws_kms import AwsKms
 from bot.repository.keys.azure_key_vault import AzureKeyVault
@@ -18,6 +24,7 @@ from bot.repository.keys.file import KeyFile, create_key_file
 from bot.repository.keys.form import WrappedKey
 from bot.repository.keys.lost import KeyAway, KeyLost
 from bot.repository.keys.ring import KeyRing, new_key_id
+from bot.repository.open import open_repository
 from bot.repository.stores.files import FilesStore
 from bot.repository.stores.patience import Patience
 from tests.commands import Typed
@@ -28,6 +35,7 @@ from tests.contract.vault import Answer, Credential, Vault, serving_vault
 QUICK = Patience(for_s=5, quick_s=0.5, first_s=0.001, most_s=0.01)
 REGION = "eu-central-1"
 DATA_KEY = bytes(range(32))
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "decrypt.py"
 
 
 @pytest.fixture
@@ -332,3 +340,51 @@ def test_a_repository_under_three_keys(arn: str, client: Any, tmp_path: Path, ty
     alone = typed("keys", "list", "--json", config=configured(sources[2]))
     assert (alone.code, alone.json["error"]["code"]) == (2, "kms-disabled")
     assert "[encryption]" in alone.json["error"]["message"]
+
+
+AWS = """\
+#!{python}
+import argparse, base64, boto3, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("words", nargs=2)
+for name in ("key-id", "ciphertext-blob", "output", "query", "region", "encryption-context"):
+    parser.add_argument(f"--{{name}}", required=True)
+asked = parser.parse_args()
+assert (asked.words, asked.output, asked.query) == (["kms", "decrypt"], "text", "Plaintext")
+answer = boto3.client("kms", region_name=asked.region).decrypt(
+    KeyId=asked.key_id,
+    CiphertextBlob=pathlib.Path(asked.ciphertext_blob.removeprefix("fileb://")).read_bytes(),
+    EncryptionContext=dict(pair.split("=") for pair in asked.encryption_context.split(",")),
+)
+print(base64.b64encode(answer["Plaintext"]).decode())
+"""
+
+
+def test_by_hand_with_kms_alone(arn: str, tmp_path: Path) -> None:
+    """Where no key is in a file, the runbook's lines ask KMS for each data key, and the stand-alone script reads with them. A
+    program that takes the options of `aws kms decrypt` asks moto, since the real one is large."""
+    program = tmp_path / "bin" / "aws"
+    program.parent.mkdir()
+    program.write_text(AWS.format(python=sys.executable))
+    program.chmod(0o755)
+    config = RepositoryConfig.model_validate({"url": f"file://{tmp_path}/repository"})
+    encryption = EncryptionConfig(key=f"aws-kms:{arn}")
+    for number in range(2):
+        opened = open_repository("local", config, encryption, create=True)
+        opened.put_body(f"slips/{number}", b"content %d" % number)
+        opened.keys.create()
+    lines = [
+        "set -euo pipefail",
+        f"REPOSITORY={tmp_path}/repository WORK={tmp_path} KEY={tmp_path}/data-keys",
+        *DATA_KEYS_BY_HAND,
+    ]
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash"], input="\n".join(lines), text=True, capture_output=True, check=False, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert stat.S_IMODE((tmp_path / "data-keys").stat().st_mode) == 0o600
+    for number in range(2):
+        words = [str(tmp_path / "data-keys"), f"{tmp_path}/repository", "cat", f"slips/{number}"]
+        read = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, check=True)
+        assert read.stdout == b"content %d" % number

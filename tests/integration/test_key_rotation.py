@@ -13,6 +13,7 @@ from bot.config import load
 from bot.ledger import audit, data_keys
 from bot.model.ids import BackupId
 from bot.model.runs import Job
+from bot.repository.examine import examine
 from bot.repository.keys.file import KeyFile
 from bot.repository.keys.form import encode
 from bot.repository.keys.ring import KeyRing
@@ -81,6 +82,7 @@ def test_three_generations(plain_server: PlainServerFactory, tmp_path: Path, ser
     assert [(row["key"], row["backups"]) for row in listed] == [(key, 1) for _, key, _ in generations]
     assert all([form["state"] for form in row["forms"]] == ["opens", "opens"] for row in listed)
     assert typed("keys", "check", config=fast.config_path).code == 0
+    assert list(examine(fast.repository())) == [], "the bot reads every object of all three"
     for number, (backup, _, rows) in enumerate(generations):
         key = fast.home / ("key", "second")[number % 2]
         home = server_home / f"restored-{number}"
