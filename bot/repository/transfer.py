@@ -155,6 +155,6 @@ class _Reading:
 
 def _put(target: Repository, path: str, reading: _Reading) -> int:
     try:
-        return target.store.put(path, reading.blocks())
+        return target.store.resume(path, reading.blocks())
     except Conflict:
         return 0

@@ -54,6 +54,17 @@ class Store(Protocol):
         """
         ...
 
+    def resume(self, path: str, chunks: Iterable[bytes]) -> int:
+        """Write as `put` does what can be read again byte for byte: a copy of an object.
+
+        Parts that an upload of the same content left here when its process was killed, or the storage went away, are not sent
+        again: each is compared by its checksum. Where a store knows no parts it is the same as `put`.
+
+        Raises:
+            Conflict: as `put`.
+        """
+        ...
+
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield an object's bytes from `offset`, at most `length` of them (None: to the end), in blocks of 1 MiB at most.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from azure.core import MatchConditions
@@ -20,7 +21,7 @@ from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.layout import kind_of
 from bot.repository.stores import ObjectInfo
 from bot.repository.stores.azure_errors import Answer, Container, credentials, translate
-from bot.repository.stores.cloud import CloudStore, Head, Page, Sleep, Taken, Unfinished
+from bot.repository.stores.cloud import AGAIN, CloudStore, Head, Left, Page, Sleep, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
@@ -34,6 +35,7 @@ _WINDOW_BYTES = 4 * 1024 * 1024
 _SINGLE_BYTES = 64 * 1024 * 1024
 _PRIORITIES = {"bulk": "Standard", "standard": "Standard", "expedited": "High"}
 _LOCKS = {"governance": "Unlocked", "compliance": "Locked"}
+_AGAIN_CHARS = 15
 _MISSING = {"BlobNotFound", "ResourceNotFound"}
 
 
@@ -100,15 +102,33 @@ class Azure:
 
     def begin(self, path: str, mark: str) -> str:  # noqa: ARG002  blocks need no beginning
         """Return a name for the blocks of this put: those of another writer of the same path never mix with them."""
-        return mark
+        return mark[:_AGAIN_CHARS] if mark.startswith(AGAIN) else mark
 
     def put_part(self, path: str, upload: str, number: int, content: bytearray) -> str:
         """Stage a block."""
-        block = base64.b64encode(f"{upload}-{number:06d}".encode()).decode()
+        block = _block(upload, number, content)
         scope = {"encryption_scope": self.config.encryption_scope} if self.config.encryption_scope else {}
         with self.translated("stage", path):
             self._blob(path).stage_block(block, bytes(content), length=len(content), validate_content=True, **scope)
         return block
+
+    def left(self, path: str, mark: str) -> Left | None:
+        """List the blocks that were staged and never committed, and take those of this put."""
+        try:
+            with self.translated("list blocks", path):
+                _, staged = self._blob(path).get_block_list("uncommitted")
+        except ObjectMissing:
+            return None
+        # An answer may have the names as they were sent, or as they were before base64.
+        names = {_unquoted(str(block.id)): int(block.size) for block in staged}
+        upload = mark[:_AGAIN_CHARS]
+        parts = {int(n[len(upload) + 1 :][:6]): (n, size) for n, size in names.items() if n.startswith(f"{upload}-")}
+        return Left(upload, cast(dict[int, object], parts)) if parts else None
+
+    def kept(self, part: object, upload: str, number: int, content: bytearray) -> str | None:
+        """Compare a block by its name, which has the content's hash."""
+        block = _block(upload, number, content)
+        return block if part == (_unquoted(block), len(content)) else None
 
     def finish(self, path: str, upload: str, parts: list[str], mark: str) -> None:  # noqa: ARG002
         """Commit the blocks."""
@@ -361,3 +381,24 @@ def _code(error: Exception) -> str:
 
 def _short(error: Exception) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")[:300]
+
+
+def _block(upload: str, number: int, content: bytearray) -> str:
+    """Return a block's name; of puts that may be resumed it has the content's hash, since Azure tells nothing else of a block.
+
+    All names of one blob's blocks must have the same length, also of those that were left by others.
+    """
+    name = f"{upload}-{number:06d}"
+    if upload.startswith(AGAIN):
+        name += f"-{hashlib.blake2b(content, digest_size=8).hexdigest()}"
+    return base64.b64encode(name.encode()).decode()
+
+
+def _unquoted(name: str) -> str:
+    """Return a block's name before base64, whichever way it is told."""
+    if name.startswith(AGAIN):
+        return name
+    try:
+        return base64.b64decode(name, validate=True).decode()
+    except ValueError:
+        return name

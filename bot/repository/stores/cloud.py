@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from itertools import chain
 from typing import Literal, Protocol
 
 from bot.errors import Conflict, PitstopError, Unavailable
@@ -19,6 +21,9 @@ from bot.repository.stores.recent import Recent
 from bot.repository.stores.uploads import Filling, PutInParts, Workers
 
 BLOCK_BYTES = 1024 * 1024
+AGAIN = "again-"
+"""How the mark of a put begins that goes on where an earlier one was interrupted."""
+_TOLD_BY_BYTES = 64
 Sleep = Literal["asleep", "waking", "awake"]
 PART_BYTES = 8 * 1024 * 1024
 READS_AT_ONCE = 8
@@ -52,6 +57,14 @@ class Unfinished:
 
     path: str
     upload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What an interrupted upload left: its id, and its parts by number, as the cloud's `kept` understands them."""
+
+    upload: str
+    parts: Mapping[int, object]
 
 
 class Body(Protocol):
@@ -96,6 +109,14 @@ class Cloud(Protocol):
 
     def put_part(self, path: str, upload: str, number: int, content: bytearray) -> str:
         """Send part `number`, counted from 1, and return what `finish` has to know of it."""
+        ...
+
+    def left(self, path: str, mark: str) -> Left | None:
+        """Return the upload of `path` in parts that is furthest, of those that the put `mark` may go on with; None: no such."""
+        ...
+
+    def kept(self, part: object, upload: str, number: int, content: bytearray) -> str | None:
+        """Return what `finish` has to know of a part that is there, if it is exactly `content`; no request."""
         ...
 
     def finish(self, path: str, upload: str, parts: list[str], mark: str) -> None:
@@ -187,11 +208,24 @@ class CloudStore:
 
     def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object once; see `Store.put`. Content of more than one part goes out in parts."""
+        return self._put(path, chunks, secrets.token_hex(16), again=False)
+
+    def resume(self, path: str, chunks: Iterable[bytes]) -> int:
+        """Write what can be read again byte for byte; see `Store.resume`.
+
+        Its mark comes from its path and its first bytes, in which every sealed object differs from every other.
+        """
+        blocks = iter(chunks)
+        first = next(blocks, b"")
+        told = blake2b(path.encode() + b"\0" + bytes(first[:_TOLD_BY_BYTES]), digest_size=12)
+        return self._put(path, chain([first], blocks), f"{AGAIN}{told.hexdigest()}", again=True)
+
+    def _put(self, path: str, chunks: Iterable[Block], mark: str, *, again: bool) -> int:
         check_path(path)
-        if self.cloud.look_first and self.exists(path):
-            raise _taken(path)
-        mark, size, part = secrets.token_hex(16), 0, Filling(self._workers, self._part_bytes)
-        with PutInParts(self.cloud, path, mark, self._patience, self._workers) as upload:
+        if (again or self.cloud.look_first) and self.exists(path):
+            raise _taken(path)  # a copy that an earlier attempt finished would have the very mark of this one
+        size, part = 0, Filling(self._workers, self._part_bytes)
+        with PutInParts(self.cloud, path, mark, self._patience, self._workers, again=again) as upload:
             for chunk in chunks:
                 size += len(chunk)
                 rest = memoryview(chunk)

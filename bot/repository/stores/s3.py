@@ -10,7 +10,7 @@ import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -24,7 +24,7 @@ from bot.errors import PitstopError, Unavailable, Usage
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.layout import kind_of
 from bot.repository.stores import ObjectInfo
-from bot.repository.stores.cloud import CloudStore, Head, Page, Sleep, Taken, Unfinished
+from bot.repository.stores.cloud import CloudStore, Head, Left, Page, Sleep, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
@@ -100,6 +100,43 @@ class S3:
         except ObjectMissing:
             raise _upload_gone(path) from None
         return f"{found['ETag']} {sums.get('ChecksumSHA256', '')}"
+
+    def left(self, path: str, mark: str) -> Left | None:  # noqa: ARG002  a listing does not show marks; parts are compared
+        """List the uploads of this very object, and the parts of each."""
+        found: Left | None = None
+        listed = self.call("list_multipart_uploads", None, Prefix=self._before + path)
+        for one in listed.get("Uploads", ()):
+            if one["Key"] != self._before + path:
+                continue
+            parts = self._parts(path, one["UploadId"])
+            if parts and (found is None or len(parts) > len(found.parts)):
+                found = Left(one["UploadId"], parts)
+        return found
+
+    def _parts(self, path: str, upload: str) -> dict[int, object]:
+        parts: dict[int, object] = {}
+        marker = 0
+        while True:
+            try:
+                answer = self.call("list_parts", path, UploadId=upload, PartNumberMarker=marker)
+            except ObjectMissing:
+                return {}  # finished or abandoned meanwhile
+            parts |= {int(part["PartNumber"]): part for part in answer.get("Parts", ())}
+            if not answer.get("IsTruncated"):
+                return parts
+            marker = answer["NextPartNumberMarker"]
+
+    def kept(self, part: object, upload: str, number: int, content: bytearray) -> str | None:  # noqa: ARG002
+        """Compare a part by its SHA-256 where it has one, else by its MD5, which its ETag is unless KMS encrypts it."""
+        told = cast(dict[str, Any], part)
+        sums = self._sums(content) if self._sha256 else {}
+        if int(told["Size"]) != len(content):
+            return None
+        if sums and told.get("ChecksumSHA256"):
+            same = told["ChecksumSHA256"] == sums["ChecksumSHA256"]
+        else:
+            same = str(told["ETag"]).strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return f"{told['ETag']} {sums.get('ChecksumSHA256', '')}" if same else None
 
     def finish(self, path: str, upload: str, parts: list[str], mark: str) -> None:  # noqa: ARG002  it was given at the beginning
         """Complete a multipart upload."""

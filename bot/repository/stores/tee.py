@@ -90,6 +90,10 @@ class Tee:
         self._settle(branches, size)
         return size
 
+    def resume(self, path: str, chunks: Iterable[bytes]) -> int:
+        """Write as `put` does."""
+        return self.put(path, chunks)
+
     def get(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield an object's bytes; see `Store.get`."""
         return self._first.get(path, offset, length)

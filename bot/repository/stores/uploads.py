@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
@@ -134,13 +134,18 @@ class Filling:
 class PutInParts:
     """One put, by one thread; begun with the first part. As a context manager it abandons what was not finished."""
 
-    def __init__(self, cloud: Cloud, path: str, mark: str, patience: Patience, workers: Workers) -> None:
+    def __init__(
+        self, cloud: Cloud, path: str, mark: str, patience: Patience, workers: Workers, *, again: bool = False
+    ) -> None:
+        """`again`: parts that an earlier put of the same content left are used, and left once more where the storage is away."""
         self._cloud, self._path, self._mark = cloud, path, mark
         self._patience, self._workers = patience, workers
         self._given_up = threading.Event()
         self._upload: str | None = None
         self._sent: list[Future[str]] = []
         self._finished = False
+        self._again = again
+        self._left: Mapping[int, object] = {}
 
     @property
     def begun(self) -> bool:
@@ -154,13 +159,35 @@ class PutInParts:
             Unavailable: it cannot be begun, or a part before it was given up.
         """
         if self._upload is None:
-            self._upload = self._patience.insist(lambda: self._cloud.begin(self._path, self._mark))
+            self._upload = self._taken_up(part) or self._patience.insist(
+                lambda: self._cloud.begin(self._path, self._mark)
+            )
             self._workers.note(self._upload)
         for sent in self._sent:
             if sent.done():
                 sent.result()
         number = len(self._sent) + 1
+        if number in self._left:
+            known = self._cloud.kept(self._left[number], self._upload, number, part)
+            if known is not None:
+                there: Future[str] = Future()
+                there.set_result(known)
+                self._sent.append(there)
+                self._workers.give_back(part)
+                return
         self._sent.append(self._workers.send(self._unless_given_up(number, part), part))
+
+    def _taken_up(self, first: bytearray) -> str | None:
+        """Return an upload that an earlier put left, with its parts noted, if it begins with `first`; None where there is none."""
+        if not self._again:
+            return None
+        found = self._patience.insist(lambda: self._cloud.left(self._path, self._mark))
+        if found is None or self._workers.is_live(found.upload) or 1 not in found.parts:
+            return None
+        if self._cloud.kept(found.parts[1], found.upload, 1, first) is None:
+            return None  # somebody else's, who may live
+        self._left = found.parts
+        return found.upload
 
     def finish(self) -> None:
         """Wait for the parts and make the object of them.
@@ -183,8 +210,10 @@ class PutInParts:
         if self._upload is None:
             return
         try:
-            if not self._finished:
+            if not self._finished and not (self._again and isinstance(error, Unavailable)):
                 self._abandon(self._upload, error)
+            elif not self._finished:
+                self._stop()
         finally:
             self._workers.forget(self._upload)
 
@@ -203,13 +232,17 @@ class PutInParts:
     def _wait(self, seconds: float) -> None:
         self._given_up.wait(seconds)
 
-    def _abandon(self, upload: str, error: BaseException | None) -> None:
+    def _stop(self) -> None:
+        """Wait until nothing is on its way any more."""
         self._given_up.set()
         for sent in self._sent:
             sent.cancel()
         for sent in self._sent:
             if not sent.cancelled():
                 sent.exception()  # a part that arrives after the end would be kept and paid for
+
+    def _abandon(self, upload: str, error: BaseException | None) -> None:
+        self._stop()
         hasty = replace(self._patience, for_s=min(self._patience.for_s, _ABANDON_S))
         try:
             hasty.insist(lambda: self._cloud.abandon(self._path, upload))
