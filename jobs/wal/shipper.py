@@ -222,16 +222,18 @@ class Shipper:
         """Ship whole segments, several at once, and count them in order as they become durable."""
         if not missing:
             return
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"ship-{self.name}") as pool:
-            for batch in _batches(missing, WORKERS):
-                for (timeline, number), done in zip(
-                    batch, pool.map(lambda which: self._ship_segment(archive, *which), batch), strict=True
-                ):
-                    if done:
-                        with self._lock:
-                            self._whole.setdefault(timeline, set()).add(number)
-                            self._pieces.pop((timeline, number), None)
-                self._report()
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix=f"ship-{self.name}")
+        try:
+            # None waits for its neighbour: who is done takes the next, so that a backlog keeps every worker busy.
+            shipped = pool.map(lambda which: self._ship_segment(archive, *which), missing)
+            for (timeline, number), done in zip(missing, shipped, strict=True):
+                if done:
+                    with self._lock:
+                        self._whole.setdefault(timeline, set()).add(number)
+                        self._pieces.pop((timeline, number), None)
+                    self._report()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _ship_segment(self, archive: WalArchive, timeline: int, number: int) -> bool:
         """Ship one segment; False when it is gone or cannot be this cluster's. A refused one stays in the spool."""
@@ -323,8 +325,3 @@ def durable_until(
     while number in whole:
         number += 1
     return Lsn(segment_start(number, segment_bytes) + pieces.get((timeline, number), 0))
-
-
-def _batches(items: list[tuple[int, int]], size: int) -> Iterable[list[tuple[int, int]]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
