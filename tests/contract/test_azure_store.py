@@ -87,6 +87,23 @@ def test_refusals(open_through: OpenCloud, proxy: FaultyProxy, status: int, word
         assert len(proxy.requests) - before == 1
 
 
+def test_a_clock_that_is_off(open_through: OpenCloud, proxy: FaultyProxy) -> None:
+    """What Azure calls a failed authentication because of the date is told as what it is: this machine's clock."""
+    code, store = "AuthenticationFailed", open_through()
+    body = (
+        f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Server failed to authenticate the request. Make sure the value"
+        " of Authorization header is formed correctly including the signature.\nRequestId:1\nTime:2026-11-22T02:00:00Z</Message>"
+        "<AuthenticationErrorDetail>Request date header too old: 'Sun, 22 Nov 2020 02:00:00 GMT'</AuthenticationErrorDetail>"
+        "</Error>"
+    )
+    headers = {"x-ms-error-code": code, "Content-Type": "application/xml"}
+    proxy.spoil("", "answer", times=100, status=403, code=code, headers=headers, body=body.encode())
+    refused = refusal(lambda: store.read("a/b"))
+    assert isinstance(refused, Unavailable)
+    assert refused.reason_code == "storage-clock"
+    assert "timedatectl" in refused.hint
+
+
 @pytest.mark.parametrize(
     ("matching", "says"),
     [

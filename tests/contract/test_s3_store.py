@@ -267,6 +267,24 @@ def test_which_permission_is_missing(open_through: OpenCloud, proxy: FaultyProxy
     assert "repositories.offsite.bucket_owner" in refused[0].hint
 
 
+@pytest.mark.parametrize(
+    ("matching", "says"), [("^PUT .*tagging", "s3:PutObjectTagging"), ("^POST .*restore", "s3:RestoreObject")]
+)
+def test_rights_that_only_the_lifecycle_needs(
+    open_through: OpenCloud, proxy: FaultyProxy, matching: str, says: str
+) -> None:
+    """Without the right to tag or to retrieve everything else works, and the refusal names the right."""
+    store = open_through(retrieval="bulk")
+    store.put(WAL, [b"x"])
+    raw(store).call("put_object", VOLUME, Body=b"cold", StorageClass="GLACIER")
+    proxy.spoil(matching, "answer", times=100, status=403, code="AccessDenied")
+    calls = (lambda: store.leave_window(WAL), lambda: store.enter_window(WAL), lambda: store.retrieve(VOLUME))
+    refused = [error for error in map(refusal, calls) if error is not None]
+    assert {error.reason_code for error in refused} == {"storage-forbidden"}
+    assert all(f"does not allow {says}" in error.message for error in refused)
+    assert store.read(WAL) == b"x"
+
+
 def refusal(call: Callable[[], object]) -> Unavailable | None:
     """Return what a call was refused with."""
     try:

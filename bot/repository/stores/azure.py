@@ -292,7 +292,7 @@ class Azure:
         if path is not None and code in {"BlobArchived", "BlobBeingRehydrated"}:
             return self._archived(call, code, path)
         after = error.response.headers.get("retry-after", "") if error.response is not None else ""
-        answer = Answer(call, status, code, _short(error), float(after) if after.isdecimal() else 0.0)
+        answer = Answer(call, status, code, _told(error), float(after) if after.isdecimal() else 0.0)
         return translate(answer, self.container)
 
     def _archived(self, call: str, code: str, path: str) -> Unavailable:
@@ -381,6 +381,13 @@ def _code(error: Exception) -> str:
 
 def _short(error: Exception) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")[:300]
+
+
+def _told(error: Exception) -> str:
+    """Return what Azure says: its first line, and why it did not authenticate, which comes lines later (a clock that is off)."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    detail = [line.partition(":")[2] for line in lines if line.lower().startswith("authenticationerrordetail:")]
+    return ": ".join([_short(error), *detail])[:500]
 
 
 def _block(upload: str, number: int, content: bytearray) -> str:

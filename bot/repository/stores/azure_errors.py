@@ -24,6 +24,7 @@ NEEDS = {
     "read": "blobs/read",
     "head": "blobs/read",
     "list": "blobs/read",
+    "list blocks": "blobs/read",
     "delete": "blobs/delete",
     "tag": "blobs/tags/write",
     "retrieve": "blobs/write",
