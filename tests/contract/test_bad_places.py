@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from bot.repository import layout
 from bot.repository.examine import examine
 from bot.repository.open import open_store
 from bot.repository.unpack import unpack
+from tests.forked import forked
 from tests.unit.repository.sample import (
     NAME,
     SECOND,
@@ -145,25 +145,14 @@ def shared(home: Path) -> Iterator[Path]:
 
 def as_nobody(body: Callable[[], str]) -> str:
     """Run `body` in a process of its own with an ordinary account's rights; return what it says."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = "?"
-        try:
-            os.setgroups([])
-            os.setresgid(NOBODY, NOBODY, NOBODY)
-            os.setresuid(NOBODY, NOBODY, NOBODY)
-            said = body()
-        except BaseException:
-            said = traceback.format_exc()
-        finally:
-            os.write(write, said.encode())
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(child, 0)
-    return said
+
+    def without_rights() -> str:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+        return body()
+
+    return forked(without_rights)
 
 
 def refused(work: Callable[[], object]) -> str:

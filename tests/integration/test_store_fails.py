@@ -6,9 +6,7 @@ import contextlib
 import ctypes
 import os
 import secrets
-import signal
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +28,7 @@ from tests.confined import CLONE_NEWNS, MS_PRIVATE, MS_REC, libc
 from tests.contract.conftest import s3_config
 from tests.contract.faulty import FaultyProxy, Kind, proxied
 from tests.contract.servers import moto
+from tests.forked import forked
 from tests.integration.wal_truth import KEEP, flushed, switch
 from tests.jobs import CLUSTER, Installation, install, wait_for
 from tests.recoveries import RIGHTS
@@ -212,32 +211,17 @@ def in_small_file_system(folder: Path, size: str, body: Callable[[], None]) -> N
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     folder.mkdir()
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = ""
-        try:
-            os.close(read)
-            signal.alarm(240)
-            private, small = ctypes.c_ulong(MS_REC | MS_PRIVATE), f"size={size}".encode()
-            alone = libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, private, None) == 0
-            if not alone or libc.mount(b"small", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), small):
-                said = "skip"
-            else:
-                body()
-        except BaseException:
-            said = traceback.format_exc()
-        finally:
-            os.write(write, said.encode()[-60_000:])
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
-    _, status = os.waitpid(child, 0)
-    if said == "skip":
-        pytest.skip("no mount namespaces here")
-    assert not said, said
-    assert status == 0, f"the process ended with {status}"
+
+    def confined() -> str:
+        private, small = ctypes.c_ulong(MS_REC | MS_PRIVATE), f"size={size}".encode()
+        alone = libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, private, None) == 0
+        if not alone or libc.mount(b"small", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), small):
+            return "no mount namespaces here"
+        body()
+        return ""
+
+    if why := forked(confined):
+        pytest.skip(why)
 
 
 @pytest.fixture(scope="module")
@@ -266,9 +250,9 @@ def bucket(server_of_s3: str) -> Iterator[tuple[FaultyProxy, str]]:
     ("job", "fault"),
     [
         (Job.BASE_BACKUP, "answer"),
-        (Job.DUMP, "reset"),
         pytest.param(Job.BASE_BACKUP, "reset", marks=pytest.mark.full),
         pytest.param(Job.DUMP, "answer", marks=pytest.mark.full),
+        pytest.param(Job.DUMP, "reset", marks=pytest.mark.full),
     ],
 )
 def test_a_bucket_that_fails_for_good(
