@@ -294,6 +294,10 @@ def _caught(path: str, check: Callable[P, object], *args: P.args, **kwargs: P.kw
 def _damage(error: PitstopError, path: str) -> Damage:
     if isinstance(error, ObjectDamaged):
         return Damage(error.path, error.chunk, error.piece, error.message)
-    if isinstance(error, KeyGone):  # without what it takes along, which would be said for each object
+    if isinstance(error, KeyGone):
+        if set(error.more["backups"]) - {
+            layout.backup_of(path)
+        }:  # it is the key that is missing, and may be brought back
+            return Damage(f"{key_folder(error.key_id)}/1", None, None, error.of_the_key)
         return Damage(path, None, None, f"The object {path} cannot be read: {error.short}.")
     return Damage(error.path if isinstance(error, ObjectMissing) else path, None, None, error.message)

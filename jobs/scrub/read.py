@@ -73,7 +73,9 @@ class Reader:
         now = self._context.now()
         self._looked.objects += 1
         self._looked.size += one.size
-        self._looked.damage += [(damage, part.backup) for damage in found]
+        for damage in found:
+            if damage.path == part.path or not any(damage == known for known, _ in self._looked.damage):
+                self._looked.damage.append((damage, part.backup if damage.path == part.path else None))
         self._looked.stored[one.path] = replace(one, known_at=now, damaged=bool(found))
         for damage in found:
             mark_damaged(self._history, part, damage, now)

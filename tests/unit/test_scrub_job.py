@@ -18,8 +18,9 @@ from bot.ledger import alerts, catalogue, scrubbed
 from bot.ledger.scrubbed import Check
 from bot.model.runs import Job
 from bot.model.scrub import Budget, Stored, coverage_age, due
+from bot.repository.open import open_repository
 from jobs.scrub.read import Looked, Reader, list_parts
-from tests.unit.repository.sample import NAME
+from tests.unit.repository.sample import NAME, SECOND, SEGMENT_BYTES, SYSTEM, write_backup
 from tests.unit.retention_world import World, day
 
 KINDS = {
@@ -261,3 +262,35 @@ def test_checks_are_kept_by_repository(world: World) -> None:
         scrubbed.note(tx, "offsite", [Check("a", 2, day(1), "flipped")])
         assert scrubbed.known(tx, "local") == {"a": Check("a", 1, day(0), "")}
         assert scrubbed.known(tx, "offsite") == {"a": Check("a", 2, day(1), "flipped")}
+
+
+def test_a_data_key_that_is_gone_marks_no_backup(world: World) -> None:
+    """Its folder deleted, a scrub names the folder once and says how many backups it takes along; brought back, all are sound."""
+    [first] = world.opened.keys.ids()
+    world.back_up(1, content=True)
+    world.opened.keys.create()
+    later_key = open_repository("local", world.config.repositories["local"], world.config.encryption)
+    write_backup(later_key.cluster(NAME, SYSTEM), SECOND)
+    folder = world.home / "repository" / "keys" / first
+    form = (folder / "1").read_bytes()
+    # What names the cluster is sealed with it too; a copy sealed with another key lets the rest be looked at.
+    identity = next((world.home / "repository").rglob("cluster.json"))
+    kept = identity.read_bytes()
+    identity.unlink()
+    later_key.put_json(
+        str(identity.relative_to(world.home / "repository")),
+        {"format": 1, "cluster": NAME, "system_id": SYSTEM, "segment_bytes": SEGMENT_BYTES},
+    )
+    (folder / "1").unlink()
+    folder.rmdir()
+    result = world.run(Job.SCRUB, all=True)
+    of_key = [damage for damage in result["damaged"] if damage["path"] == f"keys/{first}/1"]
+    assert len(of_key) == 1
+    assert "It takes along 2 backups" in of_key[0]["message"]
+    others = [damage["path"] for damage in result["damaged"] if damage not in of_key]
+    assert [path.rsplit("/", 1)[1] for path in others] == ["000000010000000000000020"], "WAL the last sample never had"
+    folder.mkdir()
+    (folder / "1").write_bytes(form)
+    identity.write_bytes(kept)
+    again = open_repository("local", world.config.repositories["local"], world.config.encryption)
+    assert [backup.damaged for backup in again.cluster(NAME, SYSTEM).backups()] == [None, None, None]

@@ -24,7 +24,11 @@ class KeyUnopened(Usage):
 
 
 class KeyGone(KeyUnopened):
-    """The repository has no such data key (any more): what it sealed is lost for good, unless a copy of its folder is found."""
+    """The repository has no such data key (any more): what it sealed is lost for good, unless a copy of its folder is found.
+
+    Attributes:
+        of_the_key: the message without the object that named the key.
+    """
 
     code = "unknown-data-key"
 
@@ -32,9 +36,11 @@ class KeyGone(KeyUnopened):
         """`path`: the object that names it."""
         self.seals = uses is not None and bool(uses.backups or uses.wal)
         of = f"The object {path} is sealed with the data key {key_id}, which" if path else f"The data key {key_id}"
-        along = f" {takes_along(uses)}" if self.seals else ""
+        missing = f"is not in the repository {url}: keys/{key_id} is missing."
+        missing += f" {takes_along(uses)}" if self.seals else ""
+        self.of_the_key = f"The data key {key_id} {missing}"
         super().__init__(
-            f"{of} is not in the repository {url}: keys/{key_id} is missing.{along}",
+            f"{of} {missing}",
             hint="Was it deleted? Bring the folder back from a copy of the repository. Or is the object another repository's?",
         )
         self.key_id = key_id
