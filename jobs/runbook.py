@@ -20,7 +20,7 @@ from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName
 from bot.model.runbook import SETTINGS, BaseFacts, RepositoryFacts, Runbook, render
 from bot.model.typed import shell_word
-from bot.postgres.binaries import find
+from bot.postgres.binaries import place_of
 from bot.postgres.connect import server_place
 from bot.repository import layout
 from bot.repository.open import open_repository
@@ -191,7 +191,7 @@ def _bin_dir(config: Config, base: BaseFacts | None) -> str:
     if base is None:
         return "/usr/lib/postgresql"
     try:
-        return str(find(base.major, extra=config.postgres.bin_directories).bin_dir)
+        return str(place_of(base.major, extra=config.postgres.bin_directories))
     except Unavailable:
         return f"/usr/lib/postgresql/{base.major}/bin"
 

@@ -138,6 +138,7 @@ class ClusterConfig(Table):
     shared_disk: bool = False
     insecure_transport: bool = False
     max_rate_kib: int = Field(default=0, ge=0, le=1048576)
+    workers: int = Field(default=0, ge=0, le=64)
     wal_durable_within: Duration = timedelta(seconds=5)
     approval: Approval = Approval()
     schedule: Schedule = Schedule()

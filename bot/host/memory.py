@@ -21,5 +21,5 @@ def reuse_large_blocks() -> None:
     except (OSError, AttributeError):
         return
     mallopt(_M_ARENA_MAX, 1)
-    mallopt(_M_MMAP_THRESHOLD, 8 * _MIB)
+    mallopt(_M_MMAP_THRESHOLD, 4 * _MIB)
     mallopt(_M_TRIM_THRESHOLD, 8 * _MIB)

@@ -75,11 +75,11 @@ def find(major: int | None = None, *, extra: Sequence[Path] = ()) -> Binaries:
     Raises:
         Unavailable: there is none; the hint is the line that installs it.
     """
-    found = installed(extra)
+    found = installed(extra, major)
     for binaries in sorted(found, key=lambda b: b.version_num, reverse=True):
         if major in {None, binaries.major}:
             return binaries
-    have = ", ".join(str(b.major) for b in found) or "none"
+    have = ", ".join(str(b.major) for b in installed(extra)) or "none"
     raise Unavailable(
         f"PostgreSQL {major or ''} is not installed here (found: {have}).".replace("  ", " "),
         hint=install_line(major or 18),
@@ -87,10 +87,21 @@ def find(major: int | None = None, *, extra: Sequence[Path] = ()) -> Binaries:
     )
 
 
-def installed(extra: Sequence[Path] = ()) -> list[Binaries]:
-    """List the installations here: `extra`, PITSTOP_PG_BIN, Debian's, the wheels; the first of a version is listed."""
+def place_of(major: int, *, extra: Sequence[Path] = ()) -> Path:
+    """Return the folder of `major`'s programs; starts none of them where Debian's folders already say it. Raises as `find`."""
+    folder = _DEBIAN / str(major) / "bin"
+    if not extra and not _from_environment() and os.access(folder / "postgres", os.X_OK):
+        return folder
+    return find(major, extra=extra).bin_dir
+
+
+def installed(extra: Sequence[Path] = (), major: int | None = None) -> list[Binaries]:
+    """List the installations here: `extra`, PITSTOP_PG_BIN, Debian's, the wheels; the first of a version is listed.
+
+    With `major`, none is asked for its version that says by its place that it is another.
+    """
     seen: dict[int, Binaries] = {}
-    for folder in (*extra, *_from_environment(), *_debian(), *_wheels()):
+    for folder in (*extra, *_from_environment(), *_debian(major), *_wheels()):
         binaries = _inspect(folder)
         if binaries is not None:
             seen.setdefault(binaries.version_num, binaries)
@@ -143,8 +154,8 @@ def _from_environment() -> list[Path]:
     return [Path(folder) for folder in os.environ.get("PITSTOP_PG_BIN", "").split(os.pathsep) if folder]
 
 
-def _debian() -> list[Path]:
-    return sorted(_DEBIAN.glob("*/bin"))
+def _debian(major: int | None = None) -> list[Path]:
+    return sorted(_DEBIAN.glob(f"{major or '*'}/bin"))
 
 
 def _wheels() -> list[Path]:

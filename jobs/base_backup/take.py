@@ -85,7 +85,7 @@ class _Backup:
         places.each(lambda repository: repository.delete_unfinished(before, live=live))
         if not self._receiver_runs():
             self._own_wal = OwnWal(self._cluster.stream, places, on_wait=self._context.check_cancelled)
-        with places.cluster.begin(self._id) as writer:
+        with places.cluster.begin(self._id, workers=self._cluster.workers or None) as writer:
             self._context.phase("checkpoint")
             events = stream_base_backup(
                 self._conn, label=f"pitstop {self._id}", max_rate_kib=self._cluster.max_rate_kib

@@ -84,7 +84,7 @@ class _Dump:
         live = being_written(context.ledger, context.run.cluster)
         before = self._started_at - _UNFINISHED_AFTER
         places.each(lambda repository: repository.delete_unfinished(before, live=live))
-        with places.cluster.begin(self._id) as writer:
+        with places.cluster.begin(self._id, workers=self._cluster.workers or None) as writer:
             context.phase("globals")
             self._globals(writer, server, tools)
             dumped = [dump.take(writer, context) for dump in dumps]

@@ -24,9 +24,10 @@ BLOCK_BYTES = 1024 * 1024
 AGAIN = "again-"
 """How the mark of a put begins that goes on where an earlier one was interrupted."""
 _TOLD_BY_BYTES = 64
-Sleep = Literal["asleep", "waking", "awake"]
-PART_BYTES = 8 * 1024 * 1024
+PART_BYTES = 5 * 1024 * 1024
+"""The smallest part that S3 takes; what is in memory at a time are one of each object on its way, and those being sent."""
 READS_AT_ONCE = 8
+Sleep = Literal["asleep", "waking", "awake"]
 
 
 class Taken(Exception):
@@ -177,7 +178,7 @@ class Cloud(Protocol):
 
 
 class CloudStore:
-    """Objects in a bucket or container, see `Store`. Thread-safe; memory is bounded by a few parts of 8 MiB.
+    """Objects in a bucket or container, see `Store`. Thread-safe; memory is bounded by a few parts of 5 MiB.
 
     A part or a range that fails is tried again by itself. Each object carries the random mark of the put that wrote it, so
     that a write whose answer was lost is recognised as our own when it is tried again.
