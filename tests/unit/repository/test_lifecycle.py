@@ -86,6 +86,7 @@ HARMFUL = {
     "the old way to write a prefix": {k: v for k, v in rule(Prefix="").items() if k != "Filter"},
     "on our prefix": rule(Filter={"Prefix": "prod/"}),
     "below our prefix": rule(Filter={"Prefix": "prod/slips/7300000000000000001/wal/"}),
+    "volumes by their own prefix": rule(Filter={"Prefix": "prod/slips/7300000000000000001/volumes/"}),
     "above our prefix": rule(Filter={"Prefix": "pr"}),
     "by a date": rule(Expiration={"Date": "2027-01-01"}),
     "large objects": rule(Filter={"And": {"Prefix": "", "ObjectSizeGreaterThan": 1000}}),
