@@ -37,12 +37,14 @@ def say_plan(request: Request) -> None:
         _say_restored(steps.work, facts)
     wal = f" and {size(facts.wal_bytes)} of WAL" if facts.wal_bytes else ""
     free = f"{size(facts.disk_free)} free" if facts.disk_free is not None else "what is free cannot be seen from here"
+    if facts.made_at:
+        say(f"  planned      {when(facts.made_at)}; what follows is as of then")
     if steps.chain:
         say(f"  backup       {', '.join(link.backup for link in steps.chain)} from {steps.repository}")
         say(f"  to fetch     {size(facts.bytes_to_fetch)}{wal}")
     say(f"  into         {destination_text(steps.destination)}{_port(steps.destination)}")
     say(f"  disk         {size(facts.disk_needed)} needed, {free}")
-    say(f"  takes about  {span(facts.estimate_s) if facts.estimate_s is not None else 'not known yet'}  {facts.basis}")
+    say(f"  takes about  {span(facts.estimate_s) if facts.estimate_s is not None else 'not known'}  {facts.basis}")
     if isinstance(steps.work, Recovery):
         say(f"  lives        {span(steps.work.lifetime_s)}, then it is stopped; its data stays until removed")
     _say_in_place(steps, facts)

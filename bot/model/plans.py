@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from bot.model.destinations import Beside, Destination, InPlace, destination_from_json, destination_json
@@ -157,7 +158,8 @@ class Facts:
 
     `wal_complete` says that every byte of WAL from the chain's start to the target is in the repository or the spool.
     `disk_free` is None where the disk cannot be seen from here. `rows` are those counted with a dump (None: not counted).
-    `warnings` are sentences for the approver; `basis` says where the estimate comes from.
+    `warnings` are sentences for the approver; `basis` says where the estimate comes from. `made_at` is when all this was
+    looked at (aware UTC): what is shown later is told as of then.
     """
 
     server_version: int
@@ -173,6 +175,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
     rows: int | None = None
     lost: Lost | None = None
+    made_at: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -190,13 +193,19 @@ class Facts:
             "warnings": list(self.warnings),
             "rows": self.rows,
             "lost": asdict(self.lost) if self.lost else None,
+            "made_at": self.made_at.isoformat() if self.made_at else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Facts:
         """Read what `as_json` wrote."""
-        lost = data.get("lost")
-        return cls(**{**data, "warnings": tuple(data["warnings"]), "lost": Lost(**lost) if lost else None})
+        lost, made_at = data.get("lost"), data.get("made_at")
+        typed = {
+            "warnings": tuple(data["warnings"]),
+            "lost": Lost(**lost) if lost else None,
+            "made_at": datetime.fromisoformat(made_at) if made_at else None,
+        }
+        return cls(**{**data, **typed})
 
 
 @dataclass(frozen=True, slots=True)

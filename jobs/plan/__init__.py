@@ -26,6 +26,7 @@ def run(context: JobContext) -> dict[str, Any]:
     with context.ledger.read() as tx:
         request = requests.get(tx, context.run.request)
     context.phase("Planning")
+    made_at = context.now()
     try:
         plan = _plan(context, request)
     except PitstopError as error:
@@ -35,6 +36,7 @@ def run(context: JobContext) -> dict[str, Any]:
         desk.refuse(context.ledger, request.id, body, context.now())
         return {"proposed": False, "error": body}
     context.check_cancelled()
+    plan = replace(plan, facts=replace(plan.facts, made_at=made_at))
     desk.propose(context.ledger, request.id, plan, context.now())
     return {"proposed": True, "steps_hash": plan.steps_hash}
 

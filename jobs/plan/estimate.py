@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.ledger import runs
 from bot.ledger.database import Ledger
+from bot.model.amounts import size
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, Run, RunState
 
@@ -32,8 +33,8 @@ def estimate(ledger: Ledger | None, cluster: ClusterName, work_bytes: int, *, ve
         seconds, done = float(result.get("seconds", 0)), int(result.get("bytes", 0)) + int(result.get("wal_bytes", 0))
         if seconds > 0 and done > 0 and run.finished_at is not None:
             pace = max(seconds - _FLOOR_S, 0.1) / done
-            what, mb = "drill" if run.job is Job.DRILL else noun, done // 1_000_000
-            basis = f"judging by the {what} of {run.finished_at:%Y-%m-%d}, {mb} MB in {seconds:.0f} s"
+            what = "drill" if run.job is Job.DRILL else noun
+            basis = f"judging by the {what} of {run.finished_at:%Y-%m-%d}, {size(done)} in {seconds:.0f} s"
             return Estimate(_FLOOR_S + pace * work_bytes, basis)
     return Estimate(None, f"no {noun} of this cluster was timed yet")
 

@@ -151,7 +151,8 @@ class Rows:
             lambda: {"since": self.time().isoformat(), "connections": self.number(), "wal_bytes": self.number()}
         )
         known = {"estimate_s": estimate, "wal_complete": bool(self.maybe(bool)), "lost": lost}
-        return Facts.from_json({**values, **told, **known})
+        made_at = self.maybe(lambda: self.time().isoformat())
+        return Facts.from_json({**values, **told, **known, "made_at": made_at})
 
     def target(self) -> Target | Wanted:
         """Return a target of any kind, or what is wanted of a backup."""

@@ -23,6 +23,8 @@ from bot.model.policy import Identities, required_quorum
 from bot.model.requests import Request, State
 from bot.model.restores import Restoration, TableName, Undoing, Wanted
 from bot.model.runs import Job
+from bot.slack.cards.plan import plan_lines, plan_note
+from bot.slack.text import moment
 from tests.unit.desk_world import ALICE, CAROL, NOON, ROOT, SLIPS, observed, plan, policy
 
 DUMP = BackupId("20261122T023000Z-dump-7f3a")
@@ -219,3 +221,18 @@ def _approve(request: Request, typed: str) -> Request:
     return transitions.approve(
         request, by=CAROL, name="Carol", policy=policy(), identities=Identities("T1"), at=NOON, typed=typed
     )
+
+
+def test_what_is_shown_is_told_as_of_the_plan_and_changes_no_hash() -> None:
+    """A card read long after the plan says when its facts were true; they are no part of what is approved."""
+    bare = plan()
+    bare = Plan(bare.steps, replace(bare.facts, estimate_s=None, basis="no recovery of this cluster was timed yet"))
+    facts = replace(bare.facts, made_at=NOON, warnings=("No drill has proved this dump yet.",))
+    made = Plan(bare.steps, facts)
+    assert made.steps_hash == bare.steps_hash
+    assert Facts.from_json(json.loads(json.dumps(facts.as_json()))) == facts
+    shown = plan_lines(made)
+    assert shown[-2:] == [f"*When the plan was made*, {moment(NOON)}:", "⚠️ No drill has proved this dump yet."]
+    assert "*Takes* not known when the plan was made, no recovery of this cluster was timed yet" in shown
+    assert f"made {moment(NOON)}" in plan_note(made)
+    assert not [line for line in plan_lines(bare) if line.startswith("*When the plan")]

@@ -38,13 +38,15 @@ def plan_lines(plan: Plan) -> list[str]:
         *([_cost_line(facts)] if steps.chain else []),
         _time_line(facts),
         _checks_line(plan),
-        *_warning_lines(facts.warnings),
+        *_warning_lines(facts),
     ]
 
 
 def plan_note(plan: Plan) -> str:
-    """Name the steps an approval is bound to."""
-    return f"Plan `{plan.steps_hash[:12]}` · repository {code(plan.steps.repository, 60)} · system {code(plan.steps.system_id, 24)}"
+    """Name the steps an approval is bound to, and say when they were planned."""
+    made = f" made {moment(plan.facts.made_at)}" if plan.facts.made_at else ""
+    repository, system = code(plan.steps.repository, 60), code(plan.steps.system_id, 24)
+    return f"Plan `{plan.steps_hash[:12]}`{made} · repository {repository} · system {system}"
 
 
 def _what_lines(plan: Plan) -> list[str]:
@@ -142,7 +144,7 @@ def _time_line(facts: Facts) -> str:
     return (
         f"*Takes* about {span(facts.estimate_s)}{basis}"
         if facts.estimate_s is not None
-        else f"*Takes* not known yet{basis}"
+        else f"*Takes* not known when the plan was made{basis}"
     )
 
 
@@ -157,8 +159,13 @@ def _checks_line(plan: Plan) -> str:
     return f"*Checks* {counts}{names}"
 
 
-def _warning_lines(warnings: tuple[str, ...]) -> list[str]:
-    lines = [f"⚠️ {moments(escape(warning, 300))}" for warning in warnings[:_MAX_WARNINGS]]
+def _warning_lines(facts: Facts) -> list[str]:
+    """Say what is to be known, as of the plan: a drill may have proved the backup since, a repository be back."""
+    warnings = facts.warnings
+    if not warnings:
+        return []
+    lines = [f"*When the plan was made*{f', {moment(facts.made_at)}' if facts.made_at else ''}:"]
+    lines += [f"⚠️ {moments(escape(warning, 300))}" for warning in warnings[:_MAX_WARNINGS]]
     if len(warnings) > _MAX_WARNINGS:
         lines.append(f"⚠️ and {len(warnings) - _MAX_WARNINGS} more warnings; see `pitstop request show`")
     return lines
