@@ -61,7 +61,11 @@ class Monitor:
             told = [told_by_ledger.read(tx, ClusterName(name), self._config, now) for name in self._config.clusters]
             gone = {alert.concern.cluster for alert in alerts.list(tx)} - set(self._config.clusters) - {""}
             found = told_by_ledger.refused(tx) + told_by_ledger.old_keys(tx, self._config, now)
-        judged = {("undelivered", ""), ("key-age", ""), *((condition, cluster) for cluster in gone for condition in CONDITIONS)}
+        judged = {
+            ("undelivered", ""),
+            ("key-age", ""),
+            *((condition, cluster) for cluster in gone for condition in CONDITIONS),
+        }
         for one in told:
             self._cluster(one, self._config.clusters[one.cluster], sight, found, judged)
         self._disks(sight, found, judged)
