@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bot.ledger import Tx
     from bot.model.backups import BackupSummary
     from bot.model.ids import ClusterName
+    from bot.model.runs import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,12 +81,12 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
     proved = [backup for backup in backups if backup.verified_at and not backup.damaged]
-    attempts = {job: runs.recent(tx, cluster=name, jobs=(job,), limit=1) for job in (Job.BASE_BACKUP, Job.DUMP)}
+    attempts = {job: _attempt(runs.recent(tx, cluster=name, jobs=(job,))) for job in (Job.BASE_BACKUP, Job.DUMP)}
     return {
         "last_backup": _last([backup for backup in backups if backup.kind != "dump"]),
-        "last_attempt": run_row(attempts[Job.BASE_BACKUP][0]) if attempts[Job.BASE_BACKUP] else None,
+        "last_attempt": run_row(base) if (base := attempts[Job.BASE_BACKUP]) else None,
         "last_dump": _last([backup for backup in backups if backup.kind == "dump"]),
-        "last_dump_attempt": run_row(attempts[Job.DUMP][0]) if attempts[Job.DUMP] else None,
+        "last_dump_attempt": run_row(dump) if (dump := attempts[Job.DUMP]) else None,
         "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),
         "copies": [lag_row(lag, here.now()) for lag in behind(here.config, tx, name, here.now())],
@@ -98,6 +99,13 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
         "paused_until": pause.until.isoformat() if (pause := pauses.current(tx, name, here.now())) else None,
         "shared_disk": config.shared_disk,
     }
+
+
+def _attempt(newest_first: Sequence[Run]) -> Run | None:
+    """Return the newest try; one that only failed for a name typed wrongly was none."""
+    from bot.model.failures import misnamed
+
+    return next((run for run in newest_first if not misnamed(run)), None)
 
 
 def _last(backups: Sequence[BackupSummary]) -> dict[str, Any] | None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from bot.errors import Usage
 from bot.model.alerts import Concern, Judged, Severity
 from bot.model.conditions.drills import of_now, proved
 from bot.model.old_backups import names_old_backup
 from bot.model.runs import Job, Run, RunState
 
 BAD = (RunState.FAILED, RunState.INTERRUPTED)
+_NAMED_BY = {
+    "unknown-database": "databases",
+    "unknown-table": "tables exclude_tables",
+    "nothing-chosen": "tables",
+    "unknown-backup": "backup",
+    "unknown-file": "backup file",
+}
+"""Codes of what a person named wrongly, and the arguments of a run that they may be about."""
 _TOLD_ELSEWHERE = {Job.FORWARD}
 """Jobs whose end somebody sees at once where they asked for them."""
 
@@ -19,6 +28,8 @@ def concern_of(run: Run) -> Concern | None:
     """
     if run.job is Job.DRILL and names_old_backup(str(run.args.get("backup", ""))):
         return None  # a file that somebody had tried: they are told, and no backup of ours is in question
+    if misnamed(run):
+        return None
     if run.job is Job.DRILL and run.state is RunState.SUCCEEDED and not proved(run):
         return _unproved(run)
     if _amiss(run):
@@ -40,6 +51,18 @@ def concern_of(run: Run) -> Concern | None:
         fix=hint,
         occurrence=run.id,
     )
+
+
+def misnamed(run: Run) -> bool:
+    """Say whether a run only failed because the person who asked for it named something that is not there.
+
+    They are told where they asked, and it says nothing about the job. What the schedule or the configuration names wrongly
+    is no such run.
+    """
+    error = run.error or {}
+    if run.state is not RunState.FAILED or run.scheduled_for or error.get("exit_code") != Usage.exit_code:
+        return False
+    return any(run.args.get(name) for name in _NAMED_BY.get(str(error.get("code")), "").split())
 
 
 def judged_by(run: Run) -> Judged:

@@ -344,6 +344,9 @@ def test_on_the_command_line(plain_server: PlainServerFactory, tmp_path: Path, t
         refused = typed("backup", "dump", "slips", *words, "--json", config=here.config_path)
         assert (refused.code, refused.json["error"]["code"]) == (2, code)
         assert refused.json["error"]["hint"]
+    after = typed("status", "--json", config=here.config_path).json
+    assert after["alerts"] == [], "what was typed wrongly is no alert"
+    assert after["clusters"]["slips"]["last_dump_attempt"]["state"] == "succeeded"
     assert [one.id for one in here.repository().backups()] == [made.json["id"]]
 
 
