@@ -66,18 +66,23 @@ def _rotated(
     from bot.repository.keys.ring import with_times
     from bot.repository.open import open_repository
     from bot.repository.rotation import interrupted, rotate
+    from bot.slack.text import span
 
     opened = open_repository(name, repository, here.config.encryption)
     with here.ledger.read() as tx:
-        proved = {one.key for one in data_keys.known(tx, name) if one.proved_at}
-    going_on = interrupted(opened.keys.ids(), proved, here.now())
-    if going_on and not rewrap_only and not quiet:
-        remark(f"{name}: the data key {going_on} was made a moment ago and not proved yet: going on with it.")
+        begun = data_keys.begun(tx, name)
+    going_on = interrupted(opened.keys.ids(), (begun.key, begun.at) if begun else None, here.now())
+    if begun and going_on and not rewrap_only and not quiet:
+        ago = span((here.now() - begun.at).total_seconds())
+        remark(
+            f"{name}: a rotation that began {ago} ago did not come to its end: going on with the data key {going_on}."
+        )
     done = rotate(
         opened,
         rewrap_only=rewrap_only,
         drop_unused=drop_unused,
         go_on_with=going_on,
+        begin=lambda key: desk.begin_rotation(here.ledger, repository=name, key=key, at=here.now()),
         say=(lambda _: None) if quiet else remark,
     )
     document = {"repository": name, **asdict(done), "proof": done.proof.as_json()}

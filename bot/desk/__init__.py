@@ -22,7 +22,7 @@ from bot.desk.keeping import (
     swap_taken_back,
     sweep_kept,
 )
-from bot.desk.key_keeping import note_rotation
+from bot.desk.key_keeping import begin_rotation, note_rotation
 from bot.desk.locking import claim_deletion, hold, release
 from bot.desk.pausing import pause, resume_schedule
 from bot.desk.publishing import attach
@@ -64,6 +64,7 @@ __all__ = [
     "verify",
     "attach",
     "note_rehearsal",
+    "begin_rotation",
     "note_rotation",
     "pause",
     "resume_schedule",

@@ -1,4 +1,4 @@
-"""The data keys of each repository: when they were made, and since when it is proved that all they seal opens."""
+"""The data keys of each repository: when they were made, since when all they seal is proved to open, and one being made."""
 
 from __future__ import annotations
 
@@ -54,3 +54,34 @@ def proved(tx: Tx, repository: str, keys: Iterable[str], at: datetime) -> None:
     """Note that all that these data keys seal opened."""
     for key in keys:
         tx.execute("UPDATE data_keys SET proved_at = ? WHERE repository = ? AND key = ?", [iso(at), repository, key])
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A rotation that has not ended: the data key it is making or has made, and since when (aware UTC)."""
+
+    key: str
+    at: datetime
+
+
+def begin(tx: Tx, repository: str, key: str, at: datetime) -> None:
+    """Note that a rotation is about to store this data key; what an earlier one left is forgotten."""
+    tx.execute(
+        "INSERT INTO rotations (repository, key, begun_at) VALUES (?, ?, ?) "
+        "ON CONFLICT (repository) DO UPDATE SET key = excluded.key, begun_at = excluded.begun_at",
+        [repository, key, iso(at)],
+    )
+
+
+def begun(tx: Tx, repository: str) -> Begun | None:
+    """Return the rotation of a repository that has not ended: it runs, or it was killed."""
+    for row in tx.query("SELECT key, begun_at FROM rotations WHERE repository = ?", [repository]):
+        at = parse_iso(row["begun_at"])
+        assert at is not None, "the column is never empty"
+        return Begun(row["key"], at)
+    return None
+
+
+def end(tx: Tx, repository: str) -> None:
+    """Forget the rotation of a repository: it came to its end."""
+    tx.execute("DELETE FROM rotations WHERE repository = ?", [repository])

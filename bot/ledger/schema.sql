@@ -226,6 +226,12 @@ CREATE TABLE data_keys (                       -- each repository's data keys, f
     PRIMARY KEY (repository, key)
 ) STRICT;
 
+CREATE TABLE rotations (                       -- the data key a rotation makes, from before it is stored until the rotation ended
+    repository TEXT PRIMARY KEY,
+    key        TEXT NOT NULL,
+    begun_at   TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE wal_status (                      -- what the receiver last said, per repository
     cluster      TEXT NOT NULL,
     repository   TEXT NOT NULL,

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from bot.errors import Failed, PitstopError, Unavailable
 from bot.repository.keys.configured import problem_of
 from bot.repository.keys.lost import KeyLost
-from bot.repository.keys.ring import KeyRing, made_at
+from bot.repository.keys.ring import KeyRing, new_key_id
 from bot.repository.keys.survey import FormState, survey
 from bot.repository.proof import Proof, prove
 from bot.repository.repository import Repository
 
 GO_ON_WITHIN = timedelta(days=1)
-"""How young a new data key without a proof is taken for one of a rotation that was interrupted."""
+"""How long ago a rotation that was interrupted may have begun for the next one to go on with the data key it made."""
 
 
 @dataclass
@@ -55,13 +55,15 @@ def rotate(
     rewrap_only: bool,
     drop_unused: bool,
     go_on_with: str | None,
+    begin: Callable[[str], None],
     say: Callable[[str], None] = lambda _: None,
 ) -> Rotation:
     """Rotate; data is not touched. May be repeated at any time: whatever a run that was killed left is found and finished.
 
     1. Every wrapping key is tried. 2. Old data keys get the forms they lack. 3. A new data key is made under all of them,
-    unless `rewrap_only`, or there is `go_on_with`, one that an interrupted rotation made. 4. The proof. 5. With `drop_unused`
-    and a proof without problems, forms that no configured key made, and damaged ones, are deleted.
+    unless `rewrap_only`, or there is `go_on_with`, one that an interrupted rotation made; `begin` is told its id before anything
+    of it is stored. 4. The proof. 5. With `drop_unused` and a proof without problems, forms that no configured key made, and
+    damaged ones, are deleted.
 
     A process that runs keeps the data key it began with; those that start after 3 take the new one.
 
@@ -79,7 +81,10 @@ def rotate(
         except KeyLost as error:  # the others are as well off without it; the proof says what it takes along
             lost.append(error.key_id)
     make = not rewrap_only and go_on_with is None
-    newest = ring.create() if make else ring.ids()[-1]
+    if make:
+        begin(key_id := new_key_id(ring.ids()))
+        ring.create(key_id)
+    newest = ring.ids()[-1]
     proof = prove(repository, say)
     done = Rotation(newest, make, added, lost, {form.path: form.problem for form in _unused(ring)}, [], proof)
     if drop_unused:
@@ -87,12 +92,15 @@ def rotate(
     return done
 
 
-def interrupted(key_ids: list[str], proved: set[str], now: datetime) -> str | None:
-    """Return the data key of a rotation that did not reach its proof: the newest of several, young, and not proved. Pure."""
-    if len(key_ids) < 2 or key_ids[-1] in proved:
+def interrupted(key_ids: list[str], begun: tuple[str, datetime] | None, now: datetime) -> str | None:
+    """Return the data key that a rotation made and did not bring to its end; `begun` is what it noted before it made it. Pure.
+
+    A data key alone never says so: the first of a repository, or one copied from another, is young and not proved as well.
+    """
+    if begun is None:
         return None
-    at = made_at(key_ids[-1])
-    return key_ids[-1] if at is not None and timedelta() <= now - at < GO_ON_WITHIN else None
+    key_id, at = begun
+    return key_id if key_id in key_ids and timedelta() <= now - at < GO_ON_WITHIN else None
 
 
 def _unused(ring: KeyRing) -> list[FormState]:

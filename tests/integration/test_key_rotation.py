@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import desk
 from bot.config import load
 from bot.ledger import audit, data_keys
 from bot.model.ids import BackupId
@@ -16,9 +17,10 @@ from bot.model.runs import Job
 from bot.repository.examine import examine
 from bot.repository.keys.file import KeyFile
 from bot.repository.keys.form import encode
-from bot.repository.keys.ring import KeyRing
+from bot.repository.keys.ring import KeyRing, new_key_id
 from bot.repository.keys.uses import uses_of
 from bot.repository.stores.files import FilesStore
+from bot.repository.transfer import copy_key
 from jobs.catalogue import renew_catalogue
 from jobs.context import utc_now
 from tests.commands import Typed
@@ -178,13 +180,51 @@ def test_the_reminder_comes_and_goes(tmp_path: Path, typed: Typed) -> None:
 
 
 def test_a_rotation_that_was_killed_makes_no_second_key(tmp_path: Path, typed: Typed) -> None:
-    """Killed after the new data key was stored and before its proof, the same command goes on with that key; then a further one
-    makes another."""
+    """Killed after the new data key was stored and before its proof, the same command goes on with that key and says since when;
+    then a further one makes another."""
     here = install(tmp_path / "pitstop", AWAY)
     here = reconfigured(here, [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"])
     assert typed("keys", "init", config=here.config_path).code == 0
-    made = here.repository_of_all().keys.create()  # as far as the killed one came
-    said = typed("keys", "rotate", "--json", config=here.config_path)
-    assert [(one["made"], one["data_key"]) for one in said.json["repositories"]] == [(False, made)]
+    ring = here.repository_of_all().keys
+    made, at = new_key_id(ring.ids()), utc_now() - timedelta(hours=3, minutes=20)
+    desk.begin_rotation(here.ledger, repository="local", key=made, at=at)
+    ring.create(made)  # as far as the killed one came
+    said = typed("keys", "rotate", config=here.config_path)
+    assert (
+        f"a rotation that began 3 h 20 min ago did not come to its end: going on with the data key {made}" in said.err
+    )
+    assert f"local: the newest data key is {made}." in said.out
     assert typed("keys", "rotate", "--json", config=here.config_path).json["repositories"][0]["made"] is True
     assert len(here.repository_of_all().keys.ids()) == 3
+
+
+def test_a_rotation_that_was_killed_before_its_key_was_stored(tmp_path: Path, typed: Typed) -> None:
+    """What it noted and never stored is no data key: the same command makes one, and nothing is left noted."""
+    here = install(tmp_path / "pitstop", AWAY)
+    assert typed("keys", "init", config=here.config_path).code == 0
+    desk.begin_rotation(here.ledger, repository="local", key=new_key_id(), at=utc_now())
+    done = typed("keys", "rotate", "--json", config=here.config_path).json["repositories"][0]
+    assert done["made"] is True
+    with here.ledger.read() as tx:
+        assert data_keys.begun(tx, "local") is None
+
+
+def test_a_rotation_right_after_two_repositories_were_begun(tmp_path: Path, typed: Typed) -> None:
+    """Each repository holds its own first data key and, copied by a sync, the other's: young, and not proved. Rotating makes a new
+    one in both, newer than anything there was; and so does rotating again."""
+    here = install(tmp_path / "pitstop", AWAY, top=f'[repositories.second]\nurl = "file://{tmp_path}/second"\n')
+    assert typed("keys", "init", config=here.config_path).code == 0
+    both = [here.repository_of_all(name) for name in ("local", "second")]
+    for source, target in (both, both[::-1]):
+        for key_id in source.keys.ids():
+            copy_key(source, target, key_id)
+    known = both[0].keys.ids()
+    assert known == both[1].keys.ids()
+    assert len(known) == 2
+    for _ in range(2):
+        said = typed("keys", "rotate", "--json", config=here.config_path)
+        assert said.code == 0, said.out + said.err
+        newest = {one["repository"]: one["data_key"] for one in said.json["repositories"] if one["made"]}
+        assert newest == {repository.name: repository.keys.ids()[-1] for repository in both}
+        assert min(newest.values()) > max(known)
+        known = list(newest.values())

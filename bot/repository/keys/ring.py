@@ -91,8 +91,8 @@ class KeyRing:
         self.listed = self.store.children(KEYS)
         return self.listed
 
-    def create(self) -> str:
-        """Make a data key, store it wrapped by every wrapper, prove that each form opens, and return its id.
+    def create(self, key_id: str | None = None) -> str:
+        """Store a data key (with this new id, or a fresh one), wrapped by every wrapper, prove each form, and return its id.
 
         Safe beside another process doing the same: both keys are then in the repository, and either is found by all.
 
@@ -100,7 +100,7 @@ class KeyRing:
             Usage, Unavailable: of a wrapper; nothing was written.
             ObjectDamaged: a form does not read back as it was written.
         """
-        key_id, data_key = new_key_id(self.ids()), secrets.token_bytes(KEY_BYTES)
+        key_id, data_key = key_id or new_key_id(self.ids()), secrets.token_bytes(KEY_BYTES)
         forms = [wrapper.wrap(key_id, data_key) for wrapper in self.wrappers]
         for number, form in enumerate(forms, start=1):
             self._put(form, number)

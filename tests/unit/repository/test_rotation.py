@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,11 +15,11 @@ from bot.errors import Failed, Unavailable, Usage
 from bot.repository.keys.file import KeyFile, create_key_file
 from bot.repository.keys.lost import KeyLost
 from bot.repository.keys.passphrase import create_passphrase_file
-from bot.repository.keys.ring import KeyRing, made_at
+from bot.repository.keys.ring import KeyRing
 from bot.repository.keys.survey import survey
 from bot.repository.keys.uses import uses_of
 from bot.repository.open import open_repository
-from bot.repository.proof import Proof, prove
+from bot.repository.proof import prove
 from bot.repository.repository import Repository
 from bot.repository.rotation import Rotation, interrupted, rotate
 from bot.repository.stores import Block
@@ -27,6 +27,7 @@ from bot.repository.stores.files import FilesStore
 from tests.unit.repository.sample import FIRST, NAME, SECOND, open_sample, sample_cluster, segment, write_backup
 
 T = TypeVar("T")
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 
 class DyingStore(FilesStore):
@@ -73,7 +74,9 @@ def rotated(
     home: Path, *names: str, rewrap_only: bool = False, drop: bool = False, go_on: str | None = None
 ) -> Rotation:
     """Rotate the sample repository."""
-    return rotate(opened(home, *names), rewrap_only=rewrap_only, drop_unused=drop, go_on_with=go_on)
+    return rotate(
+        opened(home, *names), rewrap_only=rewrap_only, drop_unused=drop, go_on_with=go_on, begin=lambda _: None
+    )
 
 
 @pytest.fixture
@@ -150,17 +153,17 @@ def test_what_a_death_at_each_write_leaves(home: Path, tmp_path_factory: pytest.
         wrappers = opened(copy, "key", "second").keys.wrappers
         store = DyingStore(copy / "repository", dies_at, done=done)
         dying = Repository("local", store, KeyRing(store, wrappers), sound.codec)
+        begun: list[str] = []
         try:
-            rotate(dying, rewrap_only=False, drop_unused=True, go_on_with=None)
+            rotate(dying, rewrap_only=False, drop_unused=True, go_on_with=None, begin=begun.append)
             break
         except Unavailable:
             deaths += 1
         after = opened(copy, "key")
         assert prove(after).problems == [], "with the key that was there before"
         sample_cluster(after).wal.put_segment(1, 20, segment(20))
-        ids, new = after.keys.ids(), made_at(after.keys.ids()[-1])
-        assert new is not None
-        go_on = interrupted(ids, set(), new + timedelta(minutes=1))
+        noted = (begun[0], NOW) if begun else None
+        go_on = interrupted(after.keys.ids(), noted, NOW + timedelta(minutes=1))
         finished = rotated(copy, "key", "second", go_on=go_on)
         assert finished.proof.problems == []
         assert len(opened(copy, "key").keys.ids()) == 2
@@ -182,7 +185,7 @@ def test_a_death_while_unused_forms_are_dropped(home: Path, tmp_path_factory: py
         store = DyingStore(copy / "repository", dies_at, done=True)
         dying = Repository("local", store, KeyRing(store, wrappers), opened(copy, "newer").codec)
         try:
-            rotate(dying, rewrap_only=True, drop_unused=True, go_on_with=None)
+            rotate(dying, rewrap_only=True, drop_unused=True, go_on_with=None, begin=lambda _: None)
             break
         except Unavailable:
             deaths += 1
@@ -226,7 +229,7 @@ def test_a_rotation_needs_every_key(home: Path) -> None:
     config = EncryptionConfig(keys=(f"file:{home}/key", f"passphrase:{home}/passphrase"))
     repository = open_repository("local", RepositoryConfig.model_validate({"url": f"file://{home}/repository"}), config)
     with pytest.raises(Usage) as caught:
-        rotate(repository, rewrap_only=False, drop_unused=False, go_on_with=None)
+        rotate(repository, rewrap_only=False, drop_unused=False, go_on_with=None, begin=lambda _: None)
     assert (caught.value.reason_code, f"{home}/passphrase" in caught.value.message) == ("key-missing", True)
     assert sorted((home / "repository").rglob("*")) == before
     assert sample_cluster(repository).manifest(SECOND).id == SECOND
@@ -303,14 +306,13 @@ def test_a_lost_generation_takes_only_its_own_along(home: Path) -> None:
 
 
 def test_a_rotation_that_was_interrupted_is_told_from_a_new_one() -> None:
-    """Only the newest of several data keys, young and without a proof, is gone on with; pure."""
+    """Only the data key that a rotation noted, stored, and begun within a day, is gone on with; never one without a note. Pure."""
     first, second = "0192f3a4b5c6" + "0" * 20, "0192f3a4b5c7" + "0" * 20
-    at = made_at(second)
-    assert at is not None
-    soon = at + timedelta(minutes=5)
-    assert interrupted([first, second], set(), soon) == second
-    assert interrupted([first, second], {second}, soon) is None
-    assert interrupted([second], set(), soon) is None
-    assert interrupted([first, second], {first}, at + timedelta(days=2)) is None
-    assert interrupted([], set(), soon) is None
-    assert Proof().holds
+    soon = NOW + timedelta(minutes=5)
+    assert interrupted([first, second], (second, NOW), soon) == second
+    assert interrupted([first, second], (first, NOW), soon) == first, "a newer one was copied here meanwhile"
+    assert interrupted([first, second], None, soon) is None
+    assert interrupted([first], (second, NOW), soon) is None, "killed before it was stored"
+    assert interrupted([first, second], (second, NOW), NOW + timedelta(days=2)) is None
+    assert interrupted([first, second], (second, NOW), NOW - timedelta(minutes=1)) is None
+    assert interrupted([], None, soon) is None
