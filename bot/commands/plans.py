@@ -15,7 +15,7 @@ from bot.model.requests import Request
 from bot.model.restores import Restoration, Undoing
 from bot.model.targets import ResolvedTarget
 from bot.model.typed import shell_word
-from bot.slack.text import size, span
+from bot.slack.text import count, size, span
 
 _PARTS = {Part.FULL: "whole", Part.SCHEMA_ONLY: "definitions alone", Part.DATA_ONLY: "rows alone"}
 
@@ -89,8 +89,11 @@ def _say_stop(target: ResolvedTarget) -> None:
 
 
 def _say_restored(work: Restoration, facts: Facts) -> None:
-    rows = f", {facts.rows:,} rows" if facts.rows is not None else ""
-    say(f"  database     {work.database}: {_PARTS[work.part]}{rows}")
+    rows = f", {count(facts.rows, 'row')}" if facts.rows is not None and work.part is not Part.SCHEMA_ONLY else ""
+    what = [count(len(work.tables), "table")] if work.tables else []
+    if not what or work.part is not Part.FULL:
+        what.append(_PARTS[work.part])
+    say(f"  database     {work.database}: {', '.join(what)}{rows}")
     for one in work.tables:
         say(f"  table        {one.full_name}")
 
@@ -108,7 +111,9 @@ def say_outcome(outcome: dict[str, Any]) -> None:
     if target:
         say(f"Recovered to {target.get('lsn')} on timeline {target.get('timeline')} in {seconds}.")
     else:
-        say(f"Restored {outcome.get('from_database')} from {outcome.get('backup')} in {seconds}.")
+        chosen = outcome.get("chosen_tables")
+        tables = f"{count(len(chosen), 'table')} of " if chosen else ""
+        say(f"Restored {tables}{outcome.get('from_database')} from {outcome.get('backup')} in {seconds}.")
     _say_checks(outcome)
     for sentence in (*outcome.get("left_out", ()), *outcome.get("warnings", ()), *outcome.get("elsewhere", ())):
         say(f"  note   {sentence}")

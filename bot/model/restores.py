@@ -55,7 +55,7 @@ class Wanted:
         """Say it in a few words: what the request is called in lists."""
         what = {Part.FULL: "", Part.SCHEMA_ONLY: "the schema of ", Part.DATA_ONLY: "the rows of "}[self.part]
         tables = f"{', '.join(self.tables)} of " if self.tables else ""
-        backup = {LATEST: "the newest backup", VERIFIED: "the newest verified backup"}.get(self.backup, self.backup)
+        backup = {LATEST: "the newest dump", VERIFIED: "the newest verified dump"}.get(self.backup, self.backup)
         return f"{what}{tables}{f'{self.database} from ' if self.database else ''}{backup}"
 
 

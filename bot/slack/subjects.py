@@ -92,7 +92,7 @@ def _run(tx: Tx, card: cards.Card) -> Message:
     if card.place.startswith("thread:run:"):
         return drill_checklist(run)
     if card.place.startswith("thread:"):
-        return run_progress(run)
+        return run_progress(run, requests.get(tx, run.request).noun if run.job is Job.EXECUTE and run.request else "")
     if run.job is Job.DIGEST:
         return digest_card(run)
     if run.job is Job.REHEARSAL:

@@ -35,8 +35,9 @@ def run(context: JobContext) -> dict[str, Any]:
 
     Rows alone, into tables that exist, go another way (`jobs.restore.fill`): nothing is made, named or dropped there.
 
-    {"database", "schema", "dsn", "backup", "from_database", "part", "checks": [{"name", "ok", "detail"}], "tables": […],
-    "tables_left_out", "left_out": […], "warnings": […], "seconds", "phases": [{"name", "seconds"}], "bytes"}
+    {"database", "schema", "dsn", "backup", "from_database", "part", "chosen_tables": [names; none: all],
+    "checks": [{"name", "ok", "detail"}], "tables": […], "tables_left_out", "left_out": […], "warnings": […], "seconds",
+    "phases": [{"name", "seconds"}], "bytes"}
 
     An interrupted request starts over, unless it was settled already: then it is only reported. Whatever goes wrong after the
     claim, the unfinished database is gone before the request is FAILED or CANCELLED.

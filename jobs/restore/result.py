@@ -22,10 +22,11 @@ def result(work: RestoreWork, warnings: list[str]) -> dict[str, Any]:
     return {
         "database": going_to.database,
         "schema": going_to.schema if isinstance(going_to, NewSchema) else None,
-        "dsn": _without_password(work.settings.observe, going_to.database),
+        "dsn": _without_password(work.dsn, going_to.database),
         "backup": work.manifest.id,
         "from_database": work.what.database,
         "part": work.what.part.value,
+        "chosen_tables": [table.full_name for table in work.what.tables],
         **found,
         "left_out": list(work.contents.choice.left_out),
         "warnings": warnings,
@@ -37,8 +38,10 @@ def result(work: RestoreWork, warnings: list[str]) -> dict[str, Any]:
 
 
 def _without_password(dsn: str, database: str) -> str:
-    """Return how people reach the database: where the server is, as themselves."""
-    kept = {key: value for key, value in dsn_fields(dsn).items() if key in {"host", "hostaddr", "port", "sslmode"}}
+    """Return how the restoring role reaches the database: without its user's name psql would try the login of whoever types."""
+    kept = {
+        key: value for key, value in dsn_fields(dsn).items() if key in {"host", "hostaddr", "port", "user", "sslmode"}
+    }
     return make_dsn("", **{**kept, "dbname": database})
 
 

@@ -41,10 +41,16 @@ def test_the_command_line(plain_server: PlainServerFactory, tmp_path: Path, serv
     code, done = restore("--into-schema", "desk.rescued", "--table", "Orders", "--reason", "look at it")
     assert code == 0, done
     assert (done["database"], done["schema"], done["backup"]) == ("desk", "rescued", dump)
-    with psycopg.connect(f"{done['dsn']} user=postgres") as connection:
+    assert done["chosen_tables"] == ["public.Orders"]
+    with psycopg.connect(str(done["dsn"])) as connection:
         assert connection.execute('SELECT count(*) FROM rescued."Orders"').fetchone() == (120,)
     code, same = restore("--request", str(done["request"]))
     assert (code, same["database"]) == (0, "desk")
+    again = pitstop("restore", "slips", "--request", str(done["request"]), config=here.config_path).out
+    assert f"Restored 1 table of postgres from {dump}" in again
+    one = pitstop("restore", "slips", "--table", "Orders", "--into-database", "x", "--dry-run", config=here.config_path)
+    assert "wanted       Orders of the newest dump" in one.out
+    assert "database     postgres: 1 table, 120 rows" in one.out
 
     for words, exit_code, reason in (
         (("--into-database", "postgres", "--dry-run"), 3, "destination-taken"),

@@ -121,6 +121,13 @@ def test_runs_and_servers_fit(made: Rows, state: RunState, kept: ServerState) ->
     assert_fit(server_card(replace(made.server(), state=kept)))
 
 
+def test_the_executor_is_called_by_what_it_carries_out() -> None:
+    """In a request's thread its run is a restore or a recovery like on the request's card; elsewhere it is a request."""
+    run = replace(Rows(1).run(), job=Job.EXECUTE, state=RunState.SUCCEEDED, error=None, result=None)
+    assert run_progress(run, "restore").text.startswith("✅ Restore of slips: done")
+    assert run_card(run).text.startswith("✅ Request of slips: done")
+
+
 @_FEW
 @given(made=rows, state=st.sampled_from(AlertState), severity=st.sampled_from(Severity))
 def test_alerts_and_calls_fit(made: Rows, state: AlertState, severity: Severity) -> None:

@@ -9,7 +9,7 @@ from bot.model.bring_back import bring_back_line
 from bot.model.servers import Server, ServerState
 from bot.model.typed import shell_word
 from bot.slack.cards.in_place import swap_line, what_ran
-from bot.slack.text import code, code_block, escape, moment, size, span
+from bot.slack.text import code, code_block, count, escape, moment, size, span
 
 _MAX_CHECKS = 12
 _MAX_LEFT_OUT = 6
@@ -35,8 +35,10 @@ def result_lines(result: Mapping[str, Any]) -> list[str]:
 def _restored(result: Mapping[str, Any]) -> list[str]:
     """Say what came back, where it is, and how to look at it."""
     schema = f", schema {code(str(result['schema']), 120)}" if result.get("schema") else ""
+    chosen = result.get("chosen_tables")
+    tables = f"{count(len(chosen), 'table')} " if isinstance(chosen, list) and chosen else ""
     place = f"*Now in* the database {code(str(result.get('database', '?')), 120)}{schema}"
-    lines = [f"{place}, from {code(str(result.get('backup', '?')), 60)}"]
+    lines = [f"{place}, {tables}from {code(str(result.get('backup', '?')), 60)}"]
     if dsn := result.get("dsn"):
         lines.append(f"Look at it:\n{psql_line(str(dsn))}")
     left = result.get("left_out")

@@ -21,7 +21,7 @@ _WORDS = {
     Job.WAL_STREAM: "WAL stream",
     Job.WAL_CHECK: "WAL check",
     Job.PLAN: "Planning",
-    Job.EXECUTE: "Recovery",
+    Job.EXECUTE: "Request",
     Job.RESTORE_CLEAN: "Clearing away after a restore",
     Job.DRILL: "Drill",
     Job.RETENTION: "Retention",
@@ -58,9 +58,9 @@ def run_card(run: Run) -> Message:
     return card.note(_small_print(run)).message()
 
 
-def run_progress(run: Run) -> Message:
-    """Render the executor's progress for the thread of its request: a bar, the phases and their times. Pure."""
-    card = _begin(run)
+def run_progress(run: Run, noun: str = "") -> Message:
+    """Render the executor's progress for the thread of its request, which is a `noun`: a bar, the phases and their times. Pure."""
+    card = _begin(run, noun.capitalize())
     _add_progress(card, run)
     card.lines(*(_phase_line(phase, current=not run.state.ended) for phase in run.phases[-_MAX_PHASES:]))
     card.lines(*what_ran(run.result or run.error or {}))
@@ -78,14 +78,14 @@ def state_sign(state: RunState) -> str:
     return _STATES[state].partition(" ")[0]
 
 
-def title(run: Run) -> str:
-    """Return a run's headline."""
+def title(run: Run, what: str = "") -> str:
+    """Return a run's headline; `what` names it more closely than its job does."""
     state = RunState.FAILED if run.job is Job.DRILL and drill_failed(run) else run.state
-    return _STATES[state].format(_WORDS[run.job], run.cluster)
+    return _STATES[state].format(what or _WORDS[run.job], run.cluster)
 
 
-def _begin(run: Run) -> Card:
-    return Card(title(run), key=f"{run.id}.{run.version}.{run.bytes_done}"[:200])
+def _begin(run: Run, what: str = "") -> Card:
+    return Card(title(run, what), key=f"{run.id}.{run.version}.{run.bytes_done}"[:200])
 
 
 def _add_progress(card: Card, run: Run) -> None:
