@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Contents:
         """Read a manifest's body, as base backups and dumps write it; what is missing there is left empty."""
         facts = body.get("server_facts") or {}
         dumped = body.get("databases")
-        found = dumped if dumped is not None else facts.get("databases") or []
+        found = dumped if dumped is not None else _own(facts.get("databases") or ())
         kept, omitted = _limited([_database(one) for one in found])
         return cls(
             part=str(body.get("mode", "")) if dumped is not None else "",
@@ -87,6 +87,11 @@ class Contents:
     def database(self, name: str) -> DatabaseContents | None:
         """Return one database, or None."""
         return next((one for one in self.databases if one.name == name), None)
+
+
+def _own(databases: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out the templates that every server comes with: they are nobody's content."""
+    return [one for one in databases if one["name"] not in {"template0", "template1"}]
 
 
 def _database(one: Mapping[str, Any]) -> DatabaseContents:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 from bot.errors import Corruption, Unavailable, Usage
 
 _SALTED, _GZIP, _CUSTOM = b"Salted__", b"\x1f\x8b\x08", b"PGDMP"
+_SQL = (b"--", b"SET ", b"\\restrict ", b"CREATE ", b"/*")
 _ROUNDS, _SALT_BYTES, _KEY_BYTES, _BLOCK_BYTES = 10_000, 8, 32, 16
 _READ_BYTES = 1024 * 1024
 _LAYERS = 3
@@ -48,7 +49,7 @@ def open_old(path: Path, passphrase: bytes | None) -> Iterator[bytes]:
     """Yield what pg_dump wrote, with every layer taken off as far as there are any; memory stays small.
 
     Raises:
-        Usage: `wrong-passphrase`, or `no-passphrase`: the file is encrypted and none is configured.
+        Usage: `wrong-passphrase`, `plain-sql`, or `no-passphrase`: the file is encrypted and none is configured.
         Corruption: `old-backup-damaged`: it is cut or damaged, or not a dump in the custom format.
         Unavailable: it cannot be read.
     """
@@ -62,12 +63,18 @@ def open_old(path: Path, passphrase: bytes | None) -> Iterator[bytes]:
                 code="no-passphrase",
             )
         first, stream = _peeked(_decrypted(path, stream, passphrase))
-        if not first.startswith((_GZIP, _CUSTOM)):
+        if not first.startswith((_GZIP, _CUSTOM)) and not _is_sql(first):
             raise _wrong_passphrase(path)
     for _ in range(_LAYERS):
         if not first.startswith(_GZIP):
             break
         first, stream = _peeked(_unzipped(path, stream))
+    if _is_sql(first):
+        raise Usage(
+            f"{path.name} is plain SQL, not pg_dump's custom format (pg_dump -F c): only that can be imported.",
+            hint="Restore it with psql, once it is decrypted and unpacked: psql -d NAME -f FILE",
+            code="plain-sql",
+        )
     if not first.startswith(_CUSTOM):
         raise _damaged(path, "it is no dump in pg_dump's custom format (pg_dump -F c)")
     return stream
@@ -150,6 +157,12 @@ def _wrong_passphrase(path: Path) -> Usage:
         hint="Is old_backups.passphrase_file the file that `openssl enc -pass file:` was given then?",
         code="wrong-passphrase",
     )
+
+
+def _is_sql(first: bytes) -> bool:
+    """Say whether a file that begins so is SQL as `pg_dump -F p` and people write it: it is whole, and psql reads it."""
+    said = first.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return said.startswith(_SQL) and said.decode("utf-8", "ignore").replace("\n", " ").replace("\r", " ").isprintable()
 
 
 def _damaged(path: Path, what: str) -> Corruption:

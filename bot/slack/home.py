@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.model import amounts
 from bot.model.requests import Request
+from bot.model.retention import KINDS
 from bot.model.runs import Run, RunState
 from bot.slack.blocks import Button
 from bot.slack.cards import actions
@@ -31,7 +33,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class HomeCluster:
-    """A cluster: its status, its last drill, and whether this person may ask for something there."""
+    """A cluster: its status, its last drill, how long a restore may take, and whether this person may ask for something there."""
 
     status: ClusterStatus
     drill: Run | None
@@ -105,25 +107,23 @@ def _cluster(one: HomeCluster, now: datetime) -> list[str]:
     sound = [backup for backup in status.backups if not backup.damaged]
     if sound:
         newest = max(sound, key=lambda backup: backup.finished_at)
-        age = span((now - newest.finished_at).total_seconds())
-        lines.append(
-            f"Newest backup {age} old, {size(newest.bytes_stored)}; up to {span(status.rpo.total_seconds())} may be lost"
-        )
-    return [*lines, _drill(one, now)]
+        age, kind = span((now - newest.finished_at).total_seconds()), KINDS.get(newest.kind, newest.kind)
+        lines.append(f"The newest backup is a {escape(kind, 40)}, {age} old, {size(newest.bytes_stored)}")
+    objectives = f"Objectives: lose at most {amounts.span(status.rpo)}, restore within {amounts.span(one.rto)}"
+    return [*lines, _drill(one, now), objectives]
 
 
 def _drill(one: HomeCluster, now: datetime) -> str:
-    allowed = span(one.rto.total_seconds())
     run = one.drill
     if run is None or run.finished_at is None:
-        return f"No drill yet; a restore may take {allowed}"
+        return "No drill yet: how long a restore takes was not measured"
     ago = span((now - run.finished_at).total_seconds())
     if run.state is not RunState.SUCCEEDED or drill_failed(run):
         return f"❌ Last drill failed, {ago} ago"
     proofs = [
         float(proof.get("seconds") or 0) for proof in (run.result or {}).get("proofs", []) if isinstance(proof, dict)
     ]
-    return f"Last drill {ago} ago took {span(max(proofs, default=0.0))} of the {allowed} a restore may take"
+    return f"The last drill, {ago} ago, restored in {span(max(proofs, default=0.0))}"
 
 
 def _doors(one: HomeCluster) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ def _recover(
     """Fetch, prepare, and replay to exactly the target; the time until the server takes connections is the restore's."""
     context, began = drill.context, time.monotonic()
     _fetch(drill, manifest, folder, account)
-    answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
+    answers.whole(manifest)
     holdings = drill.holdings
     histories = holdings.source.histories()
     forks = {timeline: parse_history(data.decode()) for timeline, data in histories.items()}

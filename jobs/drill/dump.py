@@ -77,7 +77,7 @@ def prove_dump(drill: Drill, dump: Dump, history: History, base: Proof | None, a
             account=copy_account(drill.config, facts),
         )
         _restore(drill, server, dump, answers)
-        answers.say(Question.WHOLE, True, f"all {len(manifest.archives)} archives were read and verified")
+        answers.whole(manifest)
         answers.seconds, answers.bytes = time.monotonic() - began, manifest.bytes_read
         _examine(drill, server, manifest, history, base, answers)
         server.stop()
@@ -89,7 +89,7 @@ def _read_only(drill: Drill, dump: Dump, answers: Answers) -> None:
     for archive in dump.manifest.archives:
         for _ in _told(drill, dump, archive.name):
             drill.context.check_cancelled()
-    answers.say(Question.WHOLE, True, f"all {len(dump.manifest.archives)} archives were read and verified")
+    answers.whole(dump.manifest)
     answers.say(Question.RESTORED, None, "it holds rows and no tables: there is nothing to restore it into")
 
 
@@ -102,10 +102,12 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
 def _restore(drill: Drill, server: IsolatedServer, dump: Dump, answers: Answers) -> None:
     """Run the globals, then one archive after another, each verified while it is read."""
     context, manifest = drill.context, dump.manifest
-    context.phase("dump: globals")
-    script = b"".join(dump.read("globals")) if manifest.archive("globals") else b""
-    with supervise(server) as connection:
-        told = run_globals(connection, script)
+    script, told = b"", list[str]()
+    if manifest.archive("globals"):
+        context.phase("dump: globals")
+        script = b"".join(dump.read("globals"))
+        with supervise(server) as connection:
+            told = run_globals(connection, script)
     failed, options = len(told), list[str]()
     if not script:
         options = ["--no-owner", "--no-privileges"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from bot.errors import Corruption, PitstopError
 from bot.model.backups import BackupSummary
 from bot.model.drills import Proof, Question
@@ -28,7 +26,8 @@ def prove_old(context: JobContext, name: str) -> Proof:
     It is in no repository: nothing is recorded beside it, and it is the newest of nothing.
 
     Raises:
-        Usage: `unknown-file`, `wrong-passphrase`, `no-passphrase`, `no-old-backups`. Cancelled: the run was asked to stop.
+        Usage: `unknown-file`, `wrong-passphrase`, `no-passphrase`, `plain-sql`, `no-old-backups`.
+        Cancelled: the run was asked to stop.
     """
     drill = Drill(context, nothing_held(context.run.cluster))
     settings_of(context.config, context.run.cluster)
@@ -44,7 +43,7 @@ def prove_old(context: JobContext, name: str) -> Proof:
     except Corruption as error:
         answers.damage(error, own=False)
     except PitstopError as error:
-        if error.reason_code in {"wrong-passphrase", "no-passphrase"}:
+        if error.reason_code in {"wrong-passphrase", "no-passphrase", "plain-sql"}:
             raise
         answers.say(Question.DONE, False, f"{error.message} {error.hint}".strip())
     return answers.proof(drill, since)
@@ -61,9 +60,7 @@ def _summary(context: JobContext, name: str, size: int) -> BackupSummary:
 def _dump(context: JobContext, opened: Opened) -> Dump:
     """Return an opened file as a dump of one archive, whose roles nobody recorded."""
     guess = opened.old.bytes * _UNPACKED
-    archives = tuple(
-        Archive(name, None, None, size, (), None, None, 0) for name, size in (("globals", 0), ("db-0", guess))
-    )
+    archives = (Archive("db-0", None, None, guess, (), None, None, 0),)
     manifest = Manifest(
         id=BackupId(opened.old.path.name),
         cluster=context.run.cluster,
@@ -81,7 +78,4 @@ def _dump(context: JobContext, opened: Opened) -> Dump:
         body=opened.body,
     )
 
-    def read(archive: str) -> Iterator[bytes]:
-        return opened.pieces if archive == "db-0" else iter(())
-
-    return Dump(manifest, read)
+    return Dump(manifest, lambda _archive: opened.pieces)

@@ -11,6 +11,7 @@ from bot.errors import Corruption
 from bot.model.backups import BackupSummary
 from bot.model.drills import Counts, Point, Proof, Question, judge_time
 from bot.repository.cluster import ClusterRepository
+from bot.repository.manifest import Manifest
 from jobs.context import JobContext
 from jobs.plan.holdings import Holdings
 
@@ -68,6 +69,13 @@ class Answers:
     def say(self, question: Question, ok: bool | None, detail: str) -> None:
         """Answer a question."""
         self.add(Point(question, ok, detail))
+
+    def whole(self, manifest: Manifest) -> None:
+        """Answer that all that is stored of the backup was read and verified on the way."""
+        many = len(manifest.archives)
+        self.say(
+            Question.WHOLE, True, f"{f'all {many} archives were' if many > 1 else 'its archive was'} read and verified"
+        )
 
     def add(self, *points: Point) -> None:
         """Add answers that were judged elsewhere."""

@@ -45,7 +45,7 @@ def open_archive(context: JobContext, old: OldBackup) -> Opened:
     """Open an old backup of the run's cluster and read its contents.
 
     Raises:
-        Usage: `wrong-passphrase`, `no-passphrase`. Corruption: it is cut or damaged.
+        Usage: `wrong-passphrase`, `no-passphrase`, `plain-sql`. Corruption: it is cut or damaged.
     """
     settings = settings_of(context.config, context.run.cluster)
     passphrase = read_passphrase(settings.passphrase_file) if settings.passphrase_file else None

@@ -29,7 +29,7 @@ def run(context: JobContext) -> dict[str, Any]:
     [{"file", "code", "message", "hint"}], "seconds"}
 
     Raises:
-        Usage: `unknown-file`, `wrong-passphrase`, `no-old-backups`; Corruption: the one file named is cut or damaged.
+        Usage: `unknown-file`, `wrong-passphrase`, `plain-sql`, `no-old-backups`; Corruption: the one file named is cut or damaged.
     """
     began = time.monotonic()
     context.phase("prepare")

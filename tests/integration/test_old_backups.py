@@ -114,6 +114,9 @@ def test_a_file_is_proved_where_it_lies(here: Installation) -> None:
     [proof] = done.json["proofs"]
     assert (proof["backup"], proof["verified"], noes(proof)) == (whole, True, {})
     assert ["postgres", "public", "Orders", 1500] in proof["tables"]
+    points = {point["name"]: point["detail"] for point in proof["points"]}
+    assert points["not corrupted"] == "its archive was read and verified"
+    assert "dump: globals" not in [phase["name"] for phase in proof["phases"]], "the file has none"
     assert not (here.home / "repository").exists(), "nothing was imported: it needs no repository"
     cut = pitstop("verify", "slips", f"{here.home}/old/cut.backup.gz.enc", "--json", config=here.config_path)
     assert (cut.code, cut.json["damaged"]) == (4, True)

@@ -70,3 +70,23 @@ def test_homes_fit(made: Rows, many: bool) -> None:
         for block in view["blocks"]:
             if block["type"] == "section":
                 assert_harmless(block["text"]["text"])
+
+
+def test_a_pause_that_ended_reads_as_ended() -> None:
+    """While it holds, all that waits is named, copying included; afterwards nothing says that it still waits."""
+    held = Pause("p1", ClusterName("slips"), ALICE, "Alice", NOON, NOON + timedelta(hours=2))
+    assert "retention and copying between repositories wait" in pause_card(held).text
+    over = pause_card(replace(held, ended_at=NOON + timedelta(hours=1), ended_by=CAROL)).text
+    assert "Resumed by" in over
+    assert not [word for word in ("wait", "Paused by") if word in over]
+
+
+def test_a_home_tells_objectives_from_what_was_measured() -> None:
+    """What may be lost and how long a restore may take are objectives; the backup's kind is said."""
+    backup = replace(Rows(1).backup(), kind="base", damaged=None, finished_at=NOON)
+    status = ClusterStatus(ClusterName("slips"), [backup], [])
+    desk = HomeDesk([], [], [], [HomeCluster(status, None, timedelta(hours=4), False)])
+    shown = str(home(desk, now=NOON))
+    assert "The newest backup is a base backup, 0.0 s old" in shown
+    assert "No drill yet: how long a restore takes was not measured" in shown
+    assert "Objectives: lose at most 60 min, restore within 4 h" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def test_contents_survive_the_ledger(tmp_path: Path) -> None:
 
 def test_a_base_backup_names_its_databases_alone() -> None:
     """Of a base backup the databases are known from the server's facts, their tables are not."""
-    facts = {"version": "PostgreSQL 18.1", "databases": [{"name": "postgres", "encoding": "UTF8"}]}
+    names = ("postgres", "template0", "template1")  # what every server comes with is nobody's content
+    facts = {"version": "PostgreSQL 18.1", "databases": [{"name": name, "encoding": "UTF8"} for name in names]}
     found = Contents.of_body({"server_facts": facts})
     assert [(one.name, one.tables) for one in found.databases] == [("postgres", ())]
     assert found.part == ""
@@ -102,3 +104,17 @@ def test_a_backup_nobody_has_read_yet_says_so() -> None:
     """Without its contents a backup is still shown."""
     text = backup_card(BackupView(summary(BASE), ("local",), None), now=AT + timedelta(hours=5)).text
     assert "read from its manifest" in text
+
+
+def test_a_card_says_the_server_whole_and_what_comes_next() -> None:
+    """The compiler is left out instead of cut in its brackets; what is verified already is not to be proved again."""
+    words = "PostgreSQL 15.14 (Debian 15.14-0+deb12u1) on x86_64-pc-linux-gnu, compiled by gcc (Debian 12.2.0-14) 12.2.0, 64-bit"
+    facts = {"version": "15.14 (Debian 15.14-0+deb12u1)", "operating_system": words, "data_checksums": True}
+    inside = Contents.of_body({"server_facts": facts})
+    fresh = backup_card(BackupView(summary(BASE), ("local",), inside), now=AT).text.replace("\u200b", "")
+    assert "PostgreSQL 15.14 (Debian 15.14-0+deb12u1) on x86_64-pc-linux-gnu, with data checksums" in fresh
+    assert "Prove it with" in fresh
+    for backup, word in ((BASE, "/pitr slips TARGET"), (DUMP, f"/restore slips {DUMP}")):
+        proved = replace(summary(backup), verified_at=AT)
+        shown = backup_card(BackupView(proved, ("local",), inside), now=AT).text
+        assert (word in shown, "Prove it" in shown) == (True, False)

@@ -46,10 +46,10 @@ def wal_lag(
         lag = one.exposure(now)
         if lag <= target:
             continue
-        late = maximum if lag > maximum else target
+        limit = f"maximum of {span(maximum)}" if lag > maximum else f"target of {span(target)}"
         sentence = (
             f"{one.repository} lacks what {one.cluster} wrote in the last {span(lag)} ({size(one.behind_bytes)} of WAL): "
-            f"more than the {'maximum' if lag > maximum else 'target'} of {span(late)} that may be lost."
+            f"more than the objective for lost data allows, a {limit}."
         )
         fix = f"Does the WAL receiver run, and can it write there? `pitstop status {one.cluster}`"
         severity = Severity.PAGE if lag > maximum else Severity.WARN

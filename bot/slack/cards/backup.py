@@ -63,12 +63,12 @@ def _range(backup: BackupSummary) -> str:
 
 
 def _server(contents: Contents) -> list[str]:
-    sums = {True: "with data checksums", False: "without data checksums"}.get(contents.data_checksums or False, "")
-    known = contents.data_checksums is not None
+    version = contents.server.removeprefix("PostgreSQL ").partition(" on ")[0]
+    _, on, words = contents.operating_system.partition(" on ")  # version()'s: PostgreSQL 16.2 on …, compiled by … (…)
+    platform = words.partition(",")[0] if on else contents.operating_system
     facts = [
-        escape(contents.server.partition(" on ")[0], 120),
-        escape(contents.operating_system, 80),
-        sums if known else "",
+        f"PostgreSQL {escape(version, 120)}{f' on {escape(platform, 80)}' if platform else ''}" if version else "",
+        "" if contents.data_checksums is None else f"with{'' if contents.data_checksums else 'out'} data checksums",
     ]
     return [f"*Server* {', '.join(fact for fact in facts if fact)}"] if any(facts) else []
 
@@ -103,4 +103,8 @@ def _tables(one: DatabaseContents) -> list[str]:
 def _next_step(backup: BackupSummary) -> str:
     if backup.damaged:
         return f"Make a new one with {code(f'/backup now {backup.cluster}', 120)}"
+    if backup.verified_at and backup.kind == "dump":
+        return f"Restore it with {code(f'/restore {backup.cluster} {backup.id}', 160)}"
+    if backup.verified_at:
+        return f"Go back with {code(f'/pitr {backup.cluster} TARGET', 160)}"
     return f"Prove it with {code(f'/backup verify {backup.cluster} {backup.id}', 160)}"

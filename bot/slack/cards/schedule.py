@@ -57,10 +57,14 @@ def pause_card(pause: Pause) -> Message:
         f"{'▶️' if ended else '⏸️'} The schedule of {pause.cluster} {'goes on' if ended else 'is paused'}",
         key=f"pause.{pause.id}.{int(ended)}",
     )
+    if pause.ended_at is not None and pause.ended_by is not None:
+        return card.lines(
+            f"*Resumed by* {named(pause.ended_by)} at {moment(pause.ended_at)}; what was missed is caught up once.",
+            f"It was paused by {named(pause.by)} at {moment(pause.at)}, and would have been until {moment(pause.until)}.",
+        ).message()
     card.lines(
         f"*Paused by* {named(pause.by)} at {moment(pause.at)}, until {moment(pause.until)}",
-        "Backups, dumps, drills, scrubbing and retention wait; what is missed is caught up once. WAL goes on being streamed.",
+        "Backups, dumps, drills, scrubbing, retention and copying between repositories wait; what is missed is caught up"
+        " once. WAL goes on being streamed.",
     )
-    if pause.ended_at is not None and pause.ended_by is not None:
-        return card.lines(f"*Ended by* {named(pause.ended_by)} at {moment(pause.ended_at)}").message()
     return card.buttons(actions.resume(pause.id)).message()

@@ -96,7 +96,7 @@ def test_a_wrong_passphrase_is_told_from_damage(tmp_path: Path) -> None:
 
 
 def test_damage_is_found_and_named(tmp_path: Path) -> None:
-    """Cut at any place, a flipped bit, a tail of something else, plain SQL, an empty file: never read as whole."""
+    """Cut at any place, a flipped bit, a tail of something else, another format, an empty file: never read as whole."""
     zipped = gzipped(tmp_path, DUMP)
     content = encrypted(tmp_path, zipped)
     flipped = bytearray(content)
@@ -109,8 +109,8 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
         (zipped[:-4] + b"\0\0\0\1", "damaged"),
         (zipped + b"something else", "damaged"),
         (b"", "custom format"),
-        (b"-- PostgreSQL database dump\n", "custom format"),
-        (gzipped(tmp_path, b"-- PostgreSQL database dump\n"), "custom format"),
+        (b"anything else", "custom format"),
+        (gzipped(tmp_path, b"PK anything else"), "custom format"),
     ]
     for damaged, said in cases:
         with pytest.raises(PitstopError) as error:
@@ -118,3 +118,14 @@ def test_damage_is_found_and_named(tmp_path: Path) -> None:
         assert isinstance(error.value, Corruption | Usage), error.value
         assert said in error.value.message or "passphrase" in error.value.message, (len(damaged), error.value.message)
         assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    "sql", [b"--\n-- PostgreSQL database dump\n--\n", b"SET statement_timeout = 0;\n", b"\\restrict x1\n"]
+)
+def test_plain_sql_is_no_damage_and_goes_to_psql(tmp_path: Path, sql: bytes) -> None:
+    """In whatever layers it lies it is whole: the hint is how to restore it, and not to look for another copy."""
+    for content in (sql, gzipped(tmp_path, sql), encrypted(tmp_path, gzipped(tmp_path, sql)), encrypted(tmp_path, sql)):
+        with pytest.raises(Usage, match="plain SQL") as error:
+            read(tmp_path, content)
+        assert (error.value.reason_code, "psql -d NAME" in error.value.hint) == ("plain-sql", True)
