@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bot import desk
-from bot.commands.output import progress, remark
+from bot.commands.output import progress, remark, when
 from bot.commands.surroundings import Surroundings
 from bot.errors import Conflict, Corruption, Failed, PitstopError, Refused, Unavailable, Usage
+from bot.ledger import people
 from bot.model.ids import ClusterName, RequestId, RunId
+from bot.model.policy import Identities, approving_logins
 from bot.model.requests import Request, State
 from bot.model.runs import Job, Run, RunState
 from bot.model.times import written
+from bot.model.transitions import must_type_cluster
 from bot.process.errand import Errand
 from bot.process.leader import leads
 
@@ -69,8 +72,8 @@ def follow(here: Surroundings, request_id: RequestId, until: Collection[State], 
     def look(request: Request, run: Run | None) -> None:
         if not quiet and shown[-1:] != [request.state]:
             shown.append(request.state)
-            if request.state is State.PENDING:
-                remark(f"Waiting for approval: `pitstop request approve {request_id}`, or the buttons in Slack.")
+            if request.state is State.PENDING and State.PENDING not in until:
+                remark(_waiting(here, request))
         update(run if run and not run.state.ended else None)
 
     with progress(quiet=quiet) as update:
@@ -79,6 +82,25 @@ def follow(here: Surroundings, request_id: RequestId, until: Collection[State], 
         except KeyboardInterrupt:
             remark(f"Request {request_id} goes on: `pitstop request show {request_id}`, `… cancel {request_id}`.")
             raise
+
+
+def _waiting(here: Surroundings, request: Request) -> str:
+    with here.ledger.read() as tx:
+        identities = Identities(people.team(tx), here.config.people)
+    policy = here.config.cluster(request.cluster).policy
+    logins = approving_logins(policy, request.requester, identities)
+    return waiting_text(request, logins, slack=here.config.slack is not None)
+
+
+def waiting_text(request: Request, logins: Sequence[str], *, slack: bool) -> str:
+    """Say how a request is approved, until when, and who could; `logins` are those of this host that could. Pure."""
+    typed = " --type-cluster NAME" if must_type_cluster(request) else ""
+    until = f" until {when(request.expires_at)}" if request.expires_at else ""
+    by = f" by {' or '.join(logins)}" if logins else ""
+    how = f"`pitstop request approve {request.id}{typed}`{', or the buttons in Slack' if slack else ''}"
+    nobody = "Nobody could approve this: Slack is not configured, and [people] links no other login to an approver.\n"
+    said = f"Waiting for approval{by}{until}: {how}. Ctrl-C ends the waiting; the request goes on."
+    return said if logins or slack else nobody + said
 
 
 def _result(run: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from bot.errors import Refused
 from bot.model.destinations import BESIDE_KINDS
-from bot.model.people import GroupFacts, Person, PersonFacts, Policy
+from bot.model.people import HOST_TEAM, GroupFacts, Person, PersonFacts, Policy
 
 EVERYONE = "everyone"
 UNSURE = frozenset({"facts-stale", "facts-missing", "workspace-unknown", "slack-away"})
@@ -144,6 +144,14 @@ def approver_people(policy: Policy, groups: Mapping[str, GroupFacts], team: str)
     named = {Person(team, entry) for entry in policy.approvers if entry[:1] in {"U", "W"}}
     members = {m for entry in policy.approvers if entry in groups for m in groups[entry].members}
     return tuple(sorted(named | members))
+
+
+def approving_logins(policy: Policy, requester: Person, identities: Identities) -> tuple[str, ...]:
+    """Return the logins that could approve on the host without Slack: named as `host:login`, or linked to a person named by id."""
+    named = [entry.removeprefix("host:") for entry in policy.approvers if entry.startswith("host:")]
+    people = (Person(HOST_TEAM, login) for login in dict.fromkeys((*named, *identities.logins)))
+    others = (person for person in people if not identities.same(person, requester))
+    return tuple(p.user for p in others if _named(policy.approvers, p, identities.account(p)))
 
 
 def _relation(action: Action, own: bool) -> Refused | None:

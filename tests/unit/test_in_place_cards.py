@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from bot import desk
+from bot.commands.following import waiting_text
 from bot.ledger import kept, requests
 from bot.model.destinations import InPlace
 from bot.model.ids import RequestId, SystemId
-from bot.model.requests import State
+from bot.model.requests import Request, State
 from bot.model.restores import Restoration, Wanted
 from bot.model.swaps import Swap
 from bot.slack.cards import actions
@@ -146,6 +147,27 @@ def filled(office: Office) -> dict[str, Any]:
     inputs = {one["block_id"]: one["element"] for one in blocks if one["type"] == "input"}
     chosen = {block: element.get("initial_option", {}).get("value") for block, element in inputs.items()}
     return {block: chosen[block] or element.get("initial_value") for block, element in inputs.items()}
+
+
+def test_the_terminal_says_how_a_request_is_approved(office: Office) -> None:
+    """By whom, until when, with what typed, and that nothing is lost by leaving; Slack is named only where it is configured."""
+    request = request_of(office, in_place(office))
+    said = waiting_text(request, ("carol",), slack=True)
+    assert "by carol until 2026-11-22 12:30:00 UTC" in said
+    assert f"`pitstop request approve {request.id} --type-cluster NAME`, or the buttons in Slack" in said
+    assert "the request goes on" in said
+    alone = waiting_text(request, (), slack=False)
+    assert alone.startswith("Nobody could approve this")
+    assert "buttons" not in alone
+    assert "--type-cluster" not in waiting_text(
+        office.world.pending(version=office.world.policy.version), (), slack=False
+    )
+
+
+def request_of(office: Office, request_id: RequestId) -> Request:
+    """Return a request as the ledger has it."""
+    with office.world.ledger.read() as tx:
+        return requests.get(tx, request_id)
 
 
 def test_in_place_is_asked_for_by_typing_it(office: Office) -> None:

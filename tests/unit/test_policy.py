@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
-from bot.model.policy import Action, Identities, approver_people, authorize, group_ids, required_quorum
+from bot.model.policy import (
+    Action,
+    Identities,
+    approver_people,
+    approving_logins,
+    authorize,
+    group_ids,
+    required_quorum,
+)
 from tests.unit.desk_world import (
     ALICE,
     BOB,
@@ -274,3 +282,13 @@ def test_a_linked_login_counts_before_slack_was_ever_reached() -> None:
     assert refusal("dana") is None
     assert refusal("eve") == "slack-away"
     assert refusal("nobody-listed") == "not-linked"
+
+
+def test_which_logins_could_approve_without_slack() -> None:
+    """Those named, and those linked to somebody named by id; never the requester, under either name, nor through a group."""
+    under = policy(approvers=("UALICE", "UCAROL", "host:root", GROUP))
+    known = Identities(TEAM, {**LINKED, "dan": "UDAN"})
+    assert approving_logins(under, Person("host", "dan"), known) == ("root", "alice", "carol")
+    assert approving_logins(under, ROOT, known) == ("alice", "carol")
+    assert approving_logins(under, CAROL, known) == ("root", "alice")
+    assert approving_logins(policy(approvers=()), ROOT, known) == ()
