@@ -6,7 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -33,13 +33,18 @@ def add_to(app: typer.Typer) -> None:
     app.command("check")(check)
 
 
-def check(as_json: AsJson = False) -> int:
+def check(
+    configuration: Annotated[
+        bool, typer.Option("--configuration", help="Print the configuration in force as well, defaults included.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
     """Check everything; print the line that puts a problem right.
 
     Configuration, PostgreSQL's settings and rights, transport, disks, programs, repositories, keys, Slack, and who may do
     what. Exit 1 if anything fails; warnings alone are fine.
     """
-    from bot.commands.effective import effective
+    from bot.commands.effective import in_force
     from bot.commands.surroundings import read_config
 
     config, path = read_config()
@@ -47,9 +52,15 @@ def check(as_json: AsJson = False) -> int:
     document: dict[str, Any] = {
         "ok": not any(point.level == "fail" for point in points),
         "points": [point._asdict() for point in points],
-        "configuration": {"path": str(path), "effective": effective(config)},
+        "configuration": {"path": str(path), "effective": in_force(config, cores=len(os.sched_getaffinity(0)))},
     }
-    show(document, lambda: _say(points, str(path), document["configuration"]), as_json=as_json)
+
+    def lines() -> None:
+        _say(points)
+        if configuration:
+            _say_configuration(config, document["configuration"])
+
+    show(document, lines, as_json=as_json)
     return 0 if document["ok"] else 1
 
 
@@ -288,16 +299,18 @@ def _ask_slack(config: Config, slack: SlackConfig, token: str) -> Iterator[Point
         yield Point("slack", finding.level, finding.code, finding.sentence, finding.fix)
 
 
-def _say(points: list[Point], path: str, configuration: dict[str, Any]) -> None:
-    from bot.commands.effective import toml_lines
-
-    say(f"# The effective configuration, from {path}")
-    for line in toml_lines(configuration["effective"]):
-        say(line)
-    say("")
+def _say(points: list[Point]) -> None:
     for point in points:
         say(f"{_MARKS[point.level]}  {point.about}: {point.sentence}")
         if point.fix and point.level != "ok":
             say(f"      {point.fix}")
     counts = {level: sum(point.level == level for point in points) for level in _MARKS}
     say(f"{counts['fail']} to put right, {counts['warn']} to look at, {counts['ok']} fine.")
+
+
+def _say_configuration(config: Config, found: dict[str, Any]) -> None:
+    from bot.commands.effective import floor_lines, toml_lines
+
+    say(f"\n# What is in force, from {found['path']}")
+    for line in (*toml_lines(found["effective"]), *floor_lines(config)):
+        say(line)

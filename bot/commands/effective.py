@@ -7,11 +7,17 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from bot.log import redact
+from bot.model.amounts import size
+from bot.model.conditions.backups import FLOORS
+from bot.model.retention import KINDS
+
+if TYPE_CHECKING:
+    from bot.config import Config
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -20,6 +26,27 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 def effective(config: BaseModel) -> dict[str, Any]:
     """Return every setting with its value, defaults included, as JSON types; what is unset is null."""
     return {name: _plain(getattr(config, name)) for name in type(config).model_fields}
+
+
+def in_force(config: Config, *, cores: int) -> dict[str, Any]:
+    """Return every setting as `effective` does, with what stands behind a default that leaves the choice to Pitstop.
+
+    `cores` is how many this process may use: as many workers are started where no number is configured.
+    """
+    found = effective(config)
+    found["restore"]["workers"] = config.restore.workers or cores
+    for name, cluster in config.clusters.items():
+        found["clusters"][name]["workers"] = cluster.workers or cores
+        found["clusters"][name]["repositories"] = list(config.cluster_repositories(name))
+    return found
+
+
+def floor_lines(config: Config) -> Iterator[str]:
+    """Yield a TOML comment for each cluster whose smallest backup is not configured: what is held against it then."""
+    floors = ", ".join(f"{size(least)} of a {KINDS[kind]}" for kind, least in FLOORS.items())
+    for name, cluster in config.clusters.items():
+        if cluster.alerts.min_backup_bytes is None:
+            yield f"# clusters.{_key(name)}.alerts.min_backup_bytes is not set: at least {floors}, before compression"
 
 
 def toml_lines(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
@@ -39,8 +66,8 @@ def toml_lines(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
 def duration(value: timedelta) -> str:
     """Return a duration as the configuration reads it: `30m`, `1h30m`, `0s`."""
     left, words = value.total_seconds(), ""
-    for unit, size in _UNITS:
-        count, left = divmod(left, size)
+    for unit, seconds in _UNITS:
+        count, left = divmod(left, seconds)
         words += f"{int(count)}{unit}" if count else ""
     return words + (f"{round(left * 1000)}ms" if left >= 0.001 else "") or "0s"
 

@@ -160,7 +160,7 @@ def load(path: Path | None = None) -> tuple[Config, Path]:
         raise Usage(
             f"{found} has {len(problems)} problem{'s' * (len(problems) != 1)}:\n"
             + "\n".join(f"  {p}" for p in problems),
-            hint="Mend the keys named above; `pitstop check` prints the effective configuration.",
+            hint="Mend the keys named above; `pitstop check --configuration` prints what is in force.",
             code="bad-config",
         ) from None
 

@@ -85,7 +85,7 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
     levels = {(point["about"], point["code"]): point["level"] for point in checked.json["points"]}
     assert levels["repository local", "write-read"] == "ok"
     assert levels["cluster slips", "requesters"] == "warn"
-    assert checked.json["configuration"]["effective"]["clusters"]["slips"]
+    assert checked.json["configuration"]["effective"]["clusters"]["slips"]["repositories"] == ["local"]
     assert ("cluster slips", "idle-slots") not in levels
     with connect(here.config.cluster("slips").stream) as sql:
         for name in ("pitstop_slips", "pitstop_slips_keep"):
@@ -97,6 +97,8 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
         for line in warned["fix"].partition(": ")[2].split("; "):
             sql.execute(line.encode())
         assert not sql.execute("SELECT 1 FROM pg_replication_slots").fetchall(), "the lines to drop them do not"
+    said = pitstop("check", "--configuration", config=here.config_path).out
+    assert said.index("to look at") < said.index("# What is in force") < said.index('repositories = ["local"]')
     (here.home / "key").unlink()
     again = pitstop("check", config=here.config_path)
     assert again.code == 1

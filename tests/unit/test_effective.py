@@ -1,4 +1,4 @@
-"""The effective configuration that `check` prints."""
+"""The effective configuration that `check --configuration` prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.commands.effective import duration, effective, toml_lines
+from bot.commands.effective import duration, effective, floor_lines, in_force, toml_lines
 from bot.config import Config, load, parse_duration
 
 TEXT = """
@@ -55,3 +55,18 @@ def test_durations_are_written_as_they_are_read(text: str) -> None:
     read = parse_duration(text)
     assert isinstance(read, timedelta)
     assert duration(read) == text
+
+
+def test_what_is_in_force_stands_for_what_was_left_open(tmp_path: Path) -> None:
+    """Which repositories a cluster has, how many workers there are and how small a backup may be is said where nobody set it."""
+    path = tmp_path / "pitstop.toml"
+    offsite = '[repositories.offsite]\nurl = "file:///mnt/pitstop"\n[clusters.slips]\n'
+    path.write_text(TEXT.replace("[clusters.slips]\n", offsite) + "[clusters.other.alerts]\nmin_backup_bytes = 5\n")
+    config, _ = load(path)
+    found = in_force(config, cores=3)
+    for cluster in found["clusters"].values():
+        assert (cluster["repositories"], cluster["workers"]) == (["local", "offsite"], 3)
+    assert found["restore"]["workers"] == 3
+    [line] = floor_lines(config)
+    assert line.startswith("# clusters.slips.alerts.min_backup_bytes is not set: ")
+    assert line.endswith("at least 16.8 MB of a base backup, 1.0 kB of a dump, before compression")
