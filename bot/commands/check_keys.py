@@ -32,8 +32,9 @@ def wrapping_points(config: Config) -> Iterator[Point]:
 
 
 def data_key_points(about: str, opened: Repository) -> Iterator[Point]:
-    """Say of a repository's data keys which do not open, with what they take along, and which lack a form."""
+    """Say of a repository's data keys which do not open, with what they take along, and which lack a form, or have another's."""
     from bot.commands.check import Point
+    from bot.repository.keys.strangers import stranger_error, strangers
     from bot.repository.keys.survey import survey
     from bot.repository.keys.uses import takes_along, uses_of
 
@@ -46,7 +47,11 @@ def data_key_points(about: str, opened: Repository) -> Iterator[Point]:
         yield Point(
             about, "fail", "data-key-lost", sentence, "Bring the key back that wrapped it: `pitstop keys check`."
         )
-    lacking = {source for key in found if key.opens for source in key.without}
+    unlike = strangers(opened.keys)
+    for source, paths in unlike.items():
+        error = stranger_error(source, paths, opened.name)
+        yield Point(about, "fail", error.reason_code, error.message, error.hint)
+    lacking = {source for key in found if key.opens for source in key.without if source not in unlike}
     if lacking:
         sentence = f"Some data keys have no form that {' or '.join(sorted(lacking))} opens."
         yield Point(about, "warn", "forms-missing", sentence, _ADD)

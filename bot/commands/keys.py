@@ -47,6 +47,7 @@ def init(
     """
     from bot.commands.surroundings import read_config
     from bot.config.repositories import Wrapping
+    from bot.repository.keys.strangers import strangers
     from bot.repository.open import open_repository
 
     config = None if path else read_config()[0]
@@ -56,13 +57,16 @@ def init(
     missing = {one for one in sources if one.is_file and not Path(one.place).exists()} if config else set(sources)
     if config and missing:
         _require_new(config, missing)
+    if config:
+        _require_same(config)
     keys = [_made(one, made=one in missing) for one in sources]
     repositories = dict(config.repositories) if config else {}
-    late = []
+    late: dict[str, bool] = {}
     for name, repository in repositories.items():
         assert config is not None
         ring = open_repository(name, repository, config.encryption, create=True).keys
-        late += [name] if missing and len(sources) > 1 and _lacks_forms(ring) else []
+        if missing and len(sources) > 1 and _lacks_forms(ring):
+            late[name] = bool(strangers(ring))
 
     def lines() -> None:
         for key in keys:
@@ -73,8 +77,9 @@ def init(
             say(f"{verb} {named} {key['path']}." if named else f"{key['source']} is asked when it is needed.")
         for name in repositories:
             say(f"Repository {name} is ready.")
-        for name in late:
-            say(f"What {name} holds is not wrapped with all of them yet: pitstop keys rotate --rewrap-only")
+        for name, changed in late.items():
+            command = f"pitstop keys rotate --rewrap-only{' --key-changed' * changed}"
+            say(f"What {name} holds is not wrapped with all of them yet: {command}")
         say("Keep a copy of the key away from this machine: without it no backup can ever be read.")
 
     files = [key for key in keys if key["path"]]
@@ -130,6 +135,28 @@ def _require_new(config: Config, missing: set[Wrapping]) -> None:
             hint=f"Bring the copy of the key back: install -m 0600 COPY {shlex.quote(where)}",
             code="key-missing",
         )
+
+
+def _require_same(config: Config) -> None:
+    """Refuse to begin a repository with a key that did not make the forms of its kind in another: it may be mistyped.
+
+    Raises:
+        Usage: `key-changed`.
+        Unavailable: a storage cannot be asked.
+    """
+    from bot.repository.keys.strangers import require_same
+    from bot.repository.layout import KEYS
+    from bot.repository.open import open_ring, open_store
+
+    begun = [
+        name
+        for name, repository in config.repositories.items()
+        if (repository.directory is None or repository.directory.is_dir())
+        and open_store(name, repository).children(KEYS)
+    ]
+    if 0 < len(begun) < len(config.repositories):
+        for name in begun:
+            require_same(open_ring(name, config.repositories[name], config.encryption), name)
 
 
 def _lacks_forms(ring: KeyRing) -> bool:
@@ -202,20 +229,21 @@ def check(as_json: AsJson = False) -> int:
     """Check that every key opens, and everything has a form by each.
 
     A data key that no key opens any more is told with the backups and WAL it takes along. Exit code 1: a key does not work,
-    or a form is missing; 4: a data key is lost.
+    is not the one that made the forms of its kind, or lacks one; 4: a data key is lost.
     """
     from bot.commands.surroundings import read_config
     from bot.repository.keys.configured import configured_wrappers, problem_of
+    from bot.repository.keys.strangers import stranger_error, strangers
     from bot.repository.keys.uses import takes_along
 
     config, _ = read_config()
-    wrapping: list[dict[str, Any]] = []
-    for wrapper in configured_wrappers(config.encryption):
-        error = problem_of(wrapper)
-        wrapping.append({"source": wrapper.source, "ok": error is None, "problem": error.as_json() if error else None})
+    problems = {wrapper.source: problem_of(wrapper) for wrapper in configured_wrappers(config.encryption)}
     lost, lacking, rows = [], [], []
     for name, repository in config.repositories.items():
-        _, found, uses = _looked(name, repository, config.encryption)
+        ring, found, uses = _looked(name, repository, config.encryption)
+        unlike = strangers(ring)
+        for source, paths in unlike.items():
+            problems[source] = problems[source] or stranger_error(source, paths, name)
         for key in found:
             rows.append(_row(name, key, uses.get(key.key_id), newest=key is found[-1]))
             if not key.opens:
@@ -223,17 +251,19 @@ def check(as_json: AsJson = False) -> int:
                     "No key under [encryption] opens" if key.certain else "Nothing that could be asked just now opens"
                 )
                 along = takes_along(uses.get(key.key_id))
-                problems = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
-                lost.append(f"{said} the data key {key.key_id} of {name}. {along} {problems}".strip())
-            elif key.without:
-                lacking.append(
-                    f"The data key {key.key_id} of {name} has no form that {' or '.join(key.without)} opens."
-                )
+                why = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
+                lost.append(f"{said} the data key {key.key_id} of {name}. {along} {why}".strip())
+            elif without := [source for source in key.without if source not in unlike]:
+                lacking.append(f"The data key {key.key_id} of {name} has no form that {' or '.join(without)} opens.")
+    wrapping = [
+        {"source": source, "ok": error is None, "problem": error.as_json() if error else None}
+        for source, error in problems.items()
+    ]
     ok = not lost and not lacking and all(one["ok"] for one in wrapping)
 
     def lines() -> None:
         for one in wrapping:
-            problem = one["problem"]
+            problem: Any = one["problem"]
             say(
                 f"{'ok  ' if problem is None else 'FAIL'}  {one['source']}"
                 + (f": {problem['message']}" if problem else "")

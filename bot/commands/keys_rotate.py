@@ -14,6 +14,7 @@ from bot.commands.output import AsJson, remark, say, show
 if TYPE_CHECKING:
     from bot.commands.surroundings import Surroundings
     from bot.config import RepositoryConfig
+    from bot.repository.repository import Repository
 
 _DAMAGE = 4
 
@@ -26,6 +27,13 @@ def rotate(
     drop_unused: Annotated[
         bool, typer.Option("--drop-unused", help="After the proof, delete forms that no key under [encryption] made.")
     ] = False,
+    key_changed: Annotated[
+        bool,
+        typer.Option(
+            "--key-changed",
+            help="A key under [encryption] was changed on purpose: wrap with it, though it did not make the forms of its kind.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Rotate every data key, and prove that what is kept still opens.
@@ -34,16 +42,28 @@ def rotate(
     not touched. Then every backup's manifest and every object's header is read, and every data key opened with each key.
 
     May be repeated: what an interrupted one left is finished. Processes that run keep the data key they began with.
-    Exit code 4: something does not open.
+    Refused where a key does not open the forms of its kind: it may be mistyped. Exit code 4: something does not open.
     """
     from bot.commands.surroundings import surroundings
+    from bot.repository.keys.strangers import require_same
+    from bot.repository.open import open_repository
 
     here = surroundings()
-    for name, repository in here.config.repositories.items():
-        _require_own(name, repository)
+    for name, config in here.config.repositories.items():
+        _require_own(name, config)
+    opened = [open_repository(name, one, here.config.encryption) for name, one in here.config.repositories.items()]
+    for repository in opened if not key_changed else ():  # of all of them, before anything is written to the first
+        require_same(repository.keys, repository.name)
     told = [
-        _rotated(here, name, repository, rewrap_only=rewrap_only, drop_unused=drop_unused, quiet=as_json)
-        for name, repository in here.config.repositories.items()
+        _rotated(
+            here,
+            repository,
+            rewrap_only=rewrap_only,
+            drop_unused=drop_unused,
+            key_changed=key_changed,
+            quiet=as_json,
+        )
+        for repository in opened
     ]
     ok = all(one["proof"]["holds"] for one in told)
     show({"ok": ok, "repositories": told}, lambda: _say(told), as_json=as_json)
@@ -53,34 +73,34 @@ def rotate(
 
 def _rotated(
     here: Surroundings,
-    name: str,
-    repository: RepositoryConfig,
+    repository: Repository,
     *,
     rewrap_only: bool,
     drop_unused: bool,
+    key_changed: bool,
     quiet: bool,
 ) -> dict[str, Any]:
     """Rotate in one repository, and keep what was done in ledger and audit."""
     from bot import desk
     from bot.ledger import data_keys
     from bot.repository.keys.ring import with_times
-    from bot.repository.open import open_repository
     from bot.repository.rotation import interrupted, rotate
     from bot.slack.text import span
 
-    opened = open_repository(name, repository, here.config.encryption)
+    name = repository.name
     with here.ledger.read() as tx:
         begun = data_keys.begun(tx, name)
-    going_on = interrupted(opened.keys.ids(), (begun.key, begun.at) if begun else None, here.now())
+    going_on = interrupted(repository.keys.ids(), (begun.key, begun.at) if begun else None, here.now())
     if begun and going_on and not rewrap_only and not quiet:
         ago = span((here.now() - begun.at).total_seconds())
         remark(
             f"{name}: a rotation that began {ago} ago did not come to its end: going on with the data key {going_on}."
         )
     done = rotate(
-        opened,
+        repository,
         rewrap_only=rewrap_only,
         drop_unused=drop_unused,
+        key_changed=key_changed,
         go_on_with=going_on,
         begin=lambda key: desk.begin_rotation(here.ledger, repository=name, key=key, at=here.now()),
         say=(lambda _: None) if quiet else remark,
@@ -89,7 +109,7 @@ def _rotated(
     desk.note_rotation(
         here.ledger,
         repository=name,
-        keys=with_times(opened.keys.ids()),
+        keys=with_times(repository.keys.ids()),
         detail={key: value for key, value in document.items() if key != "repository"},
         holds=done.proof.holds,
         by=here.me,

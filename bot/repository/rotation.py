@@ -10,6 +10,7 @@ from bot.errors import Failed, PitstopError, Unavailable
 from bot.repository.keys.configured import problem_of
 from bot.repository.keys.lost import KeyLost
 from bot.repository.keys.ring import KeyRing, new_key_id
+from bot.repository.keys.strangers import require_same
 from bot.repository.keys.survey import FormState, survey
 from bot.repository.proof import Proof, prove
 from bot.repository.repository import Repository
@@ -54,25 +55,29 @@ def rotate(
     *,
     rewrap_only: bool,
     drop_unused: bool,
+    key_changed: bool = False,
     go_on_with: str | None,
     begin: Callable[[str], None],
     say: Callable[[str], None] = lambda _: None,
 ) -> Rotation:
     """Rotate; data is not touched. May be repeated at any time: whatever a run that was killed left is found and finished.
 
-    1. Every wrapping key is tried. 2. Old data keys get the forms they lack. 3. A new data key is made under all of them,
-    unless `rewrap_only`, or there is `go_on_with`, one that an interrupted rotation made; `begin` is told its id before anything
-    of it is stored. 4. The proof. 5. With `drop_unused` and a proof without problems, forms that no configured key made, and
-    damaged ones, are deleted.
+    1. Every wrapping key is tried, and held to the forms of its kind, unless `key_changed` says that it need not fit. 2. Old data
+    keys get the forms they lack. 3. A new data key is made under all of them, unless `rewrap_only`, or there is `go_on_with`, one
+    that an interrupted rotation made; `begin` is told its id before anything of it is stored. 4. The proof. 5. With `drop_unused`
+    and a proof without problems, forms that no configured key made, and damaged ones, are deleted.
 
     A process that runs keeps the data key it began with; those that start after 3 take the new one.
 
     Raises:
         Usage, Unavailable: a wrapping key or the storage does not do its part; what was written by then is whole and stays.
+        Usage: `key-changed`, nothing was written.
         Failed: `drop-unused` with a proof that has problems; nothing was dropped.
     """
     ring = repository.keys
     require_all(ring)
+    if not key_changed:
+        require_same(ring, repository.name)
     added: list[str] = []
     lost: list[str] = []
     for key_id in ring.ids():

@@ -228,3 +228,34 @@ def test_a_rotation_right_after_two_repositories_were_begun(tmp_path: Path, type
         assert newest == {repository.name: repository.keys.ids()[-1] for repository in both}
         assert min(newest.values()) > max(known)
         known = list(newest.values())
+
+
+def test_a_mistyped_passphrase(tmp_path: Path, typed: Typed) -> None:
+    """The check fails and says what it is not; rotating, and beginning a further repository, are refused with both ways on; said
+    to be meant, it wraps everything."""
+    here = install(tmp_path / "pitstop", AWAY)
+    keys = [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"]
+    here = reconfigured(here, keys)
+    assert typed("keys", "init", config=here.config_path).code == 0
+    (here.home / "passphrase").write_text("correct horse battery stapel\n")
+    checked = typed("keys", "check", config=here.config_path)
+    assert checked.code == 1
+    assert f"FAIL  passphrase:{here.home}/passphrase" in checked.out
+    assert "is not the passphrase that made these forms in repository local" in checked.out
+    assert "WARN" not in checked.out
+    assert "--rewrap-only" not in checked.out + checked.err
+    refused = typed("keys", "rotate", "--json", config=here.config_path)
+    assert (refused.code, refused.json["error"]["code"]) == (2, "key-changed")
+    assert "pitstop keys rotate --key-changed" in refused.json["error"]["hint"]
+    further = reconfigured(here, keys, top=f'[repositories.second]\nurl = "file://{tmp_path}/second"\n')
+    begun = typed("keys", "init", "--json", config=further.config_path)
+    assert (begun.code, begun.json["error"]["code"]) == (2, "key-changed")
+    assert not (tmp_path / "second").exists()
+    point = next(
+        one for one in typed("check", "--json", config=here.config_path).json["points"] if one["code"] == "key-changed"
+    )
+    assert point["level"] == "fail"
+    here = reconfigured(here, keys)
+    meant = typed("keys", "rotate", "--key-changed", "--json", config=here.config_path)
+    assert meant.code == 0, meant.out
+    assert typed("keys", "check", config=here.config_path).code == 0
