@@ -23,6 +23,7 @@ from bot.slack import forms
 from bot.slack.cards import actions
 from bot.slack.client import SlackAnswered, call
 from bot.slack.forms import PitrDraft, View
+from bot.slack.hints import in_slack
 from handlers.edge import edged, errand
 from handlers.facts import Facts, card_shows, explained, fetch_facts, known_zone, note
 from handlers.payloads import Body, Doer, delivery_key, from_interaction
@@ -202,7 +203,7 @@ def _on_pitr(wiring: Wiring, ack: Any, body: Body) -> None:
         payload = _read_pitr(wiring, doer, given, now)
     except AtInput as refused:
         block, error = refused.block, refused.error
-        ack(response_action="errors", errors={block: plainly(f"{error.message} {error.hint}".strip())[:2000]})
+        ack(response_action="errors", errors={block: plainly(f"{error.message} {in_slack(error.hint)}".strip())[:2000]})
         errand(wiring, doer, lambda: note(wiring, doer, "pitr", given.get(forms.TARGET, ""), error))
         return
     token = str((body.get("view") or {}).get("private_metadata", ""))

@@ -33,6 +33,7 @@ from bot.model.typed import plain
 from bot.slack import forms, restore_form
 from bot.slack.blocks import Message
 from bot.slack.cards import actions
+from bot.slack.hints import in_slack
 from bot.slack.restore_form import RestoreDraft
 from bot.slack.text import code, escape
 from handlers.answers import answer
@@ -146,7 +147,7 @@ def _on_form(wiring: Wiring, ack: Any, body: Body) -> None:
         asked = _read(wiring, forms.filled_in(state), restore_form.chosen(state, restore_form.TABLES))
     except AtInput as refused:
         block, error = refused.block, refused.error
-        ack(response_action="errors", errors={block: plainly(f"{error.message} {error.hint}".strip())[:2000]})
+        ack(response_action="errors", errors={block: plainly(f"{error.message} {in_slack(error.hint)}".strip())[:2000]})
         errand(wiring, doer, lambda: note(wiring, doer, "restore", error.message, error))
         return
     payload = {

@@ -66,8 +66,8 @@ def _take(tx: Tx, run: Run, wanted: tuple[Lock, ...]) -> None:
     if holder is not None:
         other = runs.get(tx, holder.run)
         raise Locked(
-            f"A {other.job.value} run ({other.id}) holds {holder.lock.name.replace(':', ' ', 1)}.",
-            hint="Is it still needed? `pitstop status` shows how far it is.",
+            f"The {other.job.words} ({other.id}) holds {holder.lock.name.replace(':', ' ', 1)}.",
+            hint=f"Is it still needed? `pitstop status {other.cluster}` shows how far it is.",
         )
     names = {other.lock.name for other in held if other.run == run.id}
     locks.take(tx, run.id, [lock for lock in wanted if lock.name not in names])

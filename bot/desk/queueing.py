@@ -56,8 +56,13 @@ def enqueue(
 
 def _locked(tx: Tx, run: Run, holder: Held) -> Locked:
     other = runs.get(tx, holder.run)
-    what = holder.lock.name.replace(":", " ", 1)
+    before = "another one" if other.job is run.job else _a(other.job)
+    both = "" if holder.lock.kind == "cluster" else f" Both need {holder.lock.name.replace(':', ' ', 1)}."
     return Locked(
-        f"The {run.job.value} of {run.cluster} has to wait: a {other.job.value} run ({other.id}) holds {what}.",
-        hint="Is it still needed? `pitstop status` shows how far it is.",
+        f"Nothing was queued: {_a(run.job)} of {run.cluster} cannot begin before {before} ({other.id}) has ended.{both}",
+        hint=f"Ask again when it has; `pitstop status {other.cluster}` shows how far it is.",
     )
+
+
+def _a(job: Job) -> str:
+    return f"an {job.words}" if job.words[0] in "aeiou" else f"a {job.words}"

@@ -55,6 +55,24 @@ class Job(StrEnum):
         """Whether such a run plans or carries out a request, which then stands and falls with it."""
         return self in {Job.PLAN, Job.EXECUTE}
 
+    @property
+    def words(self) -> str:
+        """What a sentence calls such a run."""
+        return _SPOKEN.get(self, self.value.replace("-", " "))
+
+
+_SPOKEN = {
+    Job.WAL_STREAM: "WAL receiver",
+    Job.WAL_CHECK: "WAL check",
+    Job.EXECUTE: "request",
+    Job.RESTORE_CLEAN: "clearing away after a restore",
+    Job.DRILL_CLEAN: "clearing away after a drill",
+    Job.SERVER_STOP: "stop of a server",
+    Job.SERVER_REMOVE: "removal of a server",
+    Job.FORWARD: "forwarder",
+    Job.KEPT_REMOVE: "removal of a kept database",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:

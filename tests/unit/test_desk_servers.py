@@ -154,6 +154,22 @@ def test_a_word_delivered_twice_is_one(world: World, word: Word) -> None:
         with pytest.raises(PitstopError) as caught:
             word(world, server.id)
         assert caught.value.reason_code == "locked"
+        assert caught.value.message.startswith("Nothing was queued: a ")
+        assert "cannot begin before another one" in caught.value.message
+
+
+def test_what_stands_in_the_way_is_named_in_words(world: World) -> None:
+    """A second base backup is told that nothing was queued, what runs, and what to do then."""
+    first = desk.queue_run(
+        world.ledger, job=Job.BASE_BACKUP, cluster=SLIPS, args={}, by="host:root", at=world.now, entropy=world.entropy()
+    )
+    with pytest.raises(PitstopError) as caught:
+        desk.queue_run(
+            world.ledger, job=Job.BASE_BACKUP, cluster=SLIPS, args={}, by="host:root", at=world.now, entropy=b"other"
+        )
+    said = f"Nothing was queued: a base backup of slips cannot begin before another one ({first.id}) has ended."
+    assert caught.value.message == said
+    assert caught.value.hint == "Ask again when it has; `pitstop status slips` shows how far it is."
 
 
 def test_a_lifetime_that_is_over_queues_one_stop(world: World) -> None:

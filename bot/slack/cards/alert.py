@@ -6,6 +6,7 @@ from bot.model.alerts import Alert, AlertState, Severity
 from bot.slack.blocks import Button, Card, Message
 from bot.slack.cards import actions
 from bot.slack.cards.help import escape_hint
+from bot.slack.hints import in_slack
 from bot.slack.text import escape, mention_approver, moment, span
 
 _MARKS = {Severity.PAGE: "🚨", Severity.WARN: "⚠️", Severity.INFO: "ℹ️"}
@@ -24,7 +25,7 @@ def alert_card(alert: Alert, *, oncall: str = "") -> Message:
     if state is AlertState.RESOLVED:
         card.lines(_ending(alert))
     elif concern.fix:
-        card.lines(f"→ {escape_hint(concern.fix)}")
+        card.lines(f"→ {escape_hint(in_slack(concern.fix))}")
     if state is AlertState.ACKNOWLEDGED:
         known = " It counts as a hole in what can be recovered." if concern.condition == "wal-gap" else ""
         card.lines(f"*{escape(alert.by, 80)}* has it, since {moment(alert.changed_at)}.{known}")

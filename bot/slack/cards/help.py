@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from bot.errors import PitstopError
 from bot.slack.blocks import Card, Message
+from bot.slack.hints import in_slack
 from bot.slack.text import code, cut, cut_marked, entities, escape, visible
 
 _BACKUP = (
@@ -63,7 +64,7 @@ def help_card(command: str, clusters: Collection[str]) -> Message:
 
 def error_message(error: PitstopError) -> Message:
     """Render a refusal for the person who caused it: one sentence, and what to do next. Pure."""
-    hint = f"→ {escape_hint(error.hint)}" if error.hint else ""
+    hint = f"→ {escape_hint(in_slack(error.hint))}" if error.hint else ""
     said = "\n".join(part for part in (escape_hint(error.message), hint) if part)
     return Message(cut_marked(said, _MAX_ERROR_CHARS) or "That was refused.", [])
 

@@ -16,6 +16,7 @@ from bot.slack.cards.help import escape_hint
 from bot.slack.cards.kept import kept_buttons, kept_lines
 from bot.slack.cards.plan import plan_lines, plan_note, target_line
 from bot.slack.cards.result import result_lines, server_lines
+from bot.slack.hints import in_slack
 from bot.slack.text import code, count, escape, mention_approver, moment, moments, named
 
 APPROVALS, RESULTS = "approvals", "results"
@@ -175,7 +176,7 @@ def _error_lines(outcome: dict[str, Any] | None) -> list[str]:
     if not outcome or "message" not in outcome:
         return []
     reasons = [f"• {moments(escape(str(reason), 400))}" for reason in list(outcome.get("reasons", []))[:8]]
-    hint = str(outcome.get("hint", ""))
+    hint = in_slack(str(outcome.get("hint", "")))
     return [moments(escape_hint(str(outcome["message"]))), *reasons, f"→ {moments(escape_hint(hint))}" if hint else ""]
 
 

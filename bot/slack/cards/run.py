@@ -12,6 +12,7 @@ from bot.slack.cards.drill import drill_failed, drill_result
 from bot.slack.cards.help import escape_hint
 from bot.slack.cards.in_place import what_ran
 from bot.slack.cards.keeping import retention_result, scrub_result, sync_result
+from bot.slack.hints import in_slack
 from bot.slack.text import bar, code, count, escape, moment, named, size, span
 
 _WORDS = {
@@ -170,7 +171,7 @@ _RESULTS: dict[Job, Callable[[dict[str, Any]], list[str]]] = {
 def _error_lines(run: Run) -> list[str]:
     if not run.error:
         return []
-    hint = str(run.error.get("hint", ""))
+    hint = in_slack(str(run.error.get("hint", "")))
     return [escape_hint(str(run.error.get("message", "It failed."))), f"→ {escape_hint(hint)}" if hint else ""]
 
 
