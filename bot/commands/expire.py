@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from bot.commands.output import AsJson, remark, say, show
+from bot.commands.output import AsJson, remark, say, show, when
 
 Cluster = Annotated[str, typer.Argument(metavar="CLUSTER", help="The cluster's name in the configuration.")]
 
@@ -46,7 +47,7 @@ def expire(
 
 
 def _say(result: dict[str, Any]) -> None:
-    from bot.slack.text import size
+    from bot.slack.text import count, size
 
     would = result["dry_run"]
     for one in result["repositories"]:
@@ -62,10 +63,14 @@ def _say(result: dict[str, Any]) -> None:
         for part in one["wal"]["ranges"]:
             say(f"  {'would go' if would else 'went':<11} WAL {part['first']} to {part['last']}")
         for part in one["recovery_window"]["after"]:
-            say(f"  recoverable from {part['from']} to {part['to']}")
+            say(f"  recoverable {_time(part['from'])} to {_time(part['to'])}")
         if one["too_many"]:
             remark(f"Note: {one['too_many']} Without --force nothing goes.")
     freed = size(int(result["bytes_freed"]))
-    say(f"{len(result['removed'])} backups {'would go' if would else 'went'}, {freed} freed.")
+    say(f"{count(len(result['removed']), 'backup')} {'would go' if would else 'went'}, {freed} freed.")
     for problem in result["problems"]:
         remark(f"Problem: {problem}")
+
+
+def _time(text: str) -> str:
+    return when(datetime.fromisoformat(text))

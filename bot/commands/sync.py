@@ -93,12 +93,13 @@ def _came(one: dict[str, Any], *, dry_run: bool) -> str:
         lacked = sum(int(backup["bytes_stored"]) for backup in one["lacked"])
         return (
             f"lacks {count(len(one['lacked']), 'backup')} ({size(lacked)}) and "
-            f"{count(int(one['lacked_segments']), 'WAL segment')}"
+            f"{count(int(one['lacked_segments']), 'WAL segment')} ({size(int(one['lacked_segment_bytes']))}); "
+            "manifests, indexes and keys come besides"
         )
     if not one["objects"] and not one["problem"]:
         return "has all that the others hold"
     events = f", {count(int(one['events']), 'pin or other word', 'pins or other words')}" if one["events"] else ""
     return (
         f"{count(len(one['copied']), 'backup')}, {count(int(one['segments']), 'WAL segment')}{events}, "
-        f"{size(int(one['bytes']))} in {count(int(one['objects']), 'object')}"
+        f"{size(int(one['bytes']))} in {count(int(one['objects']), 'object')}, manifests, indexes and keys included"
     )

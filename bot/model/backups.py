@@ -37,6 +37,11 @@ class BackupSummary:
     damaged: str | None = None
     pinned: bool = False
 
+    @property
+    def seconds(self) -> float:
+        """How long it took, from its start until everything that belongs to it was stored; the manifest comes after that."""
+        return (self.finished_at - self.started_at).total_seconds()
+
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only: ISO times, `X/X` LSNs."""
         data: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from bot.model.amounts import span
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId
 from bot.model.retained_wal import (
@@ -205,9 +206,9 @@ def _reasons(stock: Stock, keeping: Keeping, ages: _Ages) -> dict[BackupId, str]
         elif backup.id in stock.held:
             reasons[backup.id] = f"{stock.held[backup.id]} needs it"
         elif backup.id in stock.leased:
-            reasons[backup.id] = f"{stock.leased[backup.id]} leased it"
+            reasons[backup.id] = f"{stock.leased[backup.id]} needs it"
         elif oldest_lease is not None and backup.id > oldest_lease:
-            reasons[backup.id] = f"it is newer than {oldest_lease}, which {stock.leased[oldest_lease]} leased"
+            reasons[backup.id] = f"it is newer than {oldest_lease}, which {stock.leased[oldest_lease]} needs"
         elif ages.in_the_future(backup):
             reasons[backup.id] = "it was taken later than now: was a clock set back?"
         elif backup.timeline in unknown:
@@ -275,5 +276,4 @@ def _days(age: timedelta) -> str:
     days = age / timedelta(days=1)
     if days >= 2:
         return f"{days:.1f}".removesuffix(".0") + " days"
-    hours = max(age / timedelta(hours=1), 0)
-    return f"{hours:.1f}".removesuffix(".0") + " hours"
+    return span(age)

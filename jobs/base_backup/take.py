@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -44,11 +43,10 @@ def run(context: JobContext) -> dict[str, Any]:
         Unavailable: server or repository is away, or WAL did not become durable.
         Corruption: `damaged-pages`, the backup was kept, marked damaged; file and block are named.
     """
-    began = time.monotonic()
     context.phase("prepare")
     with _Backup(context) as backup:
         summary = backup.take()
-    return backup.result(summary, time.monotonic() - began)
+    return backup.result(summary)
 
 
 class _Backup:
@@ -106,7 +104,7 @@ class _Backup:
         self._judge(copied)
         return summary
 
-    def result(self, summary: BackupSummary, seconds: float) -> dict[str, Any]:
+    def result(self, summary: BackupSummary) -> dict[str, Any]:
         """Return what the run answers."""
         names = list(self._places.left) if self._places else []
         return {
@@ -118,7 +116,7 @@ class _Backup:
             "not_in": self._places.not_in if self._places else [],
             "bytes_read": summary.bytes_read,
             "bytes_stored": summary.bytes_stored,
-            "seconds": round(seconds, 3),
+            "seconds": round(summary.seconds, 3),
             "timeline": summary.timeline,
             "start_lsn": str(summary.start_lsn),
             "end_lsn": str(summary.end_lsn),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -55,9 +54,8 @@ def run(context: JobContext) -> dict[str, Any]:
         Conflict: a lock stood in the way (`table-locked`), or the dump in somebody's (`dump-yielded`).
         Unavailable: server, repository or pg_dump is away. Failed: pg_dump failed.
     """
-    began = time.monotonic()
     context.phase("prepare")
-    return _Dump(context).take(began)
+    return _Dump(context).take()
 
 
 class _Dump:
@@ -72,7 +70,7 @@ class _Dump:
         self._selection = selection_of(context)
         self._warnings: list[str] = []
 
-    def take(self, began: float) -> dict[str, Any]:
+    def take(self) -> dict[str, Any]:
         """Take the dump; see `run`."""
         context = self._context
         server = look_at_server(self._cluster)
@@ -95,7 +93,7 @@ class _Dump:
             summary = self._commit(writer, facts, dumped, body)
         places.publish(context)
         renew_runbook(context)
-        return self._result(summary, body, places, time.monotonic() - began)
+        return self._result(summary, body, places)
 
     def _plan(self, server: Server, tools: Binaries) -> list[DatabaseDump]:
         databases = wanted_databases(self._cluster, self._selection, server)
@@ -167,7 +165,7 @@ class _Dump:
             server_version=facts.version_num,
         )
 
-    def _result(self, summary: BackupSummary, body: dict[str, Any], places: Places, seconds: float) -> dict[str, Any]:
+    def _result(self, summary: BackupSummary, body: dict[str, Any], places: Places) -> dict[str, Any]:
         names = list(places.left)
         databases = body["databases"]
         return {
@@ -188,7 +186,7 @@ class _Dump:
             ],
             "bytes_read": summary.bytes_read,
             "bytes_stored": summary.bytes_stored,
-            "seconds": round(seconds, 3),
+            "seconds": round(summary.seconds, 3),
             "timeline": summary.timeline,
             "start_lsn": str(summary.start_lsn),
             "end_lsn": str(summary.end_lsn),

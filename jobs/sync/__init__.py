@@ -20,7 +20,6 @@ from bot.model.backups import BackupSummary
 from bot.model.copies import lags
 from bot.model.ids import ClusterName
 from bot.model.retained_wal import Segment
-from bot.model.sync import Lacking
 from jobs.catalogue import renew_reachable
 from jobs.context import JobContext, utc_now
 from jobs.copies import behind
@@ -105,10 +104,10 @@ def _names(found: Looked) -> list[str]:
     return list(dict.fromkeys(history.name for history in found.histories))
 
 
-def _lacked(due: Sequence[Due]) -> Mapping[str, Sequence[Lacking]]:
-    lacked: dict[str, list[Lacking]] = {}
+def _lacked(due: Sequence[Due]) -> Mapping[str, Sequence[Due]]:
+    lacked: dict[str, list[Due]] = {}
     for one in due:
-        lacked.setdefault(one.target.name, []).append(one.lacking)
+        lacked.setdefault(one.target.name, []).append(one)
     return lacked
 
 

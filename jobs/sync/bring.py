@@ -97,11 +97,7 @@ class Bringing:
 
     def _expected(self) -> int:
         """Return the bytes that are to come: volumes as they are recorded, segments as somebody stores them."""
-        lacks = self._due.lacking
-        sizes = [
-            max((o.sizes.get((s.timeline, s.number), 0) for o in self._due.others), default=0) for s in lacks.segments
-        ]
-        return sum(backup.bytes_stored for backup in lacks.backups) + sum(sizes)
+        return sum(backup.bytes_stored for backup in self._due.lacking.backups) + self._due.segment_bytes
 
     def _keys(self) -> None:
         """Bring every data key that is not here, in all its wrapped forms; one that does not open is said, and done without.

@@ -60,6 +60,12 @@ class Due:
     others: tuple[History, ...]
     lacking: Lacking
 
+    @property
+    def segment_bytes(self) -> int:
+        """The bytes of the segments that lack whole, as somebody stores them."""
+        keys = [(segment.timeline, segment.number) for segment in self.lacking.segments]
+        return sum(max((other.sizes.get(key, 0) for other in self.others), default=0) for key in keys)
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:

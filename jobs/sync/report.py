@@ -8,9 +8,9 @@ from typing import Any
 
 from bot.model.copies import Lag
 from bot.model.ids import ClusterName
-from bot.model.sync import Lacking
 from jobs.copies import lag_row
 from jobs.sync.bring import Brought
+from jobs.sync.look import Due
 
 _MAX_LISTED = 200
 
@@ -18,7 +18,7 @@ _MAX_LISTED = 200
 def report(
     cluster: ClusterName,
     brought: Sequence[Brought],
-    would: Mapping[str, Sequence[Lacking]],
+    would: Mapping[str, Sequence[Due]],
     lags: Sequence[Lag],
     problems: Mapping[str, str],
     *,
@@ -45,16 +45,17 @@ def report(
     }
 
 
-def _repository(one: Brought, would: Sequence[Lacking], lags: Sequence[Lag], now: datetime) -> dict[str, Any]:
+def _repository(one: Brought, would: Sequence[Due], lags: Sequence[Lag], now: datetime) -> dict[str, Any]:
     lag = next((lag for lag in lags if lag.repository == one.repository), Lag(one.repository))
     return {
         "repository": one.repository,
         "lacked": [
             {"id": backup.id, "kind": backup.kind, "bytes_stored": backup.bytes_stored}
-            for lacks in would
-            for backup in lacks.backups
+            for due in would
+            for backup in due.lacking.backups
         ],
-        "lacked_segments": sum(len(lacks.segments) for lacks in would),
+        "lacked_segments": sum(len(due.lacking.segments) for due in would),
+        "lacked_segment_bytes": sum(due.segment_bytes for due in would),
         "copied": one.copied,
         "segments": one.segments,
         "events": one.events,

@@ -51,6 +51,8 @@ def test_expire(world: World) -> None:
     assert world.ids() == [ids[0], *ids[2:]]
     shown = pitstop("expire", NAME, "--dry-run", config=world.path)
     assert f"{ids[0]}  it is pinned" in shown.out
+    assert "+00:00" not in shown.out, "times are told as everywhere"
+    assert "0 backups would go" in shown.out
     text = world.path.read_text("utf-8") + "[clusters.slips.retention]\nbase = '1h'\nwal = '0s'\nminimum_base = 1\n"
     world.path.write_text(text, "utf-8")
     refused = pitstop("expire", NAME, "--json", config=world.path)

@@ -191,6 +191,8 @@ def test_pins_runs_and_leases_keep(rule: str) -> None:
     assert old.id not in gone(decision)
     assert old.start_lsn // SEGMENT in applied(stock, decision).wal.whole[1], "with its own WAL"
     if rule == "leased":
+        [why] = [verdict.reason for verdict in decision.verdicts if verdict.backup.id == old.id]
+        assert why == "request r1 needs it"
         assert gone(decision) == [b.id for b in backups[:3]]
         assert not [s for s in decision.wal if s.number >= old.start_lsn // SEGMENT]
 
@@ -450,3 +452,10 @@ def _within(window: Iterable[TimeRange], moment: datetime) -> bool:
 def test_segments_are_ordered_oldest_first() -> None:
     """WAL goes oldest first, whatever its timeline, so that a crash leaves no hole in the middle."""
     assert sorted([Segment(3, 1), Segment(1, 2), Segment(2, 1)]) == [Segment(1, 2), Segment(2, 1), Segment(3, 1)]
+
+
+def test_ages_are_told_as_everywhere() -> None:
+    """Under two days in hours and minutes, from there on in days."""
+    stock = Stock(daily(3), wal(3 * DAY))
+    reasons = [verdict.reason for verdict in decide(stock, KEEPING, hour(3.5 * DAY) + timedelta(minutes=18)).verdicts]
+    assert [reason.partition(",")[0] for reason in reasons] == ["3.5 days old", "2.5 days old", "35 h 18 min old"]

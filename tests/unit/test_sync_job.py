@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -98,6 +99,10 @@ def test_everything_comes_byte_for_byte(world: Two) -> None:
     here, there = world.tree("local"), world.tree("offsite")
     assert set(here) - set(there) == {path for path in here if path.endswith("-verified")}
     assert {path: here[path] for path in there} == there
+    told = re.compile(r"/volumes/.*/\d+$|/wal/\d+/[0-9A-F]{24}$")  # not histories, manifests, indexes, keys
+    counted = sum(len(content) for path, content in there.items() if told.search(path))
+    lacked = world.of(before, "offsite")
+    assert sum(one["bytes_stored"] for one in lacked["lacked"]) + lacked["lacked_segment_bytes"] == counted
     assert list(examine(world.at("offsite"))) == []
     copied = {backup.id: backup for backup in world.at("offsite").backups()}
     assert copied[world.ids()[0]].pinned

@@ -32,7 +32,7 @@ def backup_card(view: BackupView, *, now: datetime) -> Message:
     card = Card(f"{_KINDS.get(backup.kind, backup.kind)} of {backup.cluster}")
     card.lines(code(backup.id, 80), *_standing(backup, now))
     card.lines(
-        f"*Taken* {moment(backup.started_at)}, in {span((backup.finished_at - backup.started_at).total_seconds())}{part}",
+        f"*Taken* {moment(backup.started_at)}, in {span(backup.seconds)}{part}",
         f"*Size* {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, encrypted",
         f"*WAL* timeline {backup.timeline}, {_range(backup)}",
         f"*After* {code(backup.parent, 80)}" if backup.parent else "",
