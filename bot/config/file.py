@@ -26,6 +26,7 @@ from bot.model.people import HOST_TEAM, Person, Policy
 from bot.model.policy import joined
 from bot.model.runs import Job
 from bot.model.schedule import Cron
+from bot.model.typed import nearest, quoted
 
 DEFAULT_PATHS = (Path("pitstop.toml"), Path("/etc/pitstop/pitstop.toml"))
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,62}\Z")
@@ -87,9 +88,11 @@ class Config(Table):
         try:
             return self.clusters[name]
         except KeyError:
-            known = ", ".join(sorted(self.clusters))
+            meant, known = nearest(name, self.clusters), ", ".join(sorted(self.clusters))
             raise Usage(
-                f"There is no cluster named {name!r}.", hint=f"Known clusters: {known}.", code="unknown-cluster"
+                f"There is no cluster named {quoted(name)}.",
+                hint=f"Did you mean {meant}?" if meant else f"Known clusters: {known}.",
+                code="unknown-cluster",
             ) from None
 
     def cluster_repositories(self, name: ClusterName | str) -> dict[str, RepositoryConfig]:

@@ -142,6 +142,14 @@ def _verify(rest: list[str], clusters: Collection[str]) -> Verify:
     """Read a cluster and a backup's id or an old file's name, either of which may be left out; both are known by their form."""
     ids = [word for word in rest if is_backup_id(word) or names_old_backup(word)]
     others = [word for word in rest if word not in ids and (word.lower() != "latest" or word.lower() in clusters)]
+    strange = [word for word in others if word.lower() not in clusters]
+    if len(ids) + len(others) == 2 and len(strange) == 1 and len(others) == 2:
+        cluster = next(word.lower() for word in others if word not in strange)
+        raise Usage(
+            f"{quoted(strange[0])} is neither a backup's id nor an old backup's file.",
+            hint=f"`/backup list {cluster}` shows them.",
+            code="unknown-backup",
+        )
     if len(ids) > 1 or len(others) > 1:
         example = example_cluster(clusters)
         raise Usage(

@@ -21,7 +21,7 @@ from bot.model.dumps import Part
 from bot.model.ids import ClusterName, is_backup_id
 from bot.model.old_backups import names_old_backup
 from bot.model.restores import LATEST, VERIFIED, Wanted
-from bot.model.typed import plain, quoted
+from bot.model.typed import nearest, plain, quoted
 
 _TOKEN = re.compile(r'(?:"(?:[^"]|"")*"|[^\s,"])+|,')
 _PARTS = {"schema-only": Part.SCHEMA_ONLY, "data-only": Part.DATA_ONLY}
@@ -79,8 +79,7 @@ def _ask(cluster: ClusterName, words: list[str], reason: str) -> AskRestore:
             said.setdefault(current, [])
         elif word not in {",", "and"}:
             if current not in {"into", "database", "tables"}:
-                example = _example(cluster, in_place=IN_PLACE in said)
-                raise Usage(f"{quoted(word)} has no place here.", hint=f"Write `{example}`.", code="bad-restore")
+                raise _no_place_for(word, cluster, in_place=IN_PLACE in said)
             said[current].append(word)
     destination = _destination(said, cluster)
     database = _name(_one(said["database"], "database", cluster)) if "database" in said else None
@@ -91,6 +90,14 @@ def _ask(cluster: ClusterName, words: list[str], reason: str) -> AskRestore:
     if IN_PLACE in said:
         require_whole(wanted.part, tables="tables" in said)
     return AskRestore(cluster, wanted, destination, reason)
+
+
+def _no_place_for(word: str, cluster: ClusterName, *, in_place: bool) -> Usage:
+    """Return the error for a word that nothing asks for; a lone `in` may have meant either place."""
+    example = f"`{_example(cluster, in_place=in_place)}`"
+    if word.lower() == "in":
+        example = f"`{_example(cluster, in_place=True)}`, or `{_example(cluster)}`"
+    return Usage(f"{quoted(word)} has no place here.", hint=f"Write {example}.", code="bad-restore")
 
 
 def _in_place_as_one(words: list[str]) -> list[str]:
@@ -155,9 +162,11 @@ def read_backup(word: str) -> str:
     if word.lower() in {LATEST, VERIFIED}:
         return word.lower()
     if not (is_backup_id(word) or names_old_backup(word)):
+        meant = nearest(word, (LATEST, VERIFIED))
+        ways = "Write `latest`, `verified`, or an id from `/backup list CLUSTER`."
         raise Usage(
             f"{quoted(word)} is not a backup.",
-            hint="Write `latest`, `verified`, or an id from `/backup list CLUSTER`.",
+            hint=f"Did you mean `{meant}`?" if meant else ways,
             code="unknown-backup",
         )
     return word

@@ -291,7 +291,7 @@ def _place(parts: _Parts, now: datetime, zone: tzinfo, text: str) -> tuple[datet
     if isinstance(day, date):
         return _instant(day, clock, zone, text), ""
     if isinstance(day, str):
-        return _instant(today - timedelta(days=day == "yesterday"), clock, zone, text), ""
+        return _instant(_day_named(day, today), clock, zone, text), ""
     for candidate in _candidates(day, today):
         at = _instant(candidate, clock, zone, text)
         if at <= now:
@@ -312,6 +312,15 @@ def _candidates(day: tuple[int, int] | int | None, today: date) -> list[date]:
         return [today - timedelta(days=back), today - timedelta(days=back + 7)]
     years = (_maybe(today.year - back, *day) for back in range(9))
     return [found for found in years if found is not None]
+
+
+def _day_named(day: date | tuple[int, int] | int | str, today: date) -> date:
+    """Return the day that was named, an open one as the most recent."""
+    if isinstance(day, date):
+        return day
+    if isinstance(day, str):
+        return today - timedelta(days=day == "yesterday")
+    return next((found for found in _candidates(day, today) if found <= today), today)
 
 
 def _instant(day: date, clock: time, zone: tzinfo, text: str) -> datetime:
@@ -381,7 +390,7 @@ def _unread(rest: str, parts: _Parts, text: str) -> Usage:
     if parts.clock is not None and _ABBREVIATION.fullmatch(rest):
         return Usage(
             f"{quoted(_as_typed(rest, text))} names more than one time zone, or none.",
-            hint="Write UTC, an offset like +07:00, or a name like Asia/Bangkok.",
+            hint="Write it as a name like Asia/Shanghai, an offset like -06:00, or UTC.",
             code="ambiguous-time",
         )
     if match := re.fullmatch(r"([01]\d|2[0-3])([0-5]\d)", rest):
@@ -394,7 +403,7 @@ def _unread(rest: str, parts: _Parts, text: str) -> Usage:
 def _no_clock(parts: _Parts, text: str, today: date) -> Usage:
     if parts.day is None:
         return _not_understood(text)
-    day = parts.day if isinstance(parts.day, date) else today
+    day = _day_named(parts.day, today)
     return Usage(
         f"{quoted(text)} names a day but no time.",
         hint=f"Which time? For example {quoted(f'{day.isoformat()} 14:30')}.",

@@ -78,7 +78,7 @@ TYPED = [
         "future-time",
     ),
     ("/pitr slips midnight yesterday", "has two readings", "Write 00:00 with the day", "ambiguous-time"),
-    ("/pitr slips 2026-11-01 10:00 CST", "names more than one time zone", "Asia/Bangkok", "ambiguous-time"),
+    ("/pitr slips 2026-11-01 10:00 CST", "names more than one time zone", "Asia/Shanghai", "ambiguous-time"),
     ("/pitr slips xid:many", "“many” is not a transaction id.", "`xid:84213`", "bad-target"),
     ("/pitr slips lsn:zero", "“zero” is not an LSN.", "`lsn:0/16B3748`", "bad-target"),
     ("/pitr slips before drop Transactions", "cannot be looked up", "", "bad-target"),

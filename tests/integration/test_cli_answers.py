@@ -21,6 +21,7 @@ WRONG = [
     (("status", "--no-such-option"), "usage", "No such option"),
     (("backup", "base"), "usage", "Missing argument"),
     (("list", "no\nsuch 🙈 *cluster*"), "unknown-cluster", "Known clusters: slips"),
+    (("list", "slps"), "unknown-cluster", "Did you mean slips?"),
     (("pitr", "slips"), "no-target", "--to"),
     (("pitr", "slips", "--to", "latest"), "no-reason", "--reason"),
     (("pitr", "slips", "--to", "next tuesday week", "--reason", "x"), "bad-time", "Write one like"),

@@ -90,6 +90,8 @@ def test_backup_reads_each_form() -> None:
         ("show", "/backup list"),
         ("show yesterday", "/backup list"),
         ("resum slips", "`/backup resume slips`"),
+        ("verify slips 2026", "`/backup list slips`"),
+        ("verify 2026 slips", "`/backup list slips`"),
     ],
 )
 def test_backup_refusals_say_what_was_probably_meant(line: str, hint: str) -> None:

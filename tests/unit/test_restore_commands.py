@@ -85,6 +85,8 @@ def test_forms_and_help() -> None:
         (f"slips latest into {'x' * 64}", "bad-name", "63"),
         ("slips latest into x database a b", "no-destination", "into NEWNAME"),
         ("slips latest in", "bad-restore", "into NEWNAME"),
+        ("slips latest in plce", "bad-restore", "latest in place"),
+        ("slips lates into y", "unknown-backup", "Did you mean `latest`?"),
         ("slips latest place", "bad-restore", "into NEWNAME"),
         ("slips latest in place shop", "bad-restore", "latest in place"),
         ("slips latest into x in place", "two-destinations", "latest in place"),

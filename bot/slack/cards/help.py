@@ -26,8 +26,10 @@ _RESTORE = (
     "`/restore` the form",
     "`/restore {c} latest into slips_monday reason: to compare` the newest dump into a new database",
     "`/restore {c} verified into slips_monday` the newest one that a drill proved",
+    "`/restore {c} 20261122T023000Z-dump-7f3a into slips_monday` a dump by its id; also an old backup by its file's name",
     "`/restore {c} latest into slips.rescued tables Transactions, audit.log` tables into a new schema of a live database",
     "`/restore {c} latest into empty database slips schema-only` of several databases one, without rows",
+    "`/restore {c} latest into slips data-only` the rows alone, into tables that exist and are empty",
     "`/restore {c} latest in place reason: bad migration` swaps the live database for the restored copy; the old one is kept",
 )
 _PITR = (
@@ -35,9 +37,10 @@ _PITR = (
     "`/pitr {c} 14:30` everything committed up to 14:30, by your clock",
     "`/pitr {c} before 14:30 reason: a bad deploy` what 14:30 itself brought is left out",
     "`/pitr {c} before:xid:84213` just before a transaction",
-    "`/pitr {c} point:before-migration` a restore point, included",
+    "`/pitr {c} point:before-migration` a restore point, included; `before:point:before-migration` leaves it out",
     "`/pitr {c} lsn:0/16B3748` everything before a place in the WAL",
     "`/pitr {c} latest` everything there is",
+    "`/pitr {c} immediate` as the newest base backup ended; `immediate:ID` as that one did",
 )
 _TIMES = "Times: `14:30`, `14:30:05.123`, `yesterday 23:10`, `today 3am`, `10 minutes ago`, `22 Nov 14:30`, `2026-11-22T07:30:00Z`."
 _HOW = (
