@@ -11,7 +11,7 @@ import typer
 from bot.commands.output import AsJson, say, show, when
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bot.commands.surroundings import Surroundings
     from bot.config import Config
@@ -157,8 +157,8 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
         _say_copies(lag)
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
-        for part in wal["recovery_window"]:
-            say(f"  recoverable  {_time(part['from'])} to {_time(part['to'])}")
+    for line in window_lines(cluster["wal"]):
+        say(f"  recoverable  {line}")
     if not cluster["wal"]:
         say("  WAL          none received yet")
     if away := [wal["server_unreachable_since"] for wal in cluster["wal"] if wal["server_unreachable_since"]]:
@@ -169,6 +169,17 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
         say(f"  next         {job} {_time(at)}")
     if cluster["shared_disk"]:
         say("  note         spool or repository may share the database's disk (shared_disk = true)")
+
+
+def window_lines(wal: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say how far back each repository goes; once, where all of them go equally far. Pure."""
+    windows = {
+        one["repository"]: [f"{_time(part['from'])} to {_time(part['to'])}" for part in one["recovery_window"]]
+        for one in wal
+    }
+    if len({tuple(parts) for parts in windows.values()}) == 1:
+        return next(iter(windows.values()))
+    return [f"{part}, from {repository}" for repository, parts in windows.items() for part in parts]
 
 
 def _say_copies(lag: dict[str, Any]) -> None:

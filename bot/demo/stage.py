@@ -23,6 +23,7 @@ from bot.postgres.binaries import find
 from bot.postgres.plain import PlainServer, initdb
 from bot.postgres.readable import runnable_by
 from bot.repository.keys.file import create_key_file
+from bot.repository.open import open_repository
 from bot.sandbox.driver import Driver
 from bot.sandbox.server import Sandbox
 from bot.sandbox.values import Action
@@ -120,6 +121,7 @@ def stage(
         cleanup.callback(sandbox.stop)
         config_path = _configure(root, dsn, sandbox.api_url)
         config, _ = load(config_path)
+        _begin(config)
         cleanup.callback(end_runs, config, config_path)
         bot = _bot(root, config_path, sandbox)
         cleanup.callback(end_bot, bot)
@@ -166,6 +168,12 @@ def _configure(root: Path, dsn: str, api_url: str) -> Path:
     path = root / "pitstop" / "pitstop.toml"
     path.write_text(_CONFIG.format(root=root, dsn=dsn, api_url=api_url, database=shop.DATABASE), encoding="utf-8")
     return path
+
+
+def _begin(config: Config) -> None:
+    """Make the data keys, as `pitstop keys init` does: a repository without one is an alert as soon as the bot looks."""
+    for name, repository in config.repositories.items():
+        open_repository(name, repository, config.encryption, create=True)
 
 
 def _bot(root: Path, config_path: Path, sandbox: Sandbox) -> subprocess.Popen[bytes]:

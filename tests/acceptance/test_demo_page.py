@@ -17,6 +17,7 @@ from playwright.sync_api import TimeoutError as TooLate
 
 from bot.demo.run import playground
 from bot.demo.stage import Stage
+from bot.ledger import alerts
 from tests.acceptance.browser import WAIT_MS, Opener
 from tests.acceptance.pictures import keep
 from tests.servers import binaries_or_skip
@@ -81,6 +82,11 @@ def test_a_dropped_table_comes_back_in_the_browser(scene: Stage, open_page: Open
         _watch(page)
         _compare(page)
         _look_elsewhere(scene, open_page)
+        with scene.ledger.read() as tx:
+            raised = [alert.concern for alert in alerts.list(tx)]
+        assert not [one.sentence for one in raised if one.condition == "repository-away"], (
+            "it was begun before the bot looked"
+        )
     except Exception as error:
         error.add_note(scene.driver.transcript())
         error.add_note((scene.root / "pitstop" / "bot.log").read_text("utf-8", "replace")[-4_000:])
