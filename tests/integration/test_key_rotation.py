@@ -244,6 +244,9 @@ def test_a_mistyped_passphrase(tmp_path: Path, typed: Typed) -> None:
     assert "is not the passphrase that made these forms in repository local" in checked.out
     assert "WARN" not in checked.out
     assert "--rewrap-only" not in checked.out + checked.err
+    begun = typed("keys", "init", config=here.config_path)
+    assert "is not the passphrase that made these forms" in begun.out
+    assert "--rewrap-only" not in begun.out
     refused = typed("keys", "rotate", "--json", config=here.config_path)
     assert (refused.code, refused.json["error"]["code"]) == (2, "key-changed")
     assert "pitstop keys rotate --key-changed" in refused.json["error"]["hint"]
@@ -258,4 +261,61 @@ def test_a_mistyped_passphrase(tmp_path: Path, typed: Typed) -> None:
     here = reconfigured(here, keys)
     meant = typed("keys", "rotate", "--key-changed", "--json", config=here.config_path)
     assert meant.code == 0, meant.out
+    assert typed("keys", "check", config=here.config_path).code == 0
+
+
+def test_the_list_names_the_keys(tmp_path: Path, typed: Typed) -> None:
+    """Each form names the setting that opens it, form 1 before 2, whatever salt a run took; what nothing opens has an id, which
+    is explained."""
+    here = install(tmp_path / "pitstop", AWAY)
+    keys = [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"]
+    here = reconfigured(here, keys)
+    for words in (("init",), ("rotate",)):
+        assert typed("keys", *words, config=here.config_path).code == 0
+    said = typed("keys", "list", config=here.config_path)
+    table = [line.split() for line in said.out.splitlines()[1:] if "passphrase:" in line or "file:" in line]
+    assert [row[row.index("yes") - 2 : row.index("yes")] for row in table] == [["1", keys[0]], ["2", keys[1]]] * 2
+    assert "id names" not in said.err
+    alone = reconfigured(here, keys[:1])
+    said = typed("keys", "list", config=alone.config_path)
+    assert said.out.count("passphrase, id ") == 2
+    assert "a passphrase has one with each salt, so several of them" in said.err
+
+
+def test_what_is_to_be_kept(tmp_path: Path, typed: Typed) -> None:
+    """With one key file its copy; with a passphrase beside it, that any one opens everything, and how to read it; where what was
+    stored before is not wrapped with the new one yet, that it comes first."""
+    here = install(tmp_path / "pitstop", AWAY)
+    file, passphrase = f"{here.home}/key", f"{here.home}/passphrase"
+    said = typed("keys", "init", config=here.config_path).out
+    assert said.endswith(
+        f"Keep a copy of the key file {file} away from this machine. Without it no backup can ever be read.\n"
+    )
+    here = reconfigured(here, [f"file:{file}", f"passphrase:{passphrase}"])
+    first = typed("keys", "init", config=here.config_path).out
+    opens = "one of these 2 keys opens everything; without all of them no backup can ever be read."
+    assert "pitstop keys rotate --rewrap-only\nAfter that any " + opens in first
+    assert "After that any " + opens in typed("keys", "init", config=here.config_path).out, "still"
+    assert typed("keys", "rotate", "--rewrap-only", config=here.config_path).code == 0
+    again = typed("keys", "init", config=here.config_path).out
+    assert again.splitlines()[-3:] == [
+        "Any " + opens,
+        f"Keep a copy of the key file {file} away from this machine.",
+        f"Read the passphrase and write it down, to be kept away from this machine: sudo cat {passphrase}",
+    ]
+    assert (here.home / "passphrase").read_text().strip() not in said + first + again
+
+
+def test_a_lost_passphrase_is_replaced(tmp_path: Path, typed: Typed) -> None:
+    """With the key file left, `keys init` makes another passphrase and says the command that wraps everything with it; with that,
+    and what the lost one made dropped, all is well."""
+    here = install(tmp_path / "pitstop", AWAY)
+    here = reconfigured(here, [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"])
+    assert typed("keys", "init", config=here.config_path).code == 0
+    (here.home / "passphrase").unlink()
+    said = typed("keys", "init", config=here.config_path).out
+    command = "pitstop keys rotate --rewrap-only --key-changed"
+    assert f"What local holds is not wrapped with all of them yet: {command}\n" in said
+    done = typed(*command.split()[1:], "--drop-unused", "--json", config=here.config_path).json["repositories"][0]
+    assert (len(done["added"]), len(done["dropped"])) == (1, 1)
     assert typed("keys", "check", config=here.config_path).code == 0

@@ -30,7 +30,7 @@ def strangers(ring: KeyRing) -> dict[str, list[str]]:
     known: set[str] = set()
     for key_id in ring.ids():
         forms = [form for form in ring.forms(key_id) if form.wrapped is not None]
-        made = {wrapper.source: _made_by(wrapper, forms) for wrapper in ring.wrappers}
+        made = {wrapper.source: made_by(wrapper, forms) for wrapper in ring.wrappers}
         known |= {source for source, paths in made.items() if paths}
         opened = {path for paths in made.values() for path in paths or ()}
         for wrapper in ring.wrappers:
@@ -70,7 +70,7 @@ def require_same(ring: KeyRing, repository: str) -> None:
         raise stranger_error(source, paths, repository)
 
 
-def _made_by(wrapper: KeyWrapper, forms: list[Form]) -> list[str] | None:
+def made_by(wrapper: KeyWrapper, forms: list[Form]) -> list[str] | None:
     """Return the paths of the forms that a key made; None where that cannot be told, since its file is missing, for instance."""
     try:
         return [form.path for form in forms if form.wrapped is not None and wrapper.recognises(form.wrapped)]

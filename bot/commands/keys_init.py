@@ -1,0 +1,183 @@
+"""`pitstop keys init`: make the keys that everything is encrypted with, begin repositories, and say what to keep where."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bot.commands.output import AsJson, say, show
+
+if TYPE_CHECKING:
+    from bot.config import Config
+    from bot.config.repositories import Wrapping
+    from bot.repository.keys.ring import KeyRing
+
+
+def init(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="Only make a key file there; no configuration is read.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make missing keys, and begin new repositories.
+
+    Key files and passphrases of the configuration are made (0600) where they are missing; what is there is never
+    overwritten. Keys in a service are made there, not here.
+
+    Any one of several keys opens everything; without all of them no backup can ever be read. Keep copies of key files, and the
+    passphrase on paper, away from this machine.
+    """
+    from bot.commands.surroundings import read_config
+    from bot.config.repositories import Wrapping
+    from bot.repository.keys.strangers import strangers
+    from bot.repository.open import open_repository
+
+    config = None if path else read_config()[0]
+    sources = (
+        config.encryption.wrapping if config else (Wrapping("file", str(Path(path or "").expanduser().absolute())),)
+    )
+    missing = {one for one in sources if one.is_file and not Path(one.place).exists()} if config else set(sources)
+    if config and missing:
+        _require_new(config, missing)
+    if config:
+        _require_same(config)
+    keys = [_made(one, made=one in missing) for one in sources]
+    repositories = dict(config.repositories) if config else {}
+    made_now = {f"{one.kind}:{one.place}" for one in missing}
+    late: list[str] = []
+    for name, repository in repositories.items():
+        assert config is not None
+        ring = open_repository(name, repository, config.encryption, create=True).keys
+        if len(sources) > 1 and _lacks_forms(ring):
+            late.append(_lacks(name, strangers(ring), made_now))
+
+    def lines() -> None:
+        for key in keys:
+            named = (
+                f"the key {key['key']} in" if key["key"] else "the passphrase in" if key["kind"] == "passphrase" else ""
+            )
+            verb = "Made" if key["made"] else "There is"
+            say(f"{verb} {named} {key['path']}." if named else f"{key['source']} is asked when it is needed.")
+        for name in repositories:
+            say(f"Repository {name} is ready.")
+        for sentence in late:
+            say(sentence)
+        for sentence in _to_keep(sources, late=bool(late)):
+            say(sentence)
+
+    files = [key for key in keys if key["path"]]
+    first = files[0] if files else {"key": None, "path": None, "made": False}
+    document = {
+        "key": first["key"],
+        "path": first["path"],
+        "made": first["made"],
+        "keys": keys,
+        "repositories": list(repositories),
+    }
+    show(document, lines, as_json=as_json)
+
+
+def _made(one: Wrapping, *, made: bool) -> dict[str, Any]:
+    """Make or read what is in a file, and return what is said of it; a service is only named."""
+    from bot.repository.keys.file import create_key_file, read_key_file
+    from bot.repository.keys.passphrase import Passphrase, create_passphrase_file
+
+    where, key = Path(one.place), None
+    if one.kind == "file":
+        key = create_key_file(where) if made else read_key_file(where).id
+    elif one.kind == "passphrase":
+        if made:
+            create_passphrase_file(where)
+        assert Passphrase(where).secret, "it is read, and refused where it is not as it must be"
+    path = one.place if one.is_file else None
+    return {"source": f"{one.kind}:{one.place}", "kind": one.kind, "key": key, "path": path, "made": made}
+
+
+def _to_keep(sources: Sequence[Wrapping], *, late: bool) -> Iterator[str]:
+    """Yield what is to be kept where, and what is lost without it; `late`: not everything is wrapped with all keys yet. Pure."""
+    if len(sources) > 1:
+        opens = f"{'After that any' if late else 'Any'} one of these {len(sources)} keys opens everything"
+        yield f"{opens}; without all of them no backup can ever be read."
+    for one in sources:
+        alone = "" if len(sources) > 1 else " Without it no backup can ever be read."
+        match one.kind:
+            case "file":
+                yield f"Keep a copy of the key file {one.place} away from this machine.{alone}"
+            case "passphrase":
+                shown = f"sudo cat {shlex.quote(one.place)}"
+                yield f"Read the passphrase and write it down, to be kept away from this machine: {shown}{'.' * bool(alone)}{alone}"
+            case _:
+                yield f"See that nobody deletes or disables {one.kind}:{one.place}.{alone}"
+
+
+def _require_new(config: Config, missing: set[Wrapping]) -> None:
+    """Refuse to make keys where a repository was begun and nothing else opens it. Writes nothing.
+
+    Raises:
+        Usage: a repository has data keys, so the key that opens them is the one that is missing.
+        Unavailable: a storage or a service cannot be asked.
+    """
+    from bot.errors import Usage
+    from bot.repository.layout import KEYS
+    from bot.repository.open import open_ring, open_store
+
+    where = min(missing).place
+    for name, repository in config.repositories.items():
+        if repository.directory is not None and not repository.directory.is_dir():
+            continue
+        if not open_store(name, repository).children(KEYS):
+            continue
+        if len(missing) < len(config.encryption.wrapping):
+            open_ring(name, repository, config.encryption).current()
+            continue
+        raise Usage(
+            f"Repository {name} was begun with a key, and its file {where} is missing; a new key would open nothing in it.",
+            hint=f"Bring the copy of the key back: install -m 0600 COPY {shlex.quote(where)}",
+            code="key-missing",
+        )
+
+
+def _require_same(config: Config) -> None:
+    """Refuse to begin a repository with a key that did not make the forms of its kind in another: it may be mistyped.
+
+    Raises:
+        Usage: `key-changed`.
+        Unavailable: a storage cannot be asked.
+    """
+    from bot.repository.keys.strangers import require_same
+    from bot.repository.layout import KEYS
+    from bot.repository.open import open_ring, open_store
+
+    begun = [
+        name
+        for name, repository in config.repositories.items()
+        if (repository.directory is None or repository.directory.is_dir())
+        and open_store(name, repository).children(KEYS)
+    ]
+    if 0 < len(begun) < len(config.repositories):
+        for name in begun:
+            require_same(open_ring(name, config.repositories[name], config.encryption), name)
+
+
+def _lacks(name: str, unlike: Mapping[str, list[str]], made_now: Collection[str]) -> str:
+    """Return how what a repository holds comes to be wrapped with all keys: one made just now is meant, another may be mistyped."""
+    from bot.repository.keys.strangers import stranger_error
+
+    for source, paths in unlike.items():
+        if source not in made_now:
+            error = stranger_error(source, paths, name)
+            return f"{error.message} {error.hint}"
+    command = f"pitstop keys rotate --rewrap-only{' --key-changed' * bool(unlike)}"
+    return f"What {name} holds is not wrapped with all of them yet: {command}"
+
+
+def _lacks_forms(ring: KeyRing) -> bool:
+    """Say whether some data key has no form by some key, as far as can be told without asking services."""
+    from bot.repository.keys.strangers import made_by
+
+    stored = [ring.forms(key_id) for key_id in ring.ids()]
+    return any(made_by(wrapper, forms) == [] for forms in stored for wrapper in ring.wrappers)
