@@ -153,8 +153,7 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
             say(f"  verified     {kind} {newest['id']}, by the drill of {_time(newest['verified_at'])}")
     if not any(cluster["newest_verified"].values()):
         say(f"  verified     none yet: `pitstop verify {name}`")
-    for lag in cluster["copies"]:
-        _say_copies(lag)
+    _say_copies(cluster["copies"], backups=cluster["backups"])
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
     for line in window_lines(cluster["wal"]):
@@ -182,14 +181,18 @@ def window_lines(wal: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{part}, from {repository}" for repository, parts in windows.items() for part in parts]
 
 
-def _say_copies(lag: dict[str, Any]) -> None:
+def _say_copies(lags: Sequence[dict[str, Any]], *, backups: int) -> None:
     from bot.slack.text import count, size, span
 
-    if not lag["backups"]:
-        say(f"  copies       {lag['repository']} has every backup")
+    if lags and not backups:
+        say("  copies       none: there is no backup yet")
         return
-    lacks = f"lacks {count(lag['backups'], 'backup')} ({size(lag['bytes'])})"
-    say(f"  copies       {lag['repository']} {lacks}, behind for {span(lag['seconds'])}; `pitstop sync`")
+    for lag in lags:
+        if not lag["backups"]:
+            say(f"  copies       {lag['repository']} has every backup")
+            continue
+        lacks = f"lacks {count(lag['backups'], 'backup')} ({size(lag['bytes'])})"
+        say(f"  copies       {lag['repository']} {lacks}, behind for {span(lag['seconds'])}; `pitstop sync`")
 
 
 def _say_receiver(cluster: dict[str, Any], *, led: bool) -> None:

@@ -13,6 +13,7 @@ from bot.model.ids import BackupId, stamp
 from bot.model.runs import Job
 from bot.model.wal import Lsn
 from tests.commands import pitstop
+from tests.jobs import install
 from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SMALL_CUT
 from tests.unit.retention_world import World
 
@@ -52,6 +53,16 @@ def test_sync(world: World) -> None:
     assert [one["repositories"] for one in listed.json["backups"]] == [["local", "offsite"]] * 3
     assert listed.json["away"] == {}
     assert "offsite has every backup" in pitstop("status", NAME, config=world.path).out
+
+
+def test_copies_before_the_first_backup(tmp_path: Path) -> None:
+    """On a new installation with two repositories status says once that there is no backup, not that either has every one."""
+    top = f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n'
+    new = install(tmp_path / "pitstop", "host=/nowhere user=nobody", top=top)
+    assert pitstop("keys", "init", config=new.config_path).code == 0
+    said = pitstop("status", config=new.config_path).out
+    assert said.count("  copies       none: there is no backup yet\n") == 1
+    assert "has every backup" not in said
 
 
 def test_a_damaged_copy(world: World) -> None:
