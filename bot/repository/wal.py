@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import re
+import struct
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +27,7 @@ from bot.repository.keys.lost import KeyUnopened
 if TYPE_CHECKING:
     from bot.repository.repository import Repository
 
-_EIGHT_DIGITS = re.compile(r"[0-9A-F]{8}\Z")
+_DIGITS = "0123456789ABCDEF"
 Buffer = bytes | bytearray | memoryview
 
 
@@ -181,18 +182,18 @@ class WalArchive:
         """Sort listed paths into segments and pieces. Fast: there may be a hundred thousand."""
         whole: dict[int, set[int]] = {}
         pieces: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        skip, per_id = len(self._folder) + 1, 0x1_0000_0000 // self.segment_bytes
-        begins: dict[str, tuple[set[int], int]] = {}
+        alike: dict[str, list[str]] = {}
+        skip = len(self._folder) + 1
         for path in paths:
             # Of nearly all, only the last eight digits are new: <timeline>/<24 digits>.
-            found = begins.get(path[skip:-8])
-            if found is not None and _EIGHT_DIGITS.match(path, len(path) - 8) and (low := int(path[-8:], 16)) < per_id:
-                found[0].add(found[1] + low)
+            alike.setdefault(path[skip:-8], []).append(path[-8:])
+        for begin, ends in alike.items():
+            found = _segments(begin, ends, self.segment_bytes)
+            if found is not None:
+                whole.setdefault(found[0], set()).update(found[1])
                 continue
-            parts = path[skip:].split("/")
-            which = self._note(parts, whole, pieces)
-            if which is not None and len(parts) == 2:
-                begins[path[skip:-8]] = whole[which[0]], which[1] - which[1] % per_id
+            for end in ends:
+                self._note(f"{begin}{end}".split("/"), whole, pieces)
         return whole, pieces
 
     def _note(
@@ -283,17 +284,29 @@ def _reach(
     return ends
 
 
+def _segments(begin: str, ends: list[str], segment_bytes: int) -> tuple[int, Iterable[int]] | None:
+    """Return the timeline and the numbers of segments listed as `begin` and each of `ends`; None unless all are segments."""
+    _, slash, digits = begin.partition("/")
+    low = "".join(ends)
+    if not slash or len(low) != 8 * len(ends) or low.strip(_DIGITS):
+        return None  # strip leaves whatever is not a digit, and what is between
+    numbers = struct.unpack(f">{len(ends)}I", bytes.fromhex(low))
+    try:
+        timeline, first = parse_segment_name(f"{digits}{0:08X}", segment_bytes)
+        parse_segment_name(f"{digits}{max(numbers):08X}", segment_bytes)
+    except ValueError:
+        return None
+    return timeline, map(first.__add__, numbers)
+
+
 def _runs(numbers: list[int]) -> Iterator[tuple[int, int]]:
-    """Yield ordered numbers as (first, last) of runs without a hole."""
-    first = last = None
-    for number in numbers:
-        if first is None or last is None or number != last + 1:
-            if first is not None and last is not None:
-                yield first, last
-            first = number
-        last = number
-    if first is not None and last is not None:
-        yield first, last
+    """Yield ordered numbers, each once, as (first, last) of runs without a hole."""
+    at = 0
+    while at < len(numbers):
+        # In a run, numbers and places grow alike; after a hole the numbers are ahead.
+        behind = bisect_right(range(len(numbers)), numbers[at] - at, lo=at, key=lambda place: numbers[place] - place)
+        yield numbers[at], numbers[behind - 1]
+        at = behind
 
 
 def ranges_of(inventory: WalInventory, segment_bytes: int) -> list[WalRange]:

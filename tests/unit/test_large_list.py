@@ -16,6 +16,7 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.repository import Repository
 from bot.repository.stores import Names, ObjectInfo
 from bot.repository.stores.files import FilesStore
+from bot.repository.wal import ranges_of
 from jobs.catalogue import renew_catalogue
 from tests.large import BEGAN, add_backups, add_segments, backup_at
 from tests.unit.conftest import in_memory
@@ -103,6 +104,31 @@ def test_a_list_takes_one_request_for_a_thousand_objects(years: Path) -> None:
     assert {prefix for prefix, _ in store.listings} == {BELOW_BACKUPS, layout.wal(NAME, SYSTEM)}
     assert store.looks == 2 * BACKUPS, "of WAL the names are enough"
     assert len(store.reads) == BACKUPS, "each summary once; manifests say no more"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "00000001/000000010000000000000100",
+        "00000001/00000001000000000000002G",
+        "00000001/00000001000000000000002a",
+        "00000001/000000010000000000000020.partial/00000000-00001000",
+        "00000001/000000010000000000000020/more",
+        "00000002/00000002.history",
+        "00000002/000000020000000000000021",
+        "000000010000000000000020",
+    ],
+)
+def test_what_lies_among_segments_is_told_from_them_by_name(tmp_path: Path, odd: str) -> None:
+    """Names that are sorted many at a time give the same ranges as those looked at one by one, whatever lies among them."""
+    cluster = sample_cluster(open_sample(tmp_path))
+    add_segments(cluster, 20)
+    add_segments(cluster, 5, first=30)
+    store = cluster.repository.store
+    store.put(f"{layout.wal(NAME, SYSTEM)}/{odd}", [b"x"])
+    one_by_one = ranges_of(cluster.wal.inventory(), cluster.segment_bytes)
+    assert cluster.wal.ranges() == one_by_one
+    assert len([piece for piece in one_by_one if piece.timeline == 1]) in {2, 3}
 
 
 def test_what_was_read_before_is_not_read_again(years: Path) -> None:

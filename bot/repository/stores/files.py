@@ -11,6 +11,7 @@ import stat
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from bot.errors import Conflict, Unavailable
@@ -23,6 +24,7 @@ BLOCK_BYTES = 1024 * 1024
 _HIDDEN = "."
 _SUFFIX = ".tmp"
 _ATTEMPTS = 20
+_AT_A_TIME = 1000
 
 
 class FilesStore:
@@ -88,7 +90,8 @@ class FilesStore:
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the paths of every complete object below `prefix`, in any order; no file is looked at, only folders."""
         prefix = prefix.rstrip("/")
-        yield from _names(str(self._file(prefix) if prefix else self.root), f"{prefix}/" if prefix else "")
+        for some in _names(str(self._file(prefix) if prefix else self.root), f"{prefix}/" if prefix else ""):
+            yield from some
         self._check_root()
 
     def children(self, prefix: str) -> Names:
@@ -321,19 +324,16 @@ def _walk(folder: Path | str, prefix: str) -> Iterator[ObjectInfo]:
         yield ObjectInfo(prefix + entry.name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
-def _names(folder: str, prefix: str) -> Iterator[str]:
-    """Yield the paths of the files below a folder, those in it first; entries are taken as they come."""
+def _names(folder: str, prefix: str) -> Iterator[list[str]]:
+    """Yield the paths of the files below a folder, some at a time, those in it first; entries are taken as they come."""
     folders = []
     try:
         with os.scandir(folder) as found:
-            for entry in found:
-                name = entry.name
-                if name.startswith(_HIDDEN):
-                    continue
-                if entry.is_dir():
-                    folders.append(entry)
-                else:
-                    yield prefix + name
+            while some := list(islice(found, _AT_A_TIME)):
+                below = [entry for entry in some if entry.is_dir()]
+                inside = set(some).difference(below) if below else some
+                yield [prefix + entry.name for entry in inside if not entry.name.startswith(_HIDDEN)]
+                folders += [entry for entry in below if not entry.name.startswith(_HIDDEN)]
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -344,7 +344,7 @@ def _names(folder: str, prefix: str) -> Iterator[str]:
 
 def _leads_somewhere(folder: str) -> bool:
     """Say whether there is a file in a folder or below it, looking no further than the first."""
-    return next(_names(folder, ""), None) is not None
+    return any(_names(folder, ""))
 
 
 def _remove_leftover(path: Path, older_than: datetime) -> bool:
