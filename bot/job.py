@@ -34,8 +34,8 @@ from jobs.context import Cancelled, JobContext, utc_now
 JOBS: dict[Job, str] = {
     Job.BASE_BACKUP: "jobs.base_backup",
     Job.DUMP: "jobs.dump",
-    Job.IMPORT: "jobs.old_backups",
-    Job.WAL_STREAM: "jobs.wal",
+    Job.IMPORT: "jobs.old_backups.bring",
+    Job.WAL_STREAM: "jobs.wal.stream",
     Job.WAL_CHECK: "jobs.wal_check",
     Job.PLAN: "jobs.plan",
     Job.EXECUTE: "jobs.execute",

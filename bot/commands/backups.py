@@ -104,8 +104,8 @@ def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:
     """List the backups of CLUSTER and how far back it can go. Its repositories are asked, not the ledger."""
     from bot.commands.surroundings import surroundings
     from jobs.catalogue import renew_reachable
-    from jobs.old_backups import old_backups_of
-    from jobs.plan import measured_window
+    from jobs.old_backups.files import old_backups_of
+    from jobs.plan.window import measured_window
 
     here = surroundings()
     name, _ = here.cluster(cluster, "list")

@@ -38,6 +38,8 @@ def remark(text: str) -> None:
 
 def clean(text: str) -> str:
     """Return `text` without characters that could drive a terminal; line breaks stay. Pure."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 

@@ -14,10 +14,6 @@ from bot.model.plans import Plan
 from bot.model.requests import Request
 from bot.model.restores import Wanted
 from jobs.context import JobContext
-from jobs.plan.make import make_plan
-from jobs.plan.window import measured_window
-
-__all__ = ["make_plan", "measured_window", "run"]
 
 
 def run(context: JobContext) -> dict[str, Any]:
@@ -46,9 +42,10 @@ def _plan(context: JobContext, request: Request) -> Plan:
         context.check_cancelled()
         context.note(text)
 
-    # Both plan with the modules of this package, whose import must therefore be done.
+    # Who lists the window imports this package too, and needs nothing of what makes plans.
     from jobs.in_place.plan import plan_in_place, plan_undo
-    from jobs.old_backups import imported
+    from jobs.old_backups.bring import imported
+    from jobs.plan.make import make_plan
     from jobs.restore.plan import plan_restore
 
     if isinstance(request.target, Wanted):

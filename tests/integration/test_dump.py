@@ -19,7 +19,7 @@ from bot.postgres.binaries import find_client
 from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
 from jobs.context import utc_now
-from jobs.plan import measured_window
+from jobs.plan.window import measured_window
 from tests.commands import Typed
 from tests.jobs import CLUSTER, Installation, install
 from tests.roles import observed

@@ -25,7 +25,7 @@ from bot.model.wal import Lsn
 from bot.postgres.plain import PlainServer
 from bot.repository.examine import examine
 from jobs.context import utc_now
-from jobs.plan import measured_window
+from jobs.plan.window import measured_window
 from jobs.wal_check import run as check_wal
 from tests.jobs import CLUSTER, Installation, install, wait_for
 from tests.recoveries import RIGHTS, approved, ask, execute, remove_server
