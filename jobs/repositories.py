@@ -6,6 +6,7 @@ from bot.config import Config
 from bot.errors import Refused, Unavailable, Usage
 from bot.ledger import Ledger, catalogue, wal_status
 from bot.model.ids import ClusterName, SystemId
+from bot.model.typed import quoted
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
@@ -121,7 +122,7 @@ def repository_name(context: JobContext) -> str:
     wanted = context.run.args.get("repository", names[0])
     if wanted not in names:
         raise Usage(
-            f"The cluster {context.run.cluster} has no repository {wanted!r}.",
+            f"The cluster {context.run.cluster} has no repository {quoted(wanted)}.",
             hint=f"Its repositories: {', '.join(names)}.",
             code="unknown-repository",
         )

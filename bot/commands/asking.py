@@ -24,6 +24,7 @@ from bot.model.policy import group_ids
 from bot.model.requests import Request
 from bot.model.restores import Wanted
 from bot.model.targets import Target
+from bot.model.typed import quoted
 
 R = TypeVar("R")
 
@@ -153,7 +154,7 @@ def duration(typed: str, example: str) -> timedelta:
     try:
         found = parse_duration(typed)
     except ValueError as error:
-        raise Usage(f"{typed!r} is no duration: {error}.", hint=example, code="bad-duration") from None
+        raise Usage(f"{quoted(typed)} is no duration: {error}.", hint=example, code="bad-duration") from None
     assert isinstance(found, timedelta)
     return found
 

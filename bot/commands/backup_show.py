@@ -55,11 +55,12 @@ def located(here: Surroundings, backup: str) -> BackupSummary:
     """
     from bot.errors import Usage
     from bot.model.ids import BackupId, is_backup_id
+    from bot.model.typed import quoted
 
     found = _find(here, BackupId(backup)) if is_backup_id(backup) else None
     if found is None:
         raise Usage(
-            f"There is no backup {backup!r}.",
+            f"There is no backup {quoted(backup)}.",
             hint="`pitstop list CLUSTER` shows those there are.",
             code="unknown-backup",
         )

@@ -44,7 +44,7 @@ def mark(
     document = {"cluster": found, "name": name, "lsn": str(lsn), "warnings": warnings}
 
     def lines() -> None:
-        say(f"Restore point {name!r} of {found} is in the WAL; its record ends at {lsn}.")
+        say(f"Restore point “{name}” of {found} is in the WAL; its record ends at {lsn}.")
         for warning in warnings:
             remark(f"Note: {warning}")
 

@@ -164,6 +164,7 @@ def _wanted(backup: str, database: str, tables: tuple[str, ...], *, schema_only:
 
 def _destination(kind: str, database: str, schema: str, directory: Path | None) -> dict[str, Any]:
     from bot.errors import Usage
+    from bot.model.typed import quoted
 
     if kind == "database":
         return {"kind": kind, "database": database}
@@ -175,7 +176,7 @@ def _destination(kind: str, database: str, schema: str, directory: Path | None) 
     of, dot, name = schema.rpartition(".")
     if not (of and dot and name):
         raise Usage(
-            f"{schema!r} names no schema of a database.",
+            f"{quoted(schema)} names no schema of a database.",
             hint="--into-schema DATABASE.SCHEMA, for example slips.rescued",
             code="bad-schema",
         )

@@ -53,13 +53,14 @@ def setup(
 
 def _chosen(config: Config, repository: str | None) -> dict[str, RepositoryConfig]:
     from bot.errors import Usage
+    from bot.model.typed import quoted
 
     if repository is None:
         return dict(config.repositories)
     if repository not in config.repositories:
         known = ", ".join(sorted(config.repositories))
         raise Usage(
-            f"There is no repository named {repository!r}.",
+            f"There is no repository named {quoted(repository)}.",
             hint=f"Known repositories: {known}.",
             code="unknown-repository",
         )

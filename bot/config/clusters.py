@@ -41,7 +41,7 @@ class Approval(Table):
     def _ids_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for entry in value:
             if entry != "everyone" and not re.fullmatch(r"[UWS][A-Z0-9]{2,}", entry) and not entry.startswith("host:"):
-                raise ValueError(f"{entry!r} is not an id; use U…, W… (people), S… (groups), host:login or everyone")
+                raise ValueError(f"“{entry}” is not an id; use U…, W… (people), S… (groups), host:login or everyone")
         return value
 
 
@@ -162,7 +162,7 @@ class ClusterConfig(Table):
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
-            raise ValueError(f"{value!r} is not a time zone; write one like Asia/Bangkok or UTC") from None
+            raise ValueError(f"“{value}” is not a time zone; write one like Asia/Bangkok or UTC") from None
         return value
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ class Config(Table):
             raise ValueError("at least one is needed")
         for name in value:
             if not _NAME.match(name):
-                raise ValueError(f"{name!r}: use lower-case letters, digits, - and _, at most 63")
+                raise ValueError(f"“{name}”: use lower-case letters, digits, - and _, at most 63")
         return value
 
     @field_validator("people")
@@ -63,7 +63,7 @@ class Config(Table):
     def _user_ids(cls, value: dict[str, str]) -> dict[str, str]:
         for login, user in value.items():
             if not re.fullmatch(r"[UW][A-Z0-9]{2,}", user):
-                raise ValueError(f"{login}: {user!r} is not a Slack user id; write one like U024BE7LH")
+                raise ValueError(f"{login}: “{user}” is not a Slack user id; write one like U024BE7LH")
         return value
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class Config(Table):
         for name, cluster in self.clusters.items():
             for repository in cluster.repositories:
                 if repository not in self.repositories:
-                    raise ValueError(f"clusters.{name}.repositories: there is no repository {repository!r}")
+                    raise ValueError(f"clusters.{name}.repositories: there is no repository “{repository}”")
             places: dict[str, str] = {}
             for repository in cluster.repositories or self.repositories:
                 other = places.setdefault(self.repositories[repository].url.rstrip("/"), repository)

@@ -219,9 +219,9 @@ class EncryptionConfig(Table):
             try:
                 _parsed(one)
             except ValueError as error:
-                raise ValueError(f"{one!r}: {error}") from None
+                raise ValueError(f"“{one}”: {error}") from None
         if double := next((one for one in value if value.count(one) > 1), None):
-            raise ValueError(f"{double!r} is there twice")
+            raise ValueError(f"“{double}” is there twice")
         return value
 
     @field_validator("rotate_every")

@@ -37,7 +37,7 @@ class SlackConfig(Table):
     @classmethod
     def _an_id(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[UWS][A-Z0-9]{2,}", value):
-            raise ValueError(f"{value!r} is not an id; write a user group (S…) or a user (U…, W…)")
+            raise ValueError(f"“{value}” is not an id; write a user group (S…) or a user (U…, W…)")
         return value
 
     @field_validator("api_url")

@@ -49,7 +49,7 @@ class Account:
             entry = pwd.getpwnam(name)
         except KeyError:
             raise Usage(
-                f"This machine has no account {name!r}.",
+                f"This machine has no account “{name}”.",
                 hint=f"Create it (useradd --system {name}), or name another in [restore] user.",
                 code="no-account",
             ) from None

@@ -269,7 +269,7 @@ def _named(entries: Iterable[str], person: Person, account: str | None) -> bool:
 def _nobody_but_named(person: Person, account: str | None) -> Refused:
     if account is None:
         return Refused(
-            f"The login {person.user!r} is nobody Pitstop knows, so it may not decide.",
+            f"The login “{person.user}” is nobody Pitstop knows, so it may not decide.",
             hint=f'Link it in the configuration: [people] {person.user} = "U…".',
             code="not-linked",
         )

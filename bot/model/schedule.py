@@ -94,7 +94,7 @@ class Cron:
         fields = expression.lower().split()
         if len(fields) != len(_FIELDS):
             raise ValueError(
-                f"{text!r} is not a schedule: write five fields, minute hour day month weekday, like 0 2 * * *"
+                f"“{text}” is not a schedule: write five fields, minute hour day month weekday, like 0 2 * * *"
             )
         minutes, hours, days, months, weekdays = (_read(f, s, text) for f, s in zip(_FIELDS, fields, strict=True))
         cron = cls(
@@ -108,7 +108,7 @@ class Cron:
             any_weekday=fields[4].startswith("*"),
         )
         if not any(cron.on(date(2024, 1, 1) + n * _DAY) for n in range(_LEAP_CYCLE_DAYS)):
-            raise ValueError(f"{text!r} names a date that never comes")
+            raise ValueError(f"“{text}” names a date that never comes")
         return cron
 
     def on(self, day: date) -> bool:
@@ -250,11 +250,11 @@ def _read(field: _Field, text: str, whole: str) -> frozenset[int]:
 def _part(field: _Field, part: str, whole: str) -> range:
     match = _PART.match(part)
     if match is None:
-        raise ValueError(f"{whole!r}: {part!r} is not a {field.name}")
+        raise ValueError(f"“{whole}”: “{part}” is not a {field.name}")
     first, last, step = match["first"], match["last"], match["step"]
     if first == "*":
         if last is not None:
-            raise ValueError(f"{whole!r}: {part!r} is not a {field.name}")
+            raise ValueError(f"“{whole}”: “{part}” is not a {field.name}")
         low, high = field.low, 6 if field.high == 7 else field.high
     else:
         low = _number(field, first, whole)
@@ -262,11 +262,11 @@ def _part(field: _Field, part: str, whole: str) -> range:
         if last is not None and last.startswith("sun"):
             high = 7
     if step is not None and (last is None and first != "*"):
-        raise ValueError(f"{whole!r}: a step needs a range, like {field.low}-{field.high}/{step}")
+        raise ValueError(f"“{whole}”: a step needs a range, like {field.low}-{field.high}/{step}")
     if step is not None and int(step) == 0:
-        raise ValueError(f"{whole!r}: a step of 0 never moves")
+        raise ValueError(f"“{whole}”: a step of 0 never moves")
     if high < low:
-        raise ValueError(f"{whole!r}: the range {part!r} runs backwards")
+        raise ValueError(f"“{whole}”: the range “{part}” runs backwards")
     return range(low, high + 1, int(step or 1))
 
 
@@ -274,5 +274,5 @@ def _number(field: _Field, text: str, whole: str) -> int:
     if text in field.names:
         return field.names[text]
     if not text.isdigit() or not field.low <= int(text) <= field.high:
-        raise ValueError(f"{whole!r}: {text!r} is not a {field.name} ({field.low} to {field.high})")
+        raise ValueError(f"“{whole}”: “{text}” is not a {field.name} ({field.low} to {field.high})")
     return int(text)

@@ -22,6 +22,7 @@ from bot.model.requests import TRANSITIONS, Decision, Request, State
 from bot.model.restores import Wanted
 from bot.model.standing import next_step, standing
 from bot.model.targets import Target
+from bot.model.typed import quoted
 
 DESTINATIONS: Mapping[str, tuple[str, ...]] = {
     "pitr": ("beside",),
@@ -144,7 +145,7 @@ def ask(
     known = DESTINATIONS.get(verb, ())
     if kind not in known:
         raise Usage(
-            f"A {verb} leads to {' or '.join(known) or 'nothing'} here, not {kind!r}.",
+            f"A {verb} leads to {' or '.join(known) or 'nothing'} here, not {quoted(kind)}.",
             hint="Leave the destination out.",
             code="unknown-destination",
         )

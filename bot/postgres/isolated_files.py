@@ -117,7 +117,7 @@ def check_fit(
         )
     for name in sorted(missing_locales(databases)):
         raise Unavailable(
-            f"This machine lacks the locale {name!r} that a restored database uses.",
+            f"This machine lacks the locale “{name}” that a restored database uses.",
             hint=f"On Debian: apt-get install locales, then add {name} to /etc/locale.gen and run locale-gen.",
             code="missing-locale",
         )

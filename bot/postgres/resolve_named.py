@@ -63,11 +63,11 @@ def find_point(ground: Ground, name: str, *, before: bool) -> Found:
     for zone in ground.zones():
         points = [e for e in _points(ground, zone, seen) if e.name == name]
         if points:
-            _refuse_unowned(ground, zone, f"Restore point {name!r}")
+            _refuse_unowned(ground, zone, f"Restore point “{name}”")
             return _point(points, before=before)
     near = get_close_matches(name, set(seen), n=3, cutoff=0.5)
     raise Usage(
-        f"There is no restore point {name!r} in the WAL kept here ({_extent(ground)}).",
+        f"There is no restore point “{name}” in the WAL kept here ({_extent(ground)}).",
         hint=f"Did you mean {' or '.join(map(repr, near))}?" if near else "Make one with `pitstop mark CLUSTER NAME`.",
         code="unknown-point",
     )
@@ -85,11 +85,11 @@ def _point(points: list[RestorePoint], *, before: bool) -> Found:
     end = "start" if before else "end"
     places = ", ".join(f"lsn:{p.lsn if before else p.end}" for p in points[:-1])
     notes = (
-        (f"{len(points)} restore points are named {last.name!r}; this is the last one (the others {end} at {places}).",)
+        (f"{len(points)} restore points are named “{last.name}”; this is the last one (the others {end} at {places}).",)
         if len(points) > 1
         else ()
     )
-    return Found(last.lsn if before else last.end, what=f"Restore point {last.name!r}", notes=notes)
+    return Found(last.lsn if before else last.end, what=f"Restore point “{last.name}”", notes=notes)
 
 
 def _transaction(ground: Ground, zone: Zone, end: TransactionEnd, xid: int, *, before: bool, dropping: bool) -> Found:

@@ -13,6 +13,7 @@ import psycopg
 from bot.errors import Conflict, Unavailable, Usage
 from bot.host.files import free_bytes
 from bot.model.destinations import EmptyTables, NewDatabase, NewSchema
+from bot.model.typed import quoted
 from bot.postgres.archive_toc import Entry
 from bot.postgres.connect import Connection, connect, dsn_field, is_local, make_dsn, server_place
 from bot.postgres.empty_tables import backwards, in_the_way
@@ -125,7 +126,7 @@ def key_against(dsn: str, destination: EmptyTables, entries: Sequence[Entry]) ->
 
 def _bad_name(name: str, what: str) -> Iterator[str]:
     if not name or "\0" in name or len(name.encode("utf-8", "replace")) > NAME_BYTES:
-        yield f"{name[:80]!r} is no name for a {what}: PostgreSQL takes 1 to {NAME_BYTES} bytes."
+        yield f"{quoted(name, 80)} is no name for a {what}: PostgreSQL takes 1 to {NAME_BYTES} bytes."
     elif name.startswith("pitstop_restoring_"):
         yield f"{name} is no name for a {what}: those that begin with pitstop_restoring_ are Pitstop's own."
 

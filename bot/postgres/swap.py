@@ -78,7 +78,7 @@ def refuse_prepared(connection: Connection, *databases: str) -> None:
         gid, database = found[0]
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         raise Conflict(
-            f"The prepared transaction {gid!r}{more} of {database} stands in the way of a swap.",
+            f"The prepared transaction “{gid}”{more} of {database} stands in the way of a swap.",
             hint="COMMIT PREPARED or ROLLBACK PREPARED it in that database first; SELECT * FROM pg_prepared_xacts;",
             code="prepared-transactions",
         )

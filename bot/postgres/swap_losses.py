@@ -29,7 +29,7 @@ def read_losses(connection: Connection, dsn: str, database: str) -> Losses:
             state = "it would stop receiving" if enabled else "it is disabled now"
             said.append(f"Subscription {name} stays with the old database; {state}.")
         for provider, label in connection.execute(_LABELS, [database]).fetchall():
-            said.append(f"The security label {label!r} of {provider} stays with the old database.")
+            said.append(f"The security label “{label}” of {provider} stays with the old database.")
         counted = connection.execute(_CONNECTIONS, [database]).fetchone()
         prepared = connection.execute(
             "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY prepared", [database]

@@ -64,7 +64,7 @@ def _server(tls: Tls) -> Iterator[Finding]:
         yield Finding(
             "warn",
             "tls-off",
-            f"The server listens on {tls.listens!r} and takes no encrypted connection: passwords and rows can be read on the way.",
+            f"The server listens on “{tls.listens}” and takes no encrypted connection: passwords and rows can be read on the way.",
             "ALTER SYSTEM SET ssl = on;  -- with ssl_cert_file and ssl_key_file; then reload",
         )
     if tls.on and tls.oldest in _OLD:

@@ -12,7 +12,7 @@ from bot.model.backups import BackupSummary
 from bot.model.drills import Point, Question
 from bot.model.ids import BackupId
 from bot.model.runs import Job, RunState
-from bot.model.typed import nearest
+from bot.model.typed import nearest, quoted
 from jobs.plan.holdings import Holdings
 
 _MADE_BY = {"base": Job.BASE_BACKUP, "dump": Job.DUMP}
@@ -111,7 +111,7 @@ def _named(holdings: Holdings, wanted: str) -> BackupSummary:
             return backup
     near = nearest(wanted, [backup.id for backup in holdings.backups])
     raise Usage(
-        f"There is no backup {wanted[:80]!r} of {holdings.cluster}.",
+        f"There is no backup {quoted(wanted, 80)} of {holdings.cluster}.",
         hint=f"Did you mean {near}?" if near else f"`pitstop list {holdings.cluster}` shows what there is.",
         code="unknown-backup",
     )

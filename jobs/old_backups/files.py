@@ -14,7 +14,7 @@ from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName
 from bot.model.old_backups import SUFFIXES, names_old_backup
 from bot.model.runs import Job, RunState
-from bot.model.typed import nearest
+from bot.model.typed import nearest, quoted
 from bot.repository.cluster import ClusterRepository
 from jobs.repositories import newest_system, open_for_reading
 
@@ -145,7 +145,7 @@ def named(files: list[OldBackup], wanted: str) -> OldBackup:
             return old
     near = nearest(Path(wanted).name, [old.path.name for old in files])
     raise Usage(
-        f"There is no old backup {Path(wanted).name!r} in the configured folder.",
+        f"There is no old backup {quoted(Path(wanted).name)} in the configured folder.",
         hint=f"Did you mean {near}?" if near else f"It ends with one of {', '.join(SUFFIXES)}.",
         code="unknown-file",
     )

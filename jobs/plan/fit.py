@@ -25,7 +25,7 @@ def host_warnings(facts: Mapping[str, Any], binaries: Binaries) -> list[str]:
     lacking = sorted(missing_locales(databases))
     if lacking:
         raise Unavailable(
-            f"This machine lacks the locale {lacking[0]!r} that a database of the backup uses.",
+            f"This machine lacks the locale “{lacking[0]}” that a database of the backup uses.",
             hint=f"localedef -i {lacking[0].partition('.')[0]} -f UTF-8 {lacking[0]}",
             code="missing-locale",
         )

@@ -171,7 +171,7 @@ def test_what_is_not_in_the_wal_is_refused_by_the_plan(office: Office) -> None:
     assert row.outcome is not None
     assert row.outcome["code"] == "unknown-xid"
     _, card = _refused(office, "point:before-migratoin")
-    assert "There is no restore point 'before-migratoin'" in card.text
+    assert "There is no restore point “before-migratoin”" in card.text
     assert "Did you mean 'before-migration'?" in card.text
     assert office.audited(row.id)[-1] == "request.refuse"
 

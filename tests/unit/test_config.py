@@ -113,7 +113,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         (
             "user=pitstop",
             'user=pitstop"\nrepositories = ["nowhere"]\ntimezone = "UTC',
-            "there is no repository 'nowhere'",
+            "there is no repository “nowhere”",
         ),
         ("file:/etc", "file:etc", "absolute path"),
         ("user=pitstop", 'user=pitstop"\nmax_rate_kib = -1\ntimezone = "UTC', "clusters.slips.max_rate_kib: "),

@@ -39,7 +39,7 @@ def test_one_key_or_several() -> None:
         ({"key": "azure-key-vault:http://slips.vault.azure.net/keys/pitstop"}, "https://NAME"),
         ({"key": f"{VAULT}/0123456789abcdef0123456789abcdef"}, "without a version"),
         ({"keys": ["file:/a", "file:/a"]}, "is there twice"),
-        ({"keys": ["file:/a", "gpg:me"]}, "'gpg:me': write file:/etc/pitstop/key"),
+        ({"keys": ["file:/a", "gpg:me"]}, "“gpg:me”: write file:/etc/pitstop/key"),
         ({"key": "file:/a", "rotate_every": "1h"}, "at least 1d"),
     ],
 )
