@@ -410,7 +410,7 @@ def test_a_schedule_is_paused_in_slack_and_resumed_by_its_button(office: Office)
     office.settle()
     assert "goes on" in office.told(BOB)
     shown = in_results(office)
-    assert "*Ended by* <@UBOB>" in shown.shown["text"]
+    assert "*Resumed by* <@UBOB>" in shown.shown["text"]
     assert actions.RESUME not in dict(shown.buttons)
 
 
