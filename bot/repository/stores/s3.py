@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import functools
 import hashlib
 import re
 import threading
@@ -13,11 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import boto3
-import botocore.session
 from botocore import exceptions as boto
 from botocore.config import Config as BotoConfig
-from botocore.utils import parse_timestamp
 
 from bot import __version__
 from bot.errors import PitstopError, Unavailable, Usage
@@ -29,6 +25,7 @@ from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_ma
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
 from bot.repository.stores.s3_errors import Answer, Bucket, credentials, is_missing, translate
+from bot.repository.stores.s3_session import session
 
 if TYPE_CHECKING:
     from bot.config import RepositoryConfig
@@ -462,10 +459,10 @@ def _client(config: RepositoryConfig, where: str, read_timeout_s: float) -> Any:
     )
     try:
         with _making:
-            session = _session()
+            opened = session()
             # A foreign server has no regions, but a signature needs one.
-            region = config.region or session.region_name or ("us-east-1" if config.endpoint_url else None)
-            return session.client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
+            region = config.region or opened.region_name or ("us-east-1" if config.endpoint_url else None)
+            return opened.client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
     except (boto.BotoCoreError, ValueError) as error:
         raise Usage(
             f"S3 cannot be used with these settings: {_short(error)}.",
@@ -475,24 +472,6 @@ def _client(config: RepositoryConfig, where: str, read_timeout_s: float) -> Any:
 
 
 _making = threading.Lock()
-
-
-@functools.cache
-def _session() -> Any:
-    """Return the process's session: it holds the parsed description of S3, which takes longer than all else, and is not
-    to be used by two threads at once."""
-    core = botocore.session.get_session()
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.session.Session(botocore_session=core)
-
-
-def _timestamp(value: Any) -> datetime:
-    """Read a time as listings write it; boto3's own reader, for all else, takes most of the time of a long listing."""
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        other: datetime = parse_timestamp(value)
-        return other
 
 
 def _completed(number: int, part: str) -> dict[str, Any]:
