@@ -33,6 +33,7 @@ from bot.postgres.isolated import remove_directory, running_postmaster
 from bot.postgres.isolated_folder import MARKER, ServerFolder
 from bot.postgres.plain import PlainServer
 from bot.process.requests import resume_interrupted
+from bot.process.watching import process_of
 from tests.jobs import install, wait_for
 from tests.recoveries import (
     RIGHTS,
@@ -271,6 +272,8 @@ def test_an_executor_killed_three_times_is_given_up_and_cleared_away(scene: Scen
         run = scene.executor(request.id)
         old = postmasters(scene)
         scene.spawner.start(only=run)
+        # A server that the killed executor was just starting may come up before the next executor is there.
+        wait_for(lambda run=run: process_of(scene.place, run) is not None, timeout_s=120, what="the executor")  # type: ignore[misc]
         wait_for(lambda old=old: bool(postmasters(scene) - old), timeout_s=120, what="the next server")  # type: ignore[misc]
     scene.kill(run)
     failed = scene.until_ended(request.id)
