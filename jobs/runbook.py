@@ -6,7 +6,7 @@ import contextlib
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from bot.repository import layout
 from bot.repository.open import open_repository
 from bot.repository.stores import Store
 from jobs.context import JobContext
+
+_PAGES_IN_A_ROW = 60
 
 
 def keep_runbook(config: Config, ledger: Ledger, cluster: ClusterName, now: datetime) -> str:
@@ -68,7 +70,23 @@ def _publish(store: Store, cluster: ClusterName, text: str, script: bytes, now: 
     pages = sorted(name for name in names if name.endswith(".md"))
     if pages and store.read(f"{folder}/{pages[-1]}") == text.encode():
         return
-    _put(store, layout.runbook(cluster, now), text.encode())
+    _put_newest(store, cluster, text.encode(), now)
+
+
+def _put_newest(store: Store, cluster: ClusterName, page: bytes, now: datetime) -> None:
+    """Put a page under the time it is written, or the first one after it that no other page has: two may fall into a second."""
+    for later in range(_PAGES_IN_A_ROW):
+        path = layout.runbook(cluster, now + timedelta(seconds=later))
+        try:
+            store.put(path, [page])
+        except Conflict:
+            if store.read(path) == page:
+                return  # another run was first
+        else:
+            return
+    raise Unavailable(
+        f"The runbook is written too often: {_PAGES_IN_A_ROW} pages have a time after now.", code="runbook-late"
+    )
 
 
 def _put(store: Store, path: str, body: bytes) -> None:

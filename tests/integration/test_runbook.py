@@ -105,7 +105,7 @@ def test_a_restore_without_the_bot_follows_the_page(
 def test_a_runbook_is_written_anew_only_when_it_says_something_else(
     plain_server: PlainServerFactory, server_home: Path, tmp_path: Path
 ) -> None:
-    """One object per change, equal to the ledger's copy; it holds names, paths and contacts, and no secret."""
+    """One object per change, also within a second, equal to the ledger's copy; names, paths and contacts, and no secret."""
     server, here = prepare(plain_server, tmp_path, server_home / "restores")
     folder = tmp_path / "repository" / CLUSTER / "runbook"
     here.run(Job.BASE_BACKUP)
@@ -125,6 +125,10 @@ def test_a_runbook_is_written_anew_only_when_it_says_something_else(
         kept = runbooks.find(tx, CLUSTER)
     assert kept is not None
     assert kept.body == other
+    again = install(tmp_path, server.dsn(), {"contacts": '{ "DBA" = "new@example.org" }'})
+    newest = keep_runbook(again.config, again.ledger, CLUSTER, now)
+    pages = [page.read_text("utf-8") for page in sorted(folder.glob("*.md"))]
+    assert pages == [text, other, newest], "a page of the same second stands behind the one before it"
     assert "dba@example.org" in other
     assert "hunter2" not in other
     assert (tmp_path / "key").read_text("utf-8").split()[-1] not in other
