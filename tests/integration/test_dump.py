@@ -372,7 +372,7 @@ def test_a_dump_and_a_base_backup_at_once(plain_server: PlainServerFactory, tmp_
     backups = here.repository().backups()
     assert sorted(backup.kind for backup in backups) == ["base", "dump", "dump"]
     assert {result["id"], newer["id"]} < {backup.id for backup in backups}
-    with pytest.raises(Conflict, match="a dump run"):
+    with pytest.raises(Conflict, match="a dump of slips cannot begin before another one"):
         twice = here.queue(Job.DUMP)
         try:
             here.queue(Job.DUMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -66,13 +67,19 @@ def place(tmp_path: Path, clock: Clock) -> Iterator[Place]:
     ledger.create()
     place = Place(config, path, ledger, now=clock, command=COMMAND)
     yield place
-    with ledger.read() as tx:
-        left = [run.id for run in runs.recent(tx, limit=1000)]
-    for run in left:
-        process = process_of(place, run)
-        if process is not None:
-            processes.signal(process, signal.SIGKILL)
-            processes.wait_gone(process, 5)
+    for process in started(path):
+        processes.signal(process, signal.SIGKILL)
+        processes.wait_gone(process, 5)
+
+
+def started(config: Path) -> list[processes.ProcessIdentity]:
+    """Return the processes started with a test's own configuration, also one that has not come as far as its lock."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdecimal() and os.fsencode(config) in (entry / "cmdline").read_bytes().split(b"\0"):
+                found.append(processes.identity(int(entry.name)))
+    return found
 
 
 def queue(place: Place, do: str, job: Job = Job.BASE_BACKUP, cluster: ClusterName = SLIPS) -> RunId:
