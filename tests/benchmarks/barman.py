@@ -19,6 +19,8 @@ from tests.benchmarks.ground import MAJOR, Cluster, Ground, start_alike, stored_
 from tests.benchmarks.installing import Missing, ensure_programs, environment_with
 from tests.benchmarks.measuring import CommandFailed, Cost, Running, measured
 from tests.benchmarks.pgbackrest import POLITE
+from tests.jobs import wait_for
+from tests.servers import execute
 
 SERVER = "bench"
 SLOT = "barman"
@@ -135,6 +137,8 @@ class Barman:
 
     def ready(self) -> None:
         """Give it the first whole segment, without which it takes no backup."""
+        # A segment that ends before the receiver streams is not for it, and would be waited for in vain.
+        wait_for(self._streams, what="Barman's receiver on its slot")
         self.command("switch-wal", "--force", "--archive", "--archive-timeout", "60")
         self.command("check")
 
@@ -176,6 +180,10 @@ class Barman:
         done = subprocess.run(argv, env=self.environment(), cwd="/", capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CommandFailed(f"barman {command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+    def _streams(self) -> bool:
+        active = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{SLOT}'"
+        return execute(self.cluster.server, active) == [(True,)]
 
     def _forget(self) -> None:
         for backup in (self.repository / "base").glob("2*"):
