@@ -31,11 +31,11 @@ from tests.commands import Typed
 from tests.contract.faulty import FaultyProxy, proxied
 from tests.contract.servers import free_port
 from tests.contract.vault import Answer, Credential, Vault, serving_vault
+from tests.stand_alone import SCRIPT
 
 QUICK = Patience(for_s=5, quick_s=0.5, first_s=0.001, most_s=0.01)
 REGION = "eu-central-1"
 DATA_KEY = bytes(range(32))
-SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "decrypt.py"
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from bot.postgres.plain import PlainServer
 from bot.repository.manifest import Manifest
 from tests.jobs import CLUSTER, Installation
 from tests.servers import FAST
-
-SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "decrypt.py"
+from tests.stand_alone import SCRIPT
 
 
 def decrypt(here: Installation, *words: str, key: Path | None = None) -> bytes:

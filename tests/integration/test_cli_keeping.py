@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.model.ids import BackupId, stamp
-from bot.model.wal import Lsn
 from tests.commands import pitstop
-from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SMALL_CUT
+from tests.unit.repository.sample import NAME, SEGMENT_BYTES
 from tests.unit.retention_world import World
 
 NOW = datetime.now(UTC)
@@ -22,15 +20,7 @@ def world(tmp_path: Path) -> World:
     made = World(tmp_path, '[clusters.slips.scrub]\nbudget = "100%"\n')
     for number in range(9):
         at = NOW - timedelta(days=1 + (8 - number) * 4.8)
-        with made.cluster.begin(BackupId(f"{stamp(at)}-base-{number:04x}"), workers=1, cut=SMALL_CUT) as writer:
-            archive = writer.archive("base", tar=False)
-            archive.write(b"x" * 100_000)
-            archive.close()
-            writer.commit(
-                {"server_facts": {"version_num": 150018}}, started_at=at, finished_at=at + timedelta(minutes=1),
-                timeline=1, start_lsn=Lsn(number * SEGMENT_BYTES + 40), end_lsn=Lsn(number * SEGMENT_BYTES + 400),
-                server_version=150018,
-            )  # fmt: skip
+        made.back_up_at(at, number)
         made.cluster.wal.put_segment(1, number, bytes(SEGMENT_BYTES))
     return made
 

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from bot.ledger import catalogue
-from bot.model.ids import BackupId, stamp
 from bot.model.runs import Job
-from bot.model.wal import Lsn
 from tests.commands import pitstop
 from tests.jobs import install
-from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SMALL_CUT
+from tests.unit.repository.sample import NAME
 from tests.unit.retention_world import World
 
 NOW = datetime.now(UTC)
@@ -26,15 +24,7 @@ def world(tmp_path: Path) -> World:
     made = World(tmp_path, f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n')
     for number in range(3):
         at = NOW - timedelta(days=3 - number)
-        with made.cluster.begin(BackupId(f"{stamp(at)}-dump-{number:04x}"), workers=1, cut=SMALL_CUT) as writer:
-            archive = writer.archive("db-0", tar=False)
-            archive.write(b"x" * 100_000)
-            archive.close()
-            writer.commit(
-                {"server_facts": {"version_num": 150018}}, started_at=at, finished_at=at + timedelta(minutes=1),
-                timeline=1, start_lsn=Lsn(number * SEGMENT_BYTES + 40), end_lsn=Lsn(number * SEGMENT_BYTES + 400),
-                server_version=150018,
-            )  # fmt: skip
+        made.back_up_at(at, number, "dump")
     return made
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.repository import layout
+from tests.stand_alone import SCRIPT
 from tests.unit.repository.sample import (
     NAME,
     SECOND,
@@ -22,7 +23,6 @@ from tests.unit.repository.sample import (
     segment,
     write_backup,
 )
-from tests.unit.repository.test_backups import SCRIPT
 
 
 def decrypt(folder: Path, *words: str, key: str = "key") -> subprocess.CompletedProcess[bytes]:

@@ -23,10 +23,10 @@ from bot.postgres.isolated import remove_directory
 from bot.repository.examine import examine
 from tests.bare_python import bare_python
 from tests.commands import pitstop
-from tests.integration.backups import SCRIPT
 from tests.jobs import CLUSTER, Installation
 from tests.recoveries import RIGHTS
 from tests.servers import PlainServerFactory, execute
+from tests.stand_alone import SCRIPT
 from tests.vectors.make_golden import FILE, GOLDEN, PHRASE, ROWS
 
 pytestmark = pytest.mark.pg

@@ -12,10 +12,11 @@ import pytest
 from bot.model.ids import BackupId
 from bot.model.runs import Job
 from tests.bare_python import bare_python
-from tests.integration.backups import SCRIPT, own, started
+from tests.integration.backups import own, started
 from tests.integration.wal_truth import KEEP, flushed, switch, wait_durable
 from tests.jobs import CLUSTER, install
 from tests.servers import PlainServerFactory, execute
+from tests.stand_alone import SCRIPT
 
 pytestmark = pytest.mark.pg
 

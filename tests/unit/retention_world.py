@@ -76,6 +76,19 @@ class World:
                 **given,
             )
 
+    def back_up_at(self, at: datetime, number: int, kind: str = "base") -> BackupSummary:
+        """Write a small backup of any moment, for those whose clock is the real one; its WAL begins in segment `number`."""
+        backup = BackupId(f"{stamp(at)}-{kind}-{number:04x}")
+        with self.cluster.begin(backup, workers=1, cut=SMALL_CUT) as writer:
+            archive = writer.archive("db-0" if kind == "dump" else kind, tar=False)
+            archive.write(b"x" * 100_000)
+            archive.close()
+            start = number * SEGMENT_BYTES
+            return writer.commit(
+                {"server_facts": {"version_num": 150018}}, started_at=at, finished_at=at + timedelta(minutes=1),
+                timeline=1, start_lsn=Lsn(start + 40), end_lsn=Lsn(start + 400), server_version=150018,
+            )  # fmt: skip
+
     def days(self, until: int, since: int = 0) -> None:
         """Write a base backup and the WAL of each day."""
         for number in range(since, until):

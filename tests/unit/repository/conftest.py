@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.repository.cluster import ClusterRepository
 from bot.repository.repository import Repository
+from tests import stand_alone
 from tests.unit.repository.sample import open_sample, sample_cluster
 
 
@@ -21,3 +23,9 @@ def repository(tmp_path: Path) -> Repository:
 def cluster(repository: Repository) -> ClusterRepository:
     """A cluster without backups, with WAL segments of 1 MiB."""
     return sample_cluster(repository)
+
+
+@pytest.fixture(scope="session")
+def script() -> Any:
+    """The stand-alone script as a module."""
+    return stand_alone.as_module()

@@ -22,6 +22,7 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.manifest import Archive, Manifest, Volume
 from bot.repository.member import read_member
 from bot.repository.repository import Repository
+from tests.stand_alone import SCRIPT
 from tests.unit.repository.sample import (
     AT,
     FIRST,
@@ -38,7 +39,6 @@ from tests.unit.repository.sample import (
     write_backup,
 )
 
-SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "decrypt.py"
 LATER = datetime.now(UTC) + timedelta(days=1)
 text = st.text(st.characters(exclude_categories=()), max_size=20)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -21,18 +20,6 @@ from bot.repository.stores.files import FilesStore
 from tests.vectors import make_envelope
 
 VECTORS = json.loads(make_envelope.TARGET.read_text())["wrapped_keys"]
-SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "decrypt.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    """The stand-alone script as a module."""
-    spec = importlib.util.spec_from_file_location("decrypt_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class KnownVault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from tests.vectors.envelope_objects import build
 
 DOCUMENT = json.loads(make_envelope.TARGET.read_text())
 VECTORS = DOCUMENT["vectors"]
-SCRIPT = Path(__file__).resolve().parents[3] / "docs" / "decrypt.py"
 
 
 def data_key(vector: dict[str, Any], key_id: str) -> bytes:
@@ -27,17 +25,6 @@ def data_key(vector: dict[str, Any], key_id: str) -> bytes:
     if key_id not in keys:
         raise Usage(f"no key {key_id}", code="unknown-data-key")
     return bytes.fromhex(keys[key_id])
-
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    """The stand-alone script as a module."""
-    spec = importlib.util.spec_from_file_location("decrypt_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_the_file_is_what_the_script_makes() -> None:
