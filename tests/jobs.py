@@ -119,6 +119,10 @@ class Installation:
         thread.start()
         try:
             yield context
+        except BaseException as error:
+            said = [repr(failure) for failure in failures] or [context._note or "nothing"]
+            error.add_note(f"The receiver {'ended by then' if failures else 'said'}: {', '.join(said)}")
+            raise
         finally:
             context.cancel()
             thread.join(60)
