@@ -27,10 +27,14 @@ class Places:
 
     @property
     def left(self) -> dict[str, ClusterRepository]:
-        """The repositories that have all of the backup so far."""
+        """The repositories that have all of the backup so far, at least one.
+
+        Raises:
+            PitstopError: why the last one was left.
+        """
         if self.tee is None:
             return dict(self.opened)
-        names = self.tee.left
+        names = self.tee.some_left()
         return {name: cluster for name, cluster in self.opened.items() if name in names}
 
     @property
@@ -50,7 +54,7 @@ class Places:
         """Do a step in each repository; one that is away is left out of this backup.
 
         Raises:
-            PitstopError: of the last one that was left.
+            PitstopError: of the last one that was left, also where another thread left it out before.
         """
         for name, cluster in self.left.items():
             try:

@@ -64,13 +64,24 @@ class Tee:
             if not self._left:
                 raise error
 
+    def some_left(self) -> dict[str, Store]:
+        """Return the stores that are written to, at least one.
+
+        Raises:
+            PitstopError: why the last one was left out.
+        """
+        with self._lock:
+            if not self._left:
+                raise next(reversed(self.failures.values()))
+            return dict(self._left)
+
     def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object to all stores, durably; see `Store.put`. Fails only when none of them has it.
 
         Raises:
             Conflict: all have an object of that path.
         """
-        branches = [_Branch(name, store, path) for name, store in self.left.items()]
+        branches = [_Branch(name, store, path) for name, store in self.some_left().items()]
         size = 0
         try:
             for chunk in chunks:
@@ -129,9 +140,7 @@ class Tee:
 
     @property
     def _first(self) -> Store:
-        for store in self.left.values():
-            return store
-        raise next(reversed(self.failures.values()))
+        return next(iter(self.some_left().values()))
 
     def _offer(self, branch: _Branch, chunk: bytes | None) -> None:
         """Hand a chunk on (None: the end); one that takes nothing for `stall_s` is left out."""
@@ -149,6 +158,8 @@ class Tee:
             raise next(iter(failed.values()))
         for name, error in failed.items():
             self.leave_out(name, error)
+        # Another object's put may have left out all of this one's stores meanwhile: then nobody has it.
+        self.some_left()
 
 
 class _Branch:

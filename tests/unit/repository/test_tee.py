@@ -121,6 +121,26 @@ def test_none_is_left(tmp_path: Path) -> None:
         tee.list("")
 
 
+def test_none_is_left_by_others(tmp_path: Path) -> None:
+    """A write fails when other writes left out all of its stores meanwhile, and so does each one that begins afterwards."""
+    tee = Tee({"one": folder(tmp_path / "one"), "two": folder(tmp_path / "two")})
+    gone = Unavailable("Its folder is gone.")
+
+    def chunks() -> Iterator[bytes]:
+        yield CHUNK
+        tee.leave_out("one", gone)
+        with pytest.raises(Unavailable):
+            tee.leave_out("two", gone)
+        yield CHUNK
+
+    with pytest.raises(Unavailable, match="folder is gone"):
+        tee.put(PATH, chunks())
+    assert files(tmp_path) == []
+    with pytest.raises(Unavailable, match="folder is gone"):
+        tee.put(PATH, [CHUNK])
+    assert files(tmp_path) == []
+
+
 def test_what_makes_the_chunks_fails(tmp_path: Path) -> None:
     """An error of the source is raised as it is, and no store has anything of the object."""
 
