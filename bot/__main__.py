@@ -16,10 +16,10 @@ def main() -> None:
     """Run the command line and exit with its code."""
     if sys.argv[1:2] == ["wal"] and sys.argv[2:3] in (["push"], ["fetch"]):
         sys.exit(_for_the_server(sys.argv[2], sys.argv[2:]))
-    if sys.argv[1:2] == ["job"] and sys.argv[3:4] == ["--config"] and len(sys.argv) == 5:
-        _execute(sys.argv[2], Path(sys.argv[4]))
     # Nobody's plugins belong into the configuration; looking for some reads what is installed.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    if sys.argv[1:2] == ["job"] and sys.argv[3:4] == ["--config"] and len(sys.argv) == 5:
+        _execute(sys.argv[2], Path(sys.argv[4]))
     # Little of what is imported is ever garbage: it is looked through less often, and not once more at the end.
     gc.set_threshold(_OBJECTS_BETWEEN_LOOKS, 20, 20)
     from bot.cli import run

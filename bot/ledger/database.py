@@ -136,7 +136,8 @@ class Ledger:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
-                database = Database(connection)
+                # Looking for the library's plugins reads what is installed; nobody's belong into the ledger.
+                database = Database(connection, execute_plugins=False)
             yield database
 
 

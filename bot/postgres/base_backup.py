@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import pq
 
@@ -15,6 +16,8 @@ from bot.postgres.replication import Notice, ReplicationConnection, Result, rows
 
 OLDEST_MAJOR = 14
 _TAR_END = bytes(1024)
+_LONG_BYTES = 8192
+"""A message shorter than a page is a file's end or a header: the next one is different."""
 _DATA, _PROGRESS, _ARCHIVE, _MANIFEST = b"dpnm"
 _QUOTES = "\"»«„“”'"
 _PAGE = re.compile(rf"[{_QUOTES}](?P<file>[^{_QUOTES}]*/[^{_QUOTES}]*)[{_QUOTES}](?:,\s*\D+?\s(?P<block>\d+):)?")
@@ -56,9 +59,15 @@ class ArchiveStarted:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Some bytes of the current archive, in order, in as many parts as have arrived; valid until the next event."""
+    """Some bytes of the current archive, in order, in as many parts as have arrived; valid until the next event.
+
+    Attributes:
+        more: after the parts, and before the next event, writes the bytes that follow into what it is given, and returns how many
+            those were; 0 when there are none at the moment, or the next event has them. None where it would not help.
+    """
 
     parts: Sequence[bytes | memoryview]
+    more: Callable[[memoryview], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +211,16 @@ def _archives_by_message(conn: ReplicationConnection, copy: Result) -> Iterator[
             else:
                 raise Failed(f"The server sent an unknown backup message {chr(kind)!r}.", code="replication-protocol")
         if parts:
-            yield _data(parts, in_manifest=in_manifest)
+            # Files of any size come in messages of the same length, to the last.
+            size = len(parts[-1])
+            more = partial(conn.copy_alike, bytes([_DATA]), size) if size >= _LONG_BYTES else None
+            yield _data(parts, more, in_manifest=in_manifest)
 
 
-def _data(parts: list[bytes | memoryview], *, in_manifest: bool) -> Data | ManifestData:
-    return ManifestData(b"".join(parts)) if in_manifest else Data(parts)
+def _data(
+    parts: list[bytes | memoryview], more: Callable[[memoryview], int] | None = None, *, in_manifest: bool
+) -> Data | ManifestData:
+    return ManifestData(b"".join(parts)) if in_manifest else Data(parts, more)
 
 
 def _archive(body: bytes) -> ArchiveStarted:

@@ -6,7 +6,9 @@ Protocol: https://www.postgresql.org/docs/18/protocol-replication.html
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -234,6 +236,17 @@ class ReplicationConnection:
                 with self._translated():
                     self._pgconn.consume_input()
 
+    def copy_alike(self, start: bytes, size: int, into: memoryview) -> int:
+        """Copy what follows `start` in the COPY's next messages into `into`, `size` bytes of each, without a copy in between.
+
+        As many as have arrived and fit, until one is different; returns how many bytes that is. 0 where libpq is in between.
+        """
+        if self._wire is None:
+            return 0
+        head = b"d" + (4 + len(start) + size).to_bytes(4, "big") + start
+        with self._translated():
+            return self._wire.copy_alike(head, size, into)
+
     def copy_message(self) -> memoryview | bytes | None:
         """Return the next buffered message of the running COPY; empty when nothing is buffered, None when it has ended."""
         with self._translated():
@@ -286,6 +299,11 @@ class ReplicationConnection:
                     hint="Is the server overloaded, or its network cut?",
                     code="server-timeout",
                 )
+
+    def hang_up(self) -> None:
+        """Cut the connection from any thread: the one that waits for the server is told at once that it is gone."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._socket)) as own:
+            own.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End the connection. Idempotent."""
@@ -368,10 +386,10 @@ def _finish_connecting(pgconn: pq.abc.PGconn, deadline: float, on_wait: Callable
             on_wait()
 
 
-def _ready(socket: int, status: pq.PollingStatus) -> bool:
+def _ready(fd: int, status: pq.PollingStatus) -> bool:
     # The socket may change between polls (several addresses), so it is registered anew each time.
     poll = select.poll()
-    poll.register(socket, select.POLLIN if status == pq.PollingStatus.READING else select.POLLOUT)
+    poll.register(fd, select.POLLIN if status == pq.PollingStatus.READING else select.POLLOUT)
     return bool(poll.poll(_IDLE_S * 1000))
 
 

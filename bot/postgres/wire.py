@@ -20,6 +20,8 @@ _HEADER = struct.Struct(">ci")
 _READ_BYTES = 512 * 1024
 _ROOM_BYTES = 256 * 1024
 """Room for whatever a Unix socket holds at a time, which is less (net.core.wmem_default), so that one call takes it all."""
+_AT_ONCE = 8
+"""Messages read straight to their place at a time: more than a Unix socket holds of a base backup's, 32 KiB each."""
 _IDLE_S = 0.5
 
 Row = tuple[str | None, ...]
@@ -102,6 +104,68 @@ class WireCommand:
             elif kind == b"c":
                 return
 
+    def copy_alike(self, head: bytes, size: int, into: memoryview) -> int:
+        """Read the COPY's next messages straight into `into`: those that are `head` and `size` bytes, which alone are kept.
+
+        Whole messages are taken, waiting for them, as many as fit or until another one comes; returns how many bytes that is.
+        Whatever follows is for `copy_batches`, and so is everything when they are long. Raises as `results`.
+        """
+        one, whole, count = len(head), len(head) + size, len(into) // size
+        if whole * _AT_ONCE > len(self._buffer):
+            return 0
+        got = self._alike_in_buffer(head, size, into)
+        if self._start != self._end:
+            return got // whole * size
+        wanted = head * count
+        heads = memoryview(bytearray(wanted))
+        places = [
+            part for n in range(count) for part in (heads[n * one : n * one + one], into[n * size : n * size + size])
+        ]
+        while got < count * whole:
+            number, part = divmod(got, whole)
+            free = places[2 * number : 2 * (number + _AT_ONCE)]
+            if part:
+                free[:2] = [free[0][part:], free[1][max(part - one, 0) :]]
+            got += self._receive_into(free)
+            # Of the last one's head there may be a part: a short, last message is nothing to wait behind.
+            since, until = number * one, got // whole * one + min(got % whole, one)
+            if heads[since:until] != wanted[since:until]:
+                first = next(at for at in range(since, until) if heads[at] != wanted[at]) // one
+                self._take_back(places[2 * first : 2 * (first + _AT_ONCE)], got - first * whole)
+                return first * size
+        return count * size
+
+    def _alike_in_buffer(self, head: bytes, size: int, into: memoryview) -> int:
+        """Take alike messages out of the buffer, the last perhaps in part; return how many bytes those are with their heads."""
+        got = done = 0
+        while done + size <= len(into) and self._view[self._start : min(self._start + len(head), self._end)] == head:
+            start = self._start + len(head)
+            part = min(size, self._end - start)
+            into[done : done + part] = self._view[start : start + part]
+            self._start = start + part
+            got += len(head) + part
+            done += part
+            if part < size:
+                break
+        return got
+
+    def _take_back(self, places: list[memoryview], length: int) -> None:
+        """Put the first `length` bytes of these places, which are no alike messages, back in line in the empty buffer."""
+        self._start, self._end = 0, length
+        self._view[:length] = b"".join(places)[:length]
+
+    def _receive_into(self, places: list[memoryview]) -> int:
+        """Receive into several places, one after the other, waiting until there is something."""
+        while True:
+            try:
+                size = self._socket.recvmsg_into(places)[0]
+            except BlockingIOError:
+                self._wait()
+                continue
+            if size == 0:
+                raise ConnectionEnded("the server closed the connection")
+            return size
+
     def _arrived(self) -> list[memoryview]:
         """Take the COPY's messages that are here already, up to the first of another kind or that is not here whole."""
         batch, view, start, end = list[memoryview](), self._view, self._start, self._end
@@ -152,17 +216,11 @@ class WireCommand:
             self._start = self._end = 0
         elif len(self._buffer) - self._end < _ROOM_BYTES:
             self._make_room(_HEADER.size)
-        while True:
-            try:
-                size = self._socket.recv_into(self._view[self._end :])
-            except BlockingIOError:
-                while not self._poll.poll(_IDLE_S * 1000):
-                    self._on_wait()
-                continue
-            if size == 0:
-                raise ConnectionEnded("the server closed the connection")
-            self._end += size
-            return
+        self._end += self._receive_into([self._view[self._end :]])
+
+    def _wait(self) -> None:
+        while not self._poll.poll(_IDLE_S * 1000):
+            self._on_wait()
 
 
 def is_local(fd: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -73,6 +73,18 @@ class ArchiveWriter:
             return
         self._write_across(memoryview(data))
 
+    def write_from(self, source: Callable[[memoryview], int]) -> None:
+        """Let `source` write the next bytes where they belong and say how many, again and again until it says 0.
+
+        Raises as `write`.
+        """
+        while True:
+            view = self._rest_of_piece()
+            size = source(view)
+            if not size:
+                return
+            self._fill(size)
+
     def close(self) -> None:
         """End the archive: returns when its volumes and index are durable. Idempotent."""
         if self._closed:
@@ -87,15 +99,24 @@ class ArchiveWriter:
 
     def _write_across(self, view: memoryview) -> None:
         while view:
-            if self._buffer is None:
-                self._buffer = self._pipeline.lend()
-                self._view = memoryview(self._buffer)
-            step = min(self._piece_bytes - self._filled, len(view))
-            self._view[self._filled : self._filled + step] = view[:step]
-            self._filled += step
+            rest = self._rest_of_piece()
+            step = min(len(rest), len(view))
+            rest[:step] = view[:step]
             view = view[step:]
-            if self._filled == self._piece_bytes:
-                self._cut_piece()
+            self._fill(step)
+
+    def _rest_of_piece(self) -> memoryview:
+        """Return what is not filled of the piece, which is borrowed where there is none; never empty."""
+        if self._buffer is None:
+            self._buffer = self._pipeline.lend()
+            self._view = memoryview(self._buffer)
+        return self._view[self._filled : self._piece_bytes]
+
+    def _fill(self, size: int) -> None:
+        """Note that the next `size` bytes of the piece are there."""
+        self._filled += size
+        if self._filled == self._piece_bytes:
+            self._cut_piece()
 
     def _cut_piece(self) -> None:
         """Hand the filled buffer on, after noting the members whose headers are in it."""

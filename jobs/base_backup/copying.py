@@ -52,6 +52,8 @@ def copy_into(
             assert archive is not None
             for part in event.parts if isinstance(event, Data) else (event.data,):
                 archive.write(part)
+            if isinstance(event, Data) and event.more is not None:
+                archive.write_from(event.more)
             if writer.bytes_read - reported >= _REPORT_BYTES:
                 reported = writer.bytes_read
                 context.check_cancelled()

@@ -61,6 +61,8 @@ class OwnWal:
         """Stop and end the connection, and the slot with it."""
         self._stop.set()
         if self._thread is not None:
+            # Nobody waits for what the server has further to say.
+            self._conn.hang_up()
             self._thread.join(10)
         self._conn.close()
 
