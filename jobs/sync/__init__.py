@@ -24,7 +24,8 @@ from jobs.catalogue import renew_reachable
 from jobs.context import JobContext, utc_now
 from jobs.copies import behind
 from jobs.plan.holdings import spool_for
-from jobs.sync.bring import Bringing, Brought
+from jobs.sync.bring import Bringing
+from jobs.sync.copying import Brought
 from jobs.sync.look import Due, Looked, look
 from jobs.sync.report import report
 from jobs.wal.spool import content

@@ -5,11 +5,7 @@ Data keys come first, then WAL that a backup cannot do without, its volumes and 
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
 
 from bot import desk
 from bot.errors import Corruption, Unavailable, Usage
@@ -25,38 +21,10 @@ from bot.repository.cluster import ClusterRepository
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.manifest import Manifest
 from bot.repository.repository import Repository
-from bot.repository.transfer import Item, NowhereWhole, Trouble, copy_key, copy_object, is_same
+from bot.repository.transfer import Item, NowhereWhole, Trouble, copy_key, is_same
 from jobs.context import JobContext
-from jobs.damage import note_damage
+from jobs.sync.copying import Brought, Copying, end_if_away, opened
 from jobs.sync.look import Due, History
-
-WORKERS = 4
-"""Objects on their way at once; each is a block or, in a cloud, a part of 8 MiB in memory."""
-
-_QUEUED = 256
-_ARCHIVED = "storage-archived"
-
-T = TypeVar("T")
-
-
-@dataclass
-class Brought:
-    """What a run brought into one repository; `left` says why something was not brought, `damaged` what is nowhere whole."""
-
-    repository: str
-    copied: list[dict[str, Any]] = field(default_factory=list)
-    objects: int = 0
-    size: int = 0
-    segments: int = 0
-    events: int = 0
-    keys: int = 0
-    left: dict[BackupId, str] = field(default_factory=dict)
-    damaged: list[dict[str, Any]] = field(default_factory=list)
-    problem: str = ""
-
-
-class _Stopped(Exception):
-    """Another object on its way failed, so that this one is not needed any more."""
 
 
 class Bringing:
@@ -64,12 +32,9 @@ class Bringing:
 
     def __init__(self, context: JobContext, due: Due, brought: Brought) -> None:
         self._context, self._due, self._brought = context, due, brought
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._done = self._total = 0
+        self._copies = Copying(context, due, brought)
         self._wal: StoredWal = due.target.held.wal
-        assert due.target.side.opened is not None, "only what is open is filled"
-        self._target: Repository = due.target.side.opened
+        self._target: Repository = opened(due.target)
 
     def run(self) -> None:
         """Bring everything; what stops it halfway is the `problem` of what was brought.
@@ -81,8 +46,7 @@ class Bringing:
         self._brought.left.update(lacks.left)
         if lacks.nothing:
             return
-        self._total = self._expected()
-        self._context.progress(0, self._total)
+        self._copies.expect(self._expected())
         try:
             self._keys()
             cluster = self._identity()
@@ -106,11 +70,11 @@ class Bringing:
         """
         known = set(self._target.keys.ids())
         for other in self._due.others:
-            for key_id in _opened(other).keys.ids():
+            for key_id in opened(other).keys.ids():
                 if key_id in known:
                     continue
                 try:
-                    copy_key(_opened(other), self._target, key_id)
+                    copy_key(opened(other), self._target, key_id)
                 except (Usage, Corruption) as error:
                     self._brought.problem = error.message
                 else:
@@ -123,14 +87,14 @@ class Bringing:
         name = self._context.run.cluster
         if there is not None:
             return there
-        self._copy([_opened(other) for other in self._due.others], Item(layout.identity(name, system)))
+        self._copies.copy([opened(other) for other in self._due.others], Item(layout.identity(name, system)))
         return self._target.cluster(name, system)
 
     def _histories(self, cluster: ClusterRepository) -> None:
         brought: dict[int, tuple[Fork, ...]] = {}
         for timeline in self._due.lacking.histories:
             holders = [other for other in self._due.others if timeline in other.held.wal.histories]
-            self._one(holders, Item(cluster.wal.history_path(timeline)))
+            self._copies.one(holders, Item(cluster.wal.history_path(timeline)))
             brought[timeline] = holders[0].held.wal.histories[timeline]
         self._wal = joined([self._wal, StoredWal(self._wal.segment_bytes or cluster.segment_bytes, histories=brought)])
 
@@ -146,7 +110,7 @@ class Bringing:
             # A ledger that is away stops no copy; retention does nothing without it either.
             self._context.note(f"The ledger could not be told: {error.message}")
         began = self._context.now()
-        before = self._done
+        before = self._copies.done
         try:
             source = self._copy_backup(cluster, summary)
         except NowhereWhole as error:
@@ -158,7 +122,13 @@ class Bringing:
             return
         seconds = (self._context.now() - began).total_seconds()
         self._brought.copied.append(
-            {"id": summary.id, "kind": summary.kind, "from": source, "bytes": self._done - before, "seconds": seconds}
+            {
+                "id": summary.id,
+                "kind": summary.kind,
+                "from": source,
+                "bytes": self._copies.done - before,
+                "seconds": seconds,
+            }
         )
         self._tell_catalogue(cluster, summary.id)
 
@@ -180,7 +150,7 @@ class Bringing:
         self._context.note(f"Copying {summary.id} from {source.name} to {self._target.name}.")
         if not has_own_wal(summary, self._wal):
             self._segments(cluster, own_segments(summary, joined([self._wal, *(o.held.wal for o in self._due.others)])))
-        sources = [_opened(source), *(_opened(other) for other in holders if other is not source)]
+        sources = [opened(source), *(opened(other) for other in holders if other is not source)]
         self._volumes(cluster, manifest, sources)
         if not has_own_wal(summary, self._wal):
             self._brought.left[summary.id] = "its own WAL could not be brought"
@@ -188,9 +158,9 @@ class Bringing:
         folder = layout.backup(cluster.name, cluster.system_id, summary.id)
         for other in holders:
             for name in sorted(travelling(other.held.events.get(summary.id, frozenset()))):
-                self._copy([_opened(other)], Item(f"{folder}/events/{name}"))
-        self._copy(sources, Item(layout.summary(folder)), vital=False)
-        self._copy(sources, Item(layout.manifest(folder)))
+                self._copies.copy([opened(other)], Item(f"{folder}/events/{name}"))
+        self._copies.copy(sources, Item(layout.summary(folder)), vital=False)
+        self._copies.copy(sources, Item(layout.manifest(folder)))
         return source.name
 
     def _manifest(self, holders: Sequence[History], backup: BackupId) -> tuple[Manifest, History] | None:
@@ -213,14 +183,14 @@ class Bringing:
                     trouble.away.append((holder.name, error))  # its key does not open here
                 # else retention was faster
             else:
-                self._note(trouble, backup)
+                self._copies.note(trouble, backup)
                 return found
-        self._note(trouble, backup)
-        _end_if_away(trouble)
+        self._copies.note(trouble, backup)
+        end_if_away(trouble)
         if trouble.damaged or trouble.away:
             path = layout.manifest(layout.backup(self._context.run.cluster, self._due.target.system_id, backup))
             nowhere = NowhereWhole(path, trouble)
-            self._nowhere(path, nowhere, backup)
+            self._copies.nowhere(path, nowhere, backup)
             raise nowhere
         return None
 
@@ -228,7 +198,7 @@ class Bringing:
         """Copy volumes and indexes, several at once, but for those that an earlier run brought; then see that all are there."""
         there = {info.path: info.size for info in cluster.objects(manifest.id)}
         items = [item for item in items_of(manifest) if not self._is_there(item, there, sources)]
-        self._several(items, lambda item: self._copy(sources, item, backup=manifest.id))
+        self._copies.several(items, lambda item: self._copies.copy(sources, item, backup=manifest.id))
         there = {info.path: info.size for info in cluster.objects(manifest.id)}
         for item in items_of(manifest):
             if item.path not in there:
@@ -241,7 +211,7 @@ class Bringing:
         if item.path not in there:
             return False
         if item.size in {None, there[item.path]} and any(self._same(source, item.path) for source in sources):
-            self._count(there[item.path])
+            self._copies.count(there[item.path])
             return True
         self._target.store.delete(item.path)
         return False
@@ -257,8 +227,11 @@ class Bringing:
         wanted = [s for s in segments if s.number not in self._wal.whole.get(s.timeline, ())]
         whole: dict[int, set[int]] = {}
         begun: dict[tuple[int, int], int] = {}
-        for segment, reach in zip(wanted, self._several(wanted, lambda s: self._segment(cluster, s)), strict=True):
+        for segment, reach in zip(
+            wanted, self._copies.several(wanted, lambda s: self._segment(cluster, s)), strict=True
+        ):
             if reach == cluster.segment_bytes:
+                self._brought.segments += 1
                 whole.setdefault(segment.timeline, set()).add(segment.number)
             elif reach:
                 begun[segment.timeline, segment.number] = reach
@@ -269,15 +242,15 @@ class Bringing:
         """Bring one segment; return how many of its bytes are here then, from its start."""
         timeline, number = segment.timeline, segment.number
         whole = [other for other in self._due.others if number in other.held.wal.whole.get(timeline, ())]
-        if whole and self._one(whole, Item(cluster.wal.segment_path(timeline, number))):
-            with self._lock:
-                self._brought.segments += 1
+        if whole and self._copies.one(whole, Item(cluster.wal.segment_path(timeline, number))):
             return cluster.segment_bytes
         partial = [other for other in self._due.others if (timeline, number) in other.held.wal.begun]
         furthest = max(partial, key=lambda other: other.held.wal.begun[timeline, number], default=None)
         if furthest is None or furthest.cluster is None:
             return self._wal.begun.get((timeline, number), 0)
-        if not all(self._one([furthest], Item(path)) for path in furthest.cluster.wal.piece_paths(timeline, number)):
+        if not all(
+            self._copies.one([furthest], Item(path)) for path in furthest.cluster.wal.piece_paths(timeline, number)
+        ):
             return self._wal.begun.get((timeline, number), 0)
         return furthest.held.wal.begun[timeline, number]
 
@@ -287,102 +260,11 @@ class Bringing:
         for backup, name in self._due.lacking.events:
             path = f"{layout.backup(cluster.name, cluster.system_id, backup)}/events/{name}"
             holders = [other for other in self._due.others if name in other.held.events.get(backup, ())]
-            if self._one(holders, Item(path)):
+            if self._copies.one(holders, Item(path)):
                 self._brought.events += 1
                 changed.add(backup)
         for backup in changed:
             self._tell_catalogue(cluster, backup)
-
-    def _one(self, holders: Sequence[History], item: Item) -> bool:
-        """Copy one object that nothing else stands on; one that is nowhere whole, or has just gone, is noted and done without."""
-        try:
-            self._copy([_opened(holder) for holder in holders], item)
-        except NowhereWhole:
-            return False
-        return True
-
-    def _copy(
-        self, sources: Sequence[Repository], item: Item, *, backup: BackupId | None = None, vital: bool = True
-    ) -> None:
-        """Copy one object, noting what was wrong with the places it could not be had from.
-
-        Raises:
-            NowhereWhole: it is `vital`, and no source gave it.
-            Unavailable: the target is away, or the only sources are: asking them for each object would take for ever. Cancelled.
-        """
-        trouble = Trouble()
-        try:
-            written = copy_object(sources, self._target, item, trouble, self._count)
-        except NowhereWhole as error:
-            trouble = error.trouble
-            _end_if_away(trouble)
-            if vital:
-                self._nowhere(item.path, error, backup)
-                raise
-            return
-        finally:
-            self._note(trouble, backup)
-        with self._lock:
-            self._brought.objects += bool(written)
-            self._brought.size += written
-
-    def _count(self, size: int) -> None:
-        self._context.check_cancelled()
-        if self._stop.is_set():
-            raise _Stopped
-        with self._lock:
-            self._done += size
-            self._context.progress(self._done, max(self._total, self._done))
-
-    def _note(self, trouble: Trouble, backup: BackupId | None) -> None:
-        """Write beside a backup whose copy somewhere turned out damaged that it is, so that nobody restores from it unwarned."""
-        if backup is None:
-            return
-        clusters = {other.name: other.cluster for other in self._due.others}
-        for name, error in trouble.damaged:
-            place = clusters.get(name)
-            if place is not None:
-                note_damage(place, backup, error.message, self._context.now())
-
-    def _nowhere(self, path: str, error: NowhereWhole, backup: BackupId | None) -> None:
-        """Name an object that no repository gives whole, or those that were away."""
-        found = [
-            {"repository": name, "path": path, "backup": backup, "message": one.message}
-            for name, one in error.trouble.damaged
-            if isinstance(one, ObjectDamaged) or backup is not None
-        ]
-        with self._lock:
-            self._brought.damaged += found
-            if error.trouble.away and not _archived(error.trouble):
-                self._brought.problem = error.trouble.away[0][1].message
-
-    def _several(self, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
-        """Do work for all items, a few at once, and return the results in order; the first failure ends the others."""
-        done: list[T] = []
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix=f"sync-{self._target.name}") as pool:
-            # In batches: a hundred thousand segments are not all queued beforehand.
-            for at in range(0, len(items), _QUEUED):
-                done += self._batch(pool, items[at : at + _QUEUED], work)
-        return done
-
-    def _batch(self, pool: ThreadPoolExecutor, items: Sequence[Any], work: Callable[[Any], T]) -> list[T]:
-        running: list[Future[T]] = [pool.submit(self._begun, work, item) for item in items]
-        try:
-            return [future.result() for future in running]
-        except BaseException:
-            self._stop.set()
-            for future in running:
-                future.cancel()
-            pool.shutdown(wait=True)
-            raise_first(running)
-            raise
-        finally:
-            self._stop.clear()
-
-    def _begun(self, work: Callable[[Any], T], item: Any) -> T:
-        if self._stop.is_set():
-            raise _Stopped
-        return work(item)
 
     def _tell_catalogue(self, cluster: ClusterRepository, backup: BackupId) -> None:
         """Tell the ledger of a backup at once, so that the lag it shows is true."""
@@ -394,18 +276,6 @@ class Bringing:
                 catalogue.add(tx, cluster.name, self._target.name, summary)
         except Unavailable as error:
             self._context.note(f"The list of backups is late: {error.message}")
-
-
-def _end_if_away(trouble: Trouble) -> None:
-    """Raise what a source that is away said; a key that does not open, or an archive, is no reason to leave everything else."""
-    for _, error in trouble.away:
-        if isinstance(error, Unavailable) and error.reason_code != _ARCHIVED:
-            raise error
-
-
-def _archived(trouble: Trouble) -> bool:
-    """Say whether what was asked for is only asleep: a sync does not ask for it, because that costs money."""
-    return all(error.reason_code == _ARCHIVED for _, error in trouble.away)
 
 
 def _why(error: NowhereWhole) -> str:
@@ -423,17 +293,3 @@ def items_of(manifest: Manifest) -> list[Item]:
         if archive.index is not None:
             found.append(Item(archive.index, None, archive.index_sha256))
     return found
-
-
-def raise_first(running: Iterable[Future[Any]]) -> None:
-    """Raise the first failure that was not made by stopping the others."""
-    for future in running:
-        if future.done() and not future.cancelled():
-            error = future.exception()
-            if error is not None and not isinstance(error, _Stopped):
-                raise error
-
-
-def _opened(history: History) -> Repository:
-    assert history.side.opened is not None, "what is not open holds nothing"
-    return history.side.opened

@@ -9,7 +9,7 @@ from typing import Any
 from bot.model.copies import Lag
 from bot.model.ids import ClusterName
 from jobs.copies import lag_row
-from jobs.sync.bring import Brought
+from jobs.sync.copying import Brought
 from jobs.sync.look import Due
 
 _MAX_LISTED = 200

@@ -26,7 +26,8 @@ from bot.repository.examine import examine
 from bot.repository.open import open_repository
 from bot.repository.stores.files import FilesStore
 from jobs.sync import preview
-from jobs.sync.bring import WORKERS, Bringing, Brought
+from jobs.sync.bring import Bringing
+from jobs.sync.copying import WORKERS, Brought
 from jobs.sync.look import look
 from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SYSTEM
 from tests.unit.retention_world import World, day
