@@ -14,7 +14,6 @@ from bot.errors import Unavailable
 
 _SOCKET_PATH_BYTES = 107
 _SHORT = 60
-_SYNC_FILE_RANGE_WRITE = 2
 
 
 def write_durable(path: Path, data: bytes, mode: int = 0o600, *, owner: tuple[int, int] | None = None) -> None:
@@ -63,14 +62,6 @@ def syncfs(fd: int, path: Path) -> None:
     if libc.syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(path))
-
-
-def start_writing(fd: int, offset: int, size: int) -> None:
-    """Let the kernel begin to write part of an open file to its disk, which it would not do for a long time by itself.
-
-    Proves nothing: only `syncfs` or fsync says that it arrived, or why not.
-    """
-    ctypes.CDLL(None).sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(size), _SYNC_FILE_RANGE_WRITE)
 
 
 def free_bytes(path: Path) -> int:

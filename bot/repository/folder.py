@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.errors import Refused, Unavailable
-from bot.host.files import start_writing, syncfs
+from bot.host.files import syncfs
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_AT_ONCE_BYTES = 256 * 1024
-"""So much is sent to the disk at once, while more is fetched; less waits, so that small files go together."""
+_HINTS = {
+    errno.ENOSPC: "Is the disk full? `df` shows it.",
+    errno.EDQUOT: "Is the disk full? `df` shows it.",
+    errno.EIO: "Is the disk healthy? `dmesg` may say.",
+}
 _OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -136,13 +139,10 @@ class Folder:
 
 
 def write_at(fd: int, content: memoryview, offset: int) -> None:
-    """Write all of `content` at `offset` of an open file; much of it is on its way to the disk when this returns."""
-    start, size = offset, len(content)
+    """Write all of `content` at `offset` of an open file."""
     while content:
         step = os.pwrite(fd, content, offset)
         content, offset = content[step:], offset + step
-    if size >= _AT_ONCE_BYTES:
-        start_writing(fd, start, size)
 
 
 @contextlib.contextmanager
@@ -156,6 +156,6 @@ def translated(path: Path) -> Iterator[None]:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         raise Unavailable(
             f"{path} cannot be written: {error.strerror}.",
-            hint="Is the disk full? `df` shows it." if full else "May this user write there?",
+            hint=_HINTS.get(error.errno or 0, "May this user write there?"),
             code="disk-full" if full else "directory-not-writable",
         ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot.errors import Unavailable
+from bot.host.flushing import Flusher
 from bot.repository import reader
 from bot.repository.damage import ObjectDamaged
 from bot.repository.folder import Folder, translated, write_at
@@ -28,6 +29,10 @@ CONTROL_FILE = "global/pg_control"
 UNFINISHED_CONTROL_FILE = "global/pg_control.unfinished"
 """Until all is written and durable, a server cannot start in the folder: it has no control file."""
 BACKUP_MANIFEST = "backup_manifest"
+_FLUSHED_BYTES = 16 * 1024 * 1024
+"""So much of a file goes to the disk while more of it is fetched."""
+_WORTH_FLUSHING_BYTES = 256 * 1024
+"""A file that is shorter waits for the end, so that small files go together."""
 
 
 def unpack(
@@ -54,9 +59,10 @@ def unpack(
     archives = [archive for archive in manifest.archives if archive.index is not None]
     with ExitStack() as stack:
         # All folders are opened, and refused, before anything is written to one of them.
+        flusher = stack.enter_context(Flusher())
         base = stack.enter_context(Folder(directory))
         folders = {oid: stack.enter_context(Folder(path)) for oid, path in targets.items()}
-        restore = _Restore(repo.repository, targets, workers or len(os.sched_getaffinity(0)), on_bytes)
+        restore = _Restore(repo.repository, targets, workers or len(os.sched_getaffinity(0)), flusher, on_bytes)
         for archive in archives:
             restore.fill(archive, base if archive.tablespace is None else folders[archive.tablespace])
         _write_backup_manifest(repo, manifest, base)
@@ -65,7 +71,7 @@ def unpack(
             restore.finish(archive, base if archive.tablespace is None else folders[archive.tablespace], own)
         if own is not None and manifest.archive(BACKUP_MANIFEST) is not None:
             base.finish(BACKUP_MANIFEST, 0o600, own)
-        _make_durable([base, *folders.values()])
+        _make_durable([base, *folders.values()], flusher)
         if restore.control_file:
             base.rename(UNFINISHED_CONTROL_FILE, CONTROL_FILE)
         for folder in (*folders.values(), base):
@@ -79,6 +85,7 @@ class _Restore:
     repository: Repository
     targets: dict[int, Path]
     workers: int
+    flusher: Flusher
     on_bytes: Callable[[int], None]
     control_file: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -150,7 +157,7 @@ class _Restore:
 
     def _write_volume(self, volume: Volume, members: Sequence[Member], folder: Folder) -> int:
         """Write what one volume holds of `members`; return the bytes written."""
-        files = _Files(folder, members)
+        files = _Files(folder, members, self.flusher)
         position = volume.start
         try:
             for piece in reader.pieces(self.repository, volume):
@@ -170,9 +177,11 @@ class _Restore:
 class _Files:
     """The members of one volume, written in the order in which they come; one file is open at a time."""
 
-    def __init__(self, folder: Folder, members: Sequence[Member]) -> None:
+    def __init__(self, folder: Folder, members: Sequence[Member], flusher: Flusher) -> None:
         self.written = 0
         self._folder = folder
+        self._flusher = flusher
+        self._unflushed = 0
         self._members = deque(members)
         self._fd = -1
 
@@ -193,14 +202,27 @@ class _Files:
         """Close the open file."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            os.close(fd)
+            try:
+                if self._unflushed >= _WORTH_FLUSHING_BYTES:
+                    self._flush(fd)
+            finally:
+                os.close(fd)
+
+    def _flush(self, fd: int) -> None:
+        with translated(self._folder.path):
+            self._flusher.wrote(fd)
+        self._unflushed = 0
 
     def _write_part(self, member: Member, part: memoryview, offset: int) -> None:
         if self._fd < 0:
             self._fd = self._folder.open_file(member.name)
+            self._unflushed = 0
         with translated(self._folder.path / member.name):
             write_at(self._fd, part, offset)
         self.written += len(part)
+        self._unflushed += len(part)
+        if self._unflushed >= _FLUSHED_BYTES:
+            self._flush(self._fd)
 
 
 def _by_volume(archive: Archive, members: Iterator[Member]) -> Iterator[tuple[Volume, list[Member]]]:
@@ -238,14 +260,22 @@ def _write_backup_manifest(repo: ClusterRepository, manifest: Manifest, folder: 
         os.close(fd)
 
 
-def _make_durable(folders: Sequence[Folder]) -> None:
-    """Write everything to disk: one syncfs for each file system."""
+def _make_durable(folders: Sequence[Folder], flusher: Flusher) -> None:
+    """Write everything to disk: what is being written, and then one syncfs for each file system."""
+    try:
+        flusher.finish()
+    except OSError as error:
+        raise _not_durable(folders[0], error) from error
     for folder in {folder.device: folder for folder in reversed(folders)}.values():
         try:
             folder.sync()
         except OSError as error:
-            raise Unavailable(
-                f"What was restored to {folder.path} could not be made durable: {error.strerror}.",
-                hint="Is the disk healthy? `dmesg` may say. Nothing in that folder can be trusted.",
-                code="disk-failed",
-            ) from error
+            raise _not_durable(folder, error) from error
+
+
+def _not_durable(folder: Folder, error: OSError) -> Unavailable:
+    return Unavailable(
+        f"What was restored to {folder.path} could not be made durable: {error.strerror}.",
+        hint="Is the disk healthy? `dmesg` may say. Nothing in that folder can be trusted.",
+        code="disk-failed",
+    )
