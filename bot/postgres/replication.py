@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -64,6 +63,10 @@ class ReplicationConnection:
         self._poll = select.poll()
         self._socket = pgconn.socket
         self._poll.register(self._socket, select.POLLIN)
+        self._woken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll_or_woken = select.poll()
+        for fd in (self._socket, self._woken):
+            self._poll_or_woken.register(fd, select.POLLIN)
         self._wire: WireCommand | None = None
         self.notices: list[Notice] = []
         pgconn.notice_handler = self._noticed
@@ -257,7 +260,7 @@ class ReplicationConnection:
 
     def receive(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s` for the server and take in what it sent; say whether there was something."""
-        if not self._poll.poll(timeout_s * 1000):
+        if all(fd != self._socket for fd, _ in self._poll_or_woken.poll(timeout_s * 1000)):
             return False
         with self._translated():
             self._pgconn.consume_input()
@@ -300,10 +303,9 @@ class ReplicationConnection:
                     code="server-timeout",
                 )
 
-    def hang_up(self) -> None:
-        """Cut the connection from any thread: the one that waits for the server is told at once that it is gone."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._socket)) as own:
-            own.shutdown(socket.SHUT_RDWR)
+    def wake(self) -> None:
+        """From any other thread: let `receive` return at once, now and from now on, though the server has nothing to say."""
+        os.eventfd_write(self._woken, 1)
 
     def close(self) -> None:
         """End the connection. Idempotent."""
@@ -312,6 +314,9 @@ class ReplicationConnection:
             self._wire.close()
         if self._pgconn.status != pq.ConnStatus.BAD:
             self._pgconn.finish()
+        if self._woken >= 0:
+            os.close(self._woken)
+            self._woken = -1
 
     def __enter__(self) -> ReplicationConnection:
         return self

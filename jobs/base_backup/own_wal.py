@@ -62,7 +62,7 @@ class OwnWal:
         self._stop.set()
         if self._thread is not None:
             # Nobody waits for what the server has further to say.
-            self._conn.hang_up()
+            self._conn.wake()
             self._thread.join(10)
         self._conn.close()
 

@@ -1,5 +1,6 @@
 """Fixtures that acceptance tests share."""
 
 from tests.acceptance.browser import chromium, open_page
+from tests.acceptance.page_ground import app, sandbox
 
-__all__ = ["chromium", "open_page"]
+__all__ = ["app", "chromium", "open_page", "sandbox"]

@@ -108,6 +108,8 @@ def test_the_wal_of_a_backup_is_in_the_same_repository(plain_server: PlainServer
     start, end = Lsn.parse(result["start_lsn"]), Lsn.parse(result["end_lsn"])
     assert any(piece.start <= start and end <= piece.end for piece in here.repository().wal.ranges())
     assert list(examine(here.repository())) == []
+    log = server.log.read_text("utf-8")
+    assert "unexpected EOF" not in log, "its streams end in order"
 
 
 def test_no_manifest_without_its_wal(plain_server: PlainServerFactory, tmp_path: Path) -> None:

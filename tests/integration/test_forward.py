@@ -41,7 +41,7 @@ def startup(user: bytes) -> bytes:
 
 
 def listened_to(port: int) -> bool:
-    """Say whether somebody listens on a port of 127.0.0.1: read from the kernel's table, since trying would take it for a moment."""
+    """Say whether somebody listens on a port of 127.0.0.1: read from the kernel's table, as trying would take it."""
     lines = Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]
     return any(fields[1] == f"0100007F:{port:04X}" and fields[3] == "0A" for fields in map(str.split, lines))
 
