@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,17 +10,19 @@ import pytest
 from bot.config import EncryptionConfig
 from bot.errors import Usage
 from bot.repository.codec import Codec
+from bot.repository.keys import configured
 from bot.repository.keys.aws_kms import AwsKms
 from bot.repository.keys.configured import configured_wrappers
 from bot.repository.keys.file import create_key_file
 from bot.repository.keys.form import WrappedKey, encode
-from bot.repository.keys.passphrase import create_passphrase_file
+from bot.repository.keys.passphrase import Costs, Passphrase, create_passphrase_file
 from bot.repository.keys.ring import KeyRing
 from bot.repository.keys.strangers import require_same, strangers
 from bot.repository.repository import Repository
 from bot.repository.rotation import Rotation, rotate
 from bot.repository.stores.files import FilesStore
 
+CHEAP = Costs(n=2**10, p=1)
 ARN = "arn:aws:kms:eu-central-1:123456789012:key/"
 
 
@@ -38,6 +41,12 @@ def rotated(home: Path, *sources: str, changed: bool = False, drop: bool = False
     return rotate(
         repository, rewrap_only=True, drop_unused=drop, key_changed=changed, go_on_with=None, begin=lambda _: None
     )
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let new forms cost little: what is tested here does not depend on it."""
+    monkeypatch.setattr(configured, "Passphrase", partial(Passphrase, costs=CHEAP))
 
 
 @pytest.fixture
