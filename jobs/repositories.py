@@ -47,7 +47,7 @@ def open_for_writing(
         Refused: the folder, or its backups, belong to another cluster.
         Unavailable: the storage is away.
     """
-    used = begun or _was_used(ledger, cluster, repository)
+    used = begun or was_used(ledger, cluster, repository)
     opened = open_repository(repository, config.repositories[repository], config.encryption, create=not used)
     if major is not None:
         require_own_history(opened, cluster, system_id, major)
@@ -61,7 +61,7 @@ def open_to_fill(config: Config, ledger: Ledger, repository: str, cluster: Clust
         Usage: the key is wrong, or a repository used before is missing.
         Unavailable: the storage is away.
     """
-    used = _was_used(ledger, cluster, repository)
+    used = was_used(ledger, cluster, repository)
     return open_repository(repository, config.repositories[repository], config.encryption, create=not used)
 
 
@@ -129,7 +129,8 @@ def repository_name(context: JobContext) -> str:
     return str(wanted)
 
 
-def _was_used(ledger: Ledger, cluster: ClusterName, repository: str) -> bool:
+def was_used(ledger: Ledger, cluster: ClusterName, repository: str) -> bool:
+    """Say whether a repository held something of a cluster, as far as the ledger knows; a ledger that is away says yes."""
     try:
         with ledger.read() as tx:
             return bool(catalogue.list(tx, cluster, repository)) or any(

@@ -81,7 +81,10 @@ def _back_up(cluster: str, job: Job, args: dict[str, Any], *, as_json: bool) -> 
         if job is Job.BASE_BACKUP and not is_locked(spool_of(here.config.spool, name).lock_path):
             remark(f"Note: no receiver runs, so what is committed after this is not kept; `pitstop wal stream {name}`.")
 
-        if behind := [one for one in here.config.cluster_repositories(name) if one not in result["repositories"]]:
+        for warning in result.get("warnings", []):
+            remark(f"Note: {warning}")
+        left = {*result["repositories"], *result.get("not_in", [])}  # what was to get it at once has its warning
+        if behind := [one for one in here.config.cluster_repositories(name) if one not in left]:
             remark(f"Note: not in {', '.join(behind)} yet; a bot copies it there by itself, or `pitstop sync {name}`.")
 
     show(result, lines, as_json=as_json)
@@ -95,9 +98,6 @@ def _say_backup(result: dict[str, Any], seconds: float) -> None:
     say(f"{result.get('id')}: {size(read)} read, {size(stored)} stored, in {took}.")
     for database in result.get("databases", []):
         say(f"  {database['name']}: {count(database['tables'], 'table')}, {count(database['rows'], 'row')}")
-    if result.get("kind") == "dump":
-        for warning in result.get("warnings", []):
-            remark(f"Note: {warning}")
 
 
 def list_backups(cluster: Cluster, as_json: AsJson = False) -> None:

@@ -21,6 +21,12 @@ def init(
     path: Annotated[
         Path | None, typer.Argument(metavar="[PATH]", help="Only make a key file there; no configuration is read.")
     ] = None,
+    anew: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--anew", metavar="REPOSITORY", help="Begin it anew although it held backups: they are gone for good."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make missing keys, and begin new repositories.
@@ -43,7 +49,9 @@ def init(
     missing = {one for one in sources if one.is_file and not Path(one.place).exists()} if config else set(sources)
     if config and missing:
         _require_new(config, missing)
+    new = _not_begun(config) if config else []
     if config:
+        _require_unused(config, [name for name in new if name not in (anew or ())])
         _require_same(config)
     keys = [_made(one, made=one in missing) for one in sources]
     repositories = dict(config.repositories) if config else {}
@@ -63,7 +71,7 @@ def init(
             verb = "Made" if key["made"] else "There is"
             say(f"{verb} {named} {key['path']}." if named else f"{key['source']} is asked when it is needed.")
         for name in repositories:
-            say(f"Repository {name} is ready.")
+            say(f"Repository {name} {'was begun' if name in new else 'is ready'}.")
         for sentence in late:
             say(sentence)
         for sentence in _to_keep(sources, late=bool(late)):
@@ -77,6 +85,7 @@ def init(
         "made": first["made"],
         "keys": keys,
         "repositories": list(repositories),
+        "begun": new,
     }
     show(document, lines, as_json=as_json)
 
@@ -141,6 +150,52 @@ def _require_new(config: Config, missing: set[Wrapping]) -> None:
         )
 
 
+def _not_begun(config: Config) -> list[str]:
+    """Return the repositories that hold no data keys yet, or whose folder is not there."""
+    from bot.repository.layout import KEYS
+    from bot.repository.open import open_store
+
+    return [
+        name
+        for name, repository in config.repositories.items()
+        if (repository.directory is not None and not repository.directory.is_dir())
+        or not open_store(name, repository).children(KEYS)
+    ]
+
+
+def _require_unused(config: Config, new: Sequence[str]) -> None:
+    """Refuse to begin a repository that held backups: its disk is not mounted, or its folder was moved. Writes nothing.
+
+    Raises:
+        Usage: `repository-gone`, naming what the ledger knows of it.
+    """
+    from bot.errors import Usage
+    from bot.ledger import Ledger, catalogue
+    from bot.model.ids import ClusterName
+    from jobs.repositories import was_used
+
+    if not config.ledger.exists():
+        return
+    ledger = Ledger(config.ledger)
+    for name in new:
+        for cluster in config.clusters:
+            if not was_used(ledger, ClusterName(cluster), name):
+                continue
+            with ledger.read() as tx:
+                known = catalogue.list(tx, ClusterName(cluster), name)
+            held = (
+                f"{len(known)} backups of {cluster}, the newest {max(one.id for one in known)}"
+                if known
+                else f"WAL of {cluster}"
+            )
+            raise Usage(
+                f"Repository {name} held {held}, and nothing of it is at {config.repositories[name].url} now.",
+                hint="Is its disk mounted, or was its folder moved? "
+                f"If all that is gone for good, begin it anew: pitstop keys init --anew {name}",
+                code="repository-gone",
+            )
+
+
 def _require_same(config: Config) -> None:
     """Refuse to begin a repository with a key that did not make the forms of its kind in another: it may be mistyped.
 
@@ -149,15 +204,10 @@ def _require_same(config: Config) -> None:
         Unavailable: a storage cannot be asked.
     """
     from bot.repository.keys.strangers import require_same
-    from bot.repository.layout import KEYS
-    from bot.repository.open import open_ring, open_store
+    from bot.repository.open import open_ring
 
-    begun = [
-        name
-        for name, repository in config.repositories.items()
-        if (repository.directory is None or repository.directory.is_dir())
-        and open_store(name, repository).children(KEYS)
-    ]
+    new = _not_begun(config)
+    begun = [name for name in config.repositories if name not in new]
     if 0 < len(begun) < len(config.repositories):
         for name in begun:
             require_same(open_ring(name, config.repositories[name], config.encryption), name)

@@ -28,15 +28,16 @@ class OwnWal:
             Usage: no WAL sender or slot is left; the hint has the line to put right.
         """
         self._places = places
-        self._conn = ReplicationConnection.open(dsn, application_name="pitstop backup wal", on_wait=self._waiting)
-        self._slot = f"pitstop_backup_{os.urandom(4).hex()}"
-        self._conn.create_slot(self._slot, temporary=True)
         self._segment_bytes = places.cluster.segment_bytes or DEFAULT_SEGMENT_BYTES
         self._on_wait = on_wait
         self._stop = threading.Event()
         self._until: Lsn | None = None
         self._thread: threading.Thread | None = None
         self._outcome: Future[None] = Future()
+        # Last: a server that lets us wait for it makes `_waiting` be called.
+        self._conn = ReplicationConnection.open(dsn, application_name="pitstop backup wal", on_wait=self._waiting)
+        self._slot = f"pitstop_backup_{os.urandom(4).hex()}"
+        self._conn.create_slot(self._slot, temporary=True)
 
     def follow(self, timeline: int, start: Lsn) -> None:
         """Begin to stream, from the first byte of the segment that holds `start`."""

@@ -55,6 +55,31 @@ def test_copies_before_the_first_backup(tmp_path: Path) -> None:
     assert "has every backup" not in said
 
 
+def test_a_used_repository_is_not_begun_anew_unasked(world: World) -> None:
+    """`keys init` refuses while what a repository held is not there, naming it, and writes nothing; `--anew` is told so."""
+    assert pitstop("list", NAME, config=world.path).code == 0  # the ledger learns what is there
+    home, away = world.home / "repository", world.home / "moved-away"
+    newest = max(world.ids())
+    home.rename(away)
+    for _ in range(2):
+        refused = pitstop("keys", "init", "--json", config=world.path)
+        assert refused.code == 2
+        assert refused.json["error"]["code"] == "repository-gone"
+        assert f"held 3 backups of {NAME}, the newest {newest}" in refused.json["error"]["message"]
+        assert "--anew local" in refused.json["error"]["hint"]
+        assert not any(path.is_file() for path in home.rglob("*")) if home.exists() else True
+        home.mkdir(exist_ok=True)  # the second time it is an empty mount point
+    home.rmdir()
+    away.rename(home)
+    fine = pitstop("keys", "init", config=world.path)
+    assert fine.code == 0, fine.err
+    assert "Repository local is ready.\nRepository offsite was begun.\n" in fine.out
+    home.rename(away)
+    begun = pitstop("keys", "init", "--anew", "local", "--json", config=world.path)
+    assert begun.code == 0, begun.err
+    assert begun.json["begun"] == ["local"]
+
+
 def test_a_damaged_copy(world: World) -> None:
     """Exit code 4 and the object's name where nobody has it whole; a damaged copy beside a sound one is marked in lists."""
     ids = world.ids()
