@@ -89,7 +89,7 @@ def test_the_script_and_a_wrapped_key(vector: dict[str, Any], script: Any, tmp_p
     for file in files.values():
         try:
             found.append(script.data_key(tmp_path / "store", script.read_key(file), path.parent.name).hex())
-        except script.Damaged:
+        except (script.Damaged, script.WrongKey):
             continue
     lax = {"a check that does not fit", "a blank more", "no line end"}
     assert found == [vector["opens"]] if "opens" in vector else not found or vector["name"] in lax
@@ -101,5 +101,5 @@ def test_the_script_with_data_keys_themselves(script: Any, tmp_path: Path) -> No
     key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
     path.write_text(f"# from KMS\n{'a' * 32} {key}\n{'b' * 32} {key}\n")
     assert script.data_key(tmp_path, script.read_key(path), "b" * 32) == bytes(range(32))
-    with pytest.raises(script.Damaged):
+    with pytest.raises(script.WrongKey):
         script.data_key(tmp_path, script.read_key(path), "c" * 32)
