@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import psycopg
@@ -39,7 +40,24 @@ def check_cluster(config: Config, name: str) -> list[Finding]:
         *_dumping(cluster, config.postgres.bin_directories),
         *_restoring(cluster),
         *check_disks(config, name),
+        *check_copies(config, name),
     ]
+
+
+def check_copies(config: Config, name: str) -> Iterator[Finding]:
+    """Check that several repositories in folders are several: two names of one folder, or two folders of one disk, go together."""
+    folders = {
+        repository: settings.directory.resolve()
+        for repository, settings in config.cluster_repositories(name).items()
+        if settings.directory is not None
+    }
+    for one, other in combinations(folders, 2):
+        if folders[one] == folders[other]:
+            told = f"The repositories {one} and {other} are one folder ({folders[one]}): there is no second copy."
+            yield Finding("fail", "same-folder", told, f"Give {other} a url of its own.")
+        elif same_filesystem(folders[one], folders[other]):
+            told = f"The repositories {one} and {other} are on one disk: one loss takes both."
+            yield Finding("warn", "same-disk", told, f"Move {other} to another disk, better to another place.")
 
 
 def check_disks(config: Config, name: str) -> list[Finding]:
