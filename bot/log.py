@@ -19,6 +19,8 @@ _TOKEN = re.compile(r"\b(xox[a-z](?:\.xox[a-z])?-|xapp-|xwfp-)[A-Za-z0-9-]+")
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@/\s]+(?=@)")
 _CHATTY = ("apscheduler", "boto3", "botocore", "azure")
 """Loggers that say at INFO what they do with each request."""
+_TELLS_TWICE = ("azure.identity",)
+"""What these warn of is raised as well, and told from there."""
 _QUIET = ("slack_bolt", "slack_sdk", "apscheduler", "urllib3")
 
 
@@ -60,6 +62,8 @@ def to_stderr(*, stream: TextIO | None = None, level: int = logging.INFO) -> Non
         logging.getLogger(name).setLevel(max(level, logging.INFO))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    for name in _TELLS_TWICE:
+        logging.getLogger(name).setLevel(max(level, logging.ERROR))
     structlog.configure(
         processors=[*shared[:2], shared[3], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
