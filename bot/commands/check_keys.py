@@ -51,7 +51,8 @@ def data_key_points(about: str, opened: Repository) -> Iterator[Point]:
     for source, paths in unlike.items():
         error = stranger_error(source, paths, opened.name)
         yield Point(about, "fail", error.reason_code, error.message, error.hint)
-    lacking = {source for key in found if key.opens for source in key.without if source not in unlike}
+    told = {*unlike, *(source for key in found for source in key.unheard)}  # what it says of those is elsewhere
+    lacking = {source for key in found if key.opens for source in key.without if source not in told}
     if lacking:
         sentence = f"Some data keys have no form that {' or '.join(sorted(lacking))} opens."
         yield Point(about, "warn", "forms-missing", sentence, _ADD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from bot.errors import PitstopError, Unavailable, Usage
@@ -64,8 +64,13 @@ class KeyLost(KeyUnopened):
         wrapped_by: Sequence[str],
         refused: Sequence[PitstopError],
         uses: Uses | None,
+        every: Mapping[str, Uses] | None = None,
     ) -> None:
+        """`every`: what each data key seals, where nothing that is configured can be read, so that none of them opens."""
         along = takes_along(uses)
+        if every and set(every) - {key_id}:
+            count = sum(len(one.backups) for one in every.values())
+            along += f" No other data key there opens either: {count} backup{'s' * (count != 1)} in all cannot be read."
         if len(tried) == 1 and refused:
             message = f"{refused[0].message} Without it the data key {key_id} of {url} does not open. {along}"
         else:
@@ -73,7 +78,7 @@ class KeyLost(KeyUnopened):
             why = "".join(f" {error.message}" for error in refused)
             by = " and ".join(wrapped_by) or "nothing that is intact"
             message = f"{what} the data key {key_id} of {url}, which is wrapped by {by}.{why} {along}"
-        hint = refused[0].hint if refused else _OTHER
+        hint = refused[0].hint if refused else _hint({one.partition(":")[0] for one in tried})
         super().__init__(message, hint=hint, code=refused[0].reason_code if refused else None)
         self.key_id = key_id
         why = refused[0].message if refused else f"{' and '.join(tried)} did not wrap it"
@@ -97,4 +102,13 @@ def _told(key_id: str, uses: Uses | None) -> dict[str, Any]:
     return {"data_key": key_id, "backups": sorted(backup for _, backup in uses.backups) if uses else []}
 
 
-_OTHER = "Is it the key of another installation? The first line of the right key file names its id."
+def _hint(kinds: Set[str]) -> str:
+    """Ask what may be wrong with configured keys of these kinds that all work, and made no form. Pure."""
+    questions = {
+        "passphrase": "Is the passphrase mistyped? Write the one into its file that was written down when it was made.",
+        "file": "Is it the key file of another installation? The first line of the right key file names its id.",
+    }
+    asked = [question for kind, question in questions.items() if kind in kinds]
+    if kinds - set(questions):
+        asked.append("Is it the right key of the service, and not another ARN or URL?")
+    return " ".join(asked)

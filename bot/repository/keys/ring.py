@@ -244,6 +244,7 @@ class KeyRing:
             return KeyAway(key_id, self.store.url, away)
         if damage and not refused:
             return damage[0]
+        unread = all(not wrapper.remote and wrapper.source in refused for wrapper in self.wrappers)
         return KeyLost(
             key_id,
             self.store.url,
@@ -251,6 +252,7 @@ class KeyRing:
             wrapped_by=forms_by(forms),
             refused=list(refused.values()),
             uses=self._used_by(key_id),
+            every=self._uses if unread else None,
         )
 
     def _used_by(self, key_id: str) -> Uses | None:

@@ -28,12 +28,19 @@ class FormState:
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """One data key: `without` are the configured keys by which no form opens it; `certain` says that each of them was heard."""
+    """One data key.
+
+    Attributes:
+        without: the configured keys by which no form opens it.
+        unheard: those of them that could not be read or asked, so that a form that is there may still be theirs.
+        certain: none of them is a service that is away.
+    """
 
     key_id: str
     made_at: datetime | None
     forms: tuple[FormState, ...]
     without: tuple[str, ...]
+    unheard: tuple[str, ...]
     certain: bool
 
     @property
@@ -56,8 +63,9 @@ def _key(ring: KeyRing, key_id: str, refused: dict[str, PitstopError]) -> KeySta
     forms = tuple(_form(ring, form, refused) for form in ring.forms(key_id))
     opened = {form.source for form in forms if form.state == "opens"}
     without = tuple(wrapper.source for wrapper in ring.wrappers if wrapper.source not in opened)
-    certain = not any(isinstance(refused.get(source), Unavailable) for source in without)
-    return KeyState(key_id, made_at(key_id), forms, without, certain)
+    unheard = tuple(source for source in without if source in refused)
+    certain = not any(isinstance(refused[source], Unavailable) for source in unheard)
+    return KeyState(key_id, made_at(key_id), forms, without, unheard, certain)
 
 
 def _form(ring: KeyRing, form: Form, refused: dict[str, PitstopError]) -> FormState:

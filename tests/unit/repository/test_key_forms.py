@@ -10,6 +10,7 @@ import pytest
 
 from bot.errors import Unavailable, Usage
 from bot.repository.damage import ObjectDamaged
+from bot.repository.keys import KeyWrapper
 from bot.repository.keys.file import KeyFile, create_key_file
 from bot.repository.keys.form import WrappedKey, bound_to
 from bot.repository.keys.lost import KeyAway, KeyGone, KeyLost
@@ -19,7 +20,7 @@ from bot.repository.keys.sealing import open_key, seal_key
 from bot.repository.keys.survey import survey
 from bot.repository.keys.uses import STEP, Uses, WalUse, runs, takes_along
 from bot.repository.stores.files import FilesStore
-from tests.unit.repository.sample import FIRST, NAME, SECOND, SYSTEM
+from tests.unit.repository.sample import FIRST, NAME, SECOND, SYSTEM, open_sample, sample_cluster, write_backup
 
 CHEAP = Costs(n=2**4, r=8, p=1)
 
@@ -165,6 +166,45 @@ def test_what_does_not_open_says_why(ground: Ground) -> None:
     assert "slips/1/cluster.json" in gone.value.message
 
 
+@pytest.mark.parametrize(
+    ("kinds", "asked", "not_asked"),
+    [
+        (("passphrase",), "mistyped?", "first line of the right key file"),
+        (("file",), "The first line of the right key file names its id.", "mistyped?"),
+        (("file", "passphrase"), "mistyped?", "ARN"),
+    ],
+)
+def test_what_is_asked_of_another_key(ground: Ground, kinds: tuple[str, ...], asked: str, not_asked: str) -> None:
+    """A hint asks only about the kinds of keys that are configured."""
+    key_id = ground.ring().create()
+    ground.passphrase.write_text("another passphrase\n")
+    ground.file.unlink()
+    create_key_file(ground.file)
+    wrappers: dict[str, KeyWrapper] = {"file": KeyFile(ground.file), "passphrase": Passphrase(ground.passphrase, CHEAP)}
+    with pytest.raises(KeyLost) as lost:
+        KeyRing(ground.store, [wrappers[kind] for kind in kinds]).key(key_id)
+    assert lost.value.reason_code == "wrong-key"
+    assert asked in lost.value.hint
+    assert not_asked not in lost.value.hint
+
+
+def test_a_key_that_cannot_be_read_counts_everything(tmp_path: Path) -> None:
+    """Where the only key cannot be read, what is said of one data key says how many backups of all of them are out of reach; what
+    it takes along itself stays its own."""
+    repository = open_sample(tmp_path)
+    first = repository.keys.current()[0]
+    write_backup(sample_cluster(repository), FIRST)
+    repository.keys.create()
+    write_backup(sample_cluster(open_sample(tmp_path)), SECOND)
+    (tmp_path / "key").chmod(0o644)
+    with pytest.raises(KeyLost) as lost:
+        KeyRing(repository.store, KeyFile(tmp_path / "key")).key(first)
+    assert lost.value.reason_code == "key-not-private"
+    assert f"({FIRST})" in lost.value.message
+    assert "No other data key there opens either: 2 backups in all cannot be read." in lost.value.message
+    assert lost.value.more["backups"] == [FIRST]
+
+
 def test_a_survey_tells_each_form(ground: Ground) -> None:
     """What opens, what refuses, what is away, damaged or nobody's: each form with its state, and which key lacks one."""
     old = KeyRing(ground.store, KeyFile(ground.file)).create()
@@ -188,6 +228,9 @@ def test_a_survey_tells_each_form(ground: Ground) -> None:
     first, second = survey(ground.ring())
     assert [form.state for form in second.forms if form.source] == ["opens"]
     assert set(second.without) == {f"passphrase:{ground.passphrase}", f"file:{ground.file}"}
+    assert second.unheard == ()
+    ground.file.chmod(0o644)
+    assert survey(ground.ring())[1].unheard == (f"file:{ground.file}",), "which may have made what is there"
     assert (first.certain, first.opens, second.opens) == (True, False, True)
 
 
