@@ -69,8 +69,9 @@ def _after_everything(ground: Ground, at: datetime, stretch: Stretch, last: date
     if newest and ground.complete_until is not None and at <= ground.complete_until:
         note = f"Nothing ended between {last.isoformat()} and then." if last else "Nothing ended since the backup."
         return Found(stretch.end, to_end=True, what=at.isoformat(), notes=(note,))
-    if not before and (at == ground.reached(stretch) or (last is not None and at <= last)):
-        # The very time that is offered as the nearest one: all that is known up to it is there.
+    reached = ground.reached(stretch)
+    if not before and ((reached is not None and at <= reached) or (last is not None and at <= last)):
+        # Up to the time that is offered as the nearest one, and that lists show: all that is known up to it is there.
         note = f"WAL is missing or not here yet from {stretch.end} on; nothing known up to then is left out."
         return Found(stretch.end, to_end=True, what=at.isoformat(), notes=(note,))
     if not newest:
