@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bot.config import Config
 from bot.errors import Refused, Unavailable, Usage
-from bot.ledger import Ledger, catalogue, wal_status
+from bot.ledger import Ledger
 from bot.model.ids import ClusterName, SystemId
 from bot.model.typed import quoted
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
+from jobs.away import held_something
 from jobs.context import JobContext
 
 
@@ -133,9 +134,7 @@ def was_used(ledger: Ledger, cluster: ClusterName, repository: str) -> bool:
     """Say whether a repository held something of a cluster, as far as the ledger knows; a ledger that is away says yes."""
     try:
         with ledger.read() as tx:
-            return bool(catalogue.list(tx, cluster, repository)) or any(
-                status.repository == repository for status in wal_status.list(tx, cluster)
-            )
+            return held_something(tx, cluster, repository)
     except Unavailable:
         # Whether it was used cannot be told now; never start one in that state.
         return True

@@ -10,10 +10,13 @@ import typer
 from bot.commands.output import AsJson, remark, say, show, table, when
 
 if TYPE_CHECKING:
-    from bot.config import EncryptionConfig, RepositoryConfig
+    from bot.config import Config, EncryptionConfig, RepositoryConfig
+    from bot.errors import PitstopError
     from bot.repository.keys.ring import KeyRing
     from bot.repository.keys.survey import KeyState
     from bot.repository.keys.uses import Uses
+
+    Looked = tuple[KeyRing, list[KeyState], dict[str, Uses]]
 
 _DAMAGE, _FAILED = 4, 1
 
@@ -34,7 +37,8 @@ def add_to(app: typer.Typer) -> None:
 def list_keys(as_json: AsJson = False) -> None:
     """List the data keys, and what opens each of them now.
 
-    A form that a key under [encryption] opens names that key; another one the id of what made it.
+    A form that a key under [encryption] opens names that key; another one the id of what made it. A repository that cannot be
+    looked at is named on stderr.
 
     Each with when it was made, its wrapped forms, and what it seals.
     """
@@ -42,9 +46,8 @@ def list_keys(as_json: AsJson = False) -> None:
 
     config, _ = read_config()
     rows = []
-    for name, repository in config.repositories.items():
-        ring, found, uses = _looked(name, repository, config.encryption)
-        ring.current()  # where not even the newest opens, nothing else needs to be said
+    looked, away = _look_at_each(config, opening=True)
+    for name, (_ring, found, uses) in looked.items():
         rows += [_row(name, key, uses.get(key.key_id), newest=key is found[-1]) for key in found]
 
     def lines() -> None:
@@ -66,7 +69,10 @@ def list_keys(as_json: AsJson = False) -> None:
                 "An id names a key file, as the comment in it does; a passphrase has one with each salt, so several of them."
             )
 
-    show({"keys": rows}, lines, as_json=as_json)
+        for name, error in away.items():
+            remark(f"Note: the keys of {name} could not be looked at: {error.message} {error.hint}".rstrip())
+
+    show({"keys": rows, "away": _messages(away)}, lines, as_json=as_json)
 
 
 def _made_by(form: Mapping[str, Any]) -> str:
@@ -77,9 +83,37 @@ def _made_by(form: Mapping[str, Any]) -> str:
     return f"{form['kind']}{', id ' if by_id else ':'}{form['name']}" if form["kind"] else "-"
 
 
-def _looked(
-    name: str, repository: RepositoryConfig, encryption: EncryptionConfig
-) -> tuple[KeyRing, list[KeyState], dict[str, Uses]]:
+def _look_at_each(config: Config, *, opening: bool = False) -> tuple[dict[str, Looked], dict[str, PitstopError]]:
+    """Look at the keys of each repository; return what was found, and why others could not be looked at.
+
+    One without any key is one of those (an empty folder may be a disk that is not mounted), and with `opening` one whose newest
+    key does not open: nothing else needs to be said of it.
+
+    Raises:
+        Usage, Unavailable, Corruption: none could be looked at.
+    """
+    from bot.errors import Corruption, Unavailable, Usage
+
+    looked: dict[str, Looked] = {}
+    away: dict[str, PitstopError] = {}
+    for name, repository in config.repositories.items():
+        try:
+            found = _looked(name, repository, config.encryption)
+            if opening or not found[1]:
+                found[0].current()
+            looked[name] = found
+        except (Usage, Unavailable, Corruption) as error:
+            away[name] = error
+    if away and not looked:
+        raise next(iter(away.values()))
+    return looked, away
+
+
+def _messages(away: Mapping[str, PitstopError]) -> dict[str, str]:
+    return {name: error.message for name, error in away.items()}
+
+
+def _looked(name: str, repository: RepositoryConfig, encryption: EncryptionConfig) -> Looked:
     from bot.repository.keys.survey import survey
     from bot.repository.keys.uses import uses_of
     from bot.repository.open import open_ring
@@ -112,7 +146,7 @@ def check(as_json: AsJson = False) -> int:
     """Check that every key opens, and everything has a form by each.
 
     A data key that no key opens any more is told with the backups and WAL it takes along. Exit code 1: a key does not work,
-    is not the one that made the forms of its kind, or lacks one; 4: a data key is lost.
+    is not the one that made the forms of its kind, or lacks one; 4: a data key is lost; else 2, or 1: a repository is away.
     """
     from bot.commands.surroundings import read_config
     from bot.repository.keys.configured import configured_wrappers, problem_of
@@ -122,8 +156,8 @@ def check(as_json: AsJson = False) -> int:
     config, _ = read_config()
     problems = {wrapper.source: problem_of(wrapper) for wrapper in configured_wrappers(config.encryption)}
     lost, lacking, rows = [], [], []
-    for name, repository in config.repositories.items():
-        ring, found, uses = _looked(name, repository, config.encryption)
+    looked, away = _look_at_each(config)
+    for name, (ring, found, uses) in looked.items():
         unlike = strangers(ring)
         for source, paths in unlike.items():
             problems[source] = problems[source] or stranger_error(source, paths, name)
@@ -142,7 +176,7 @@ def check(as_json: AsJson = False) -> int:
         {"source": source, "ok": error is None, "problem": error.as_json() if error else None}
         for source, error in problems.items()
     ]
-    ok = not lost and not lacking and all(one["ok"] for one in wrapping)
+    ok = not lost and not lacking and not away and all(one["ok"] for one in wrapping)
 
     def lines() -> None:
         for one in wrapping:
@@ -153,6 +187,7 @@ def check(as_json: AsJson = False) -> int:
             )
             if problem is not None and problem["hint"]:
                 say(f"      {problem['hint']}")
+        _say_away(away)
         for sentence in lost:
             say(f"LOST  {sentence}")
         for sentence in lacking:
@@ -161,5 +196,14 @@ def check(as_json: AsJson = False) -> int:
             remark("Forms are added by: pitstop keys rotate --rewrap-only")
         say(f"{len(rows)} data keys, {sum(row['opens'] for row in rows)} of them open.")
 
-    show({"ok": ok, "wrapping": wrapping, "lost": lost, "lacking": lacking, "keys": rows}, lines, as_json=as_json)
-    return _DAMAGE if lost else 0 if ok else _FAILED
+    told = {"ok": ok, "wrapping": wrapping, "lost": lost, "lacking": lacking, "away": _messages(away), "keys": rows}
+    show(told, lines, as_json=as_json)
+    failed = next((error.exit_code for error in away.values()), _FAILED)
+    return _DAMAGE if lost else 0 if ok else failed
+
+
+def _say_away(away: Mapping[str, PitstopError]) -> None:
+    for name, error in away.items():
+        say(f"FAIL  {name} could not be looked at: {error.message}")
+        if error.hint:
+            say(f"      {error.hint}")

@@ -75,6 +75,7 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
     from bot.ledger import catalogue, pauses, runs, wal_status
     from bot.model.runs import Job
     from bot.model.schedule import next_slot
+    from jobs.away import away
     from jobs.copies import behind, lag_row
     from jobs.wal.spool import spool_of
 
@@ -90,6 +91,7 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
         "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),
         "copies": [lag_row(lag, here.now()) for lag in behind(here.config, tx, name, here.now())],
+        "away": away(here.config, tx, name),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "receiver": is_locked(spool_of(here.config.spool, name).lock_path),
         "next": {
@@ -153,7 +155,9 @@ def _say_cluster(name: str, cluster: dict[str, Any]) -> None:
             say(f"  verified     {kind} {newest['id']}, by the drill of {_time(newest['verified_at'])}")
     if not any(cluster["newest_verified"].values()):
         say(f"  verified     none yet: `pitstop verify {name}`")
-    _say_copies(cluster["copies"], backups=cluster["backups"])
+    for repository, why in cluster["away"].items():
+        say(f"  repository   {repository} is away: {why}; what it holds is as it was last seen")
+    _say_copies(cluster["copies"], cluster["away"], backups=cluster["backups"])
     for wal in cluster["wal"]:
         say(f"  WAL          durable to {wal['durable_lsn']} in {wal['repository']}, as of {_time(wal['at'])}")
     for line in window_lines(cluster["wal"]):
@@ -181,7 +185,7 @@ def window_lines(wal: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{part}, from {repository}" for repository, parts in windows.items() for part in parts]
 
 
-def _say_copies(lags: Sequence[dict[str, Any]], *, backups: int) -> None:
+def _say_copies(lags: Sequence[dict[str, Any]], away: Mapping[str, str], *, backups: int) -> None:
     from bot.slack.text import count, size, span
 
     if lags and not backups:
@@ -189,7 +193,8 @@ def _say_copies(lags: Sequence[dict[str, Any]], *, backups: int) -> None:
         return
     for lag in lags:
         if not lag["backups"]:
-            say(f"  copies       {lag['repository']} has every backup")
+            had = "had every backup when it was last seen" if lag["repository"] in away else "has every backup"
+            say(f"  copies       {lag['repository']} {had}")
             continue
         lacks = f"lacks {count(lag['backups'], 'backup')} ({size(lag['bytes'])})"
         say(f"  copies       {lag['repository']} {lacks}, behind for {span(lag['seconds'])}; `pitstop sync`")

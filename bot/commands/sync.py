@@ -78,8 +78,9 @@ def _say(result: dict[str, Any]) -> None:
             )
         for left in one["left"]:
             say(f"  not copied  {left['id']}  {left['reason']}")
-        if one["behind"]["backups"] and not result["dry_run"]:
-            say(f"  still lacks {count(one['behind']['backups'], 'backup')}, {size(one['behind']['bytes'])}")
+        if one["behind"]["backups"] and (one["away"] or not result["dry_run"]):
+            seen = ", as it was last seen" if one["away"] else ""
+            say(f"  still lacks {count(one['behind']['backups'], 'backup')}, {size(one['behind']['bytes'])}{seen}")
     for damage in result["damaged"]:
         say(f"DAMAGED in {damage['repository']}, and nowhere whole: {damage['message']}")
     for problem in result["problems"]:
@@ -89,13 +90,11 @@ def _say(result: dict[str, Any]) -> None:
 def _came(one: dict[str, Any], *, dry_run: bool) -> str:
     from bot.slack.text import count, size
 
+    if one["away"]:
+        return "could not be looked at"
     if dry_run:
-        lacked = sum(int(backup["bytes_stored"]) for backup in one["lacked"])
-        return (
-            f"lacks {count(len(one['lacked']), 'backup')} ({size(lacked)}) and "
-            f"{count(int(one['lacked_segments']), 'WAL segment')} ({size(int(one['lacked_segment_bytes']))}); "
-            "manifests, indexes and keys come besides"
-        )
+        lacked = _lacked(one)
+        return f"lacks {' and '.join(lacked)}; manifests, indexes and keys come besides" if lacked else "lacks nothing"
     if not one["objects"] and not one["problem"]:
         return "has all that the others hold"
     events = f", {count(int(one['events']), 'pin or other word', 'pins or other words')}" if one["events"] else ""
@@ -103,3 +102,17 @@ def _came(one: dict[str, Any], *, dry_run: bool) -> str:
         f"{count(len(one['copied']), 'backup')}, {count(int(one['segments']), 'WAL segment')}{events}, "
         f"{size(int(one['bytes']))} in {count(int(one['objects']), 'object')}, manifests, indexes and keys included"
     )
+
+
+def _lacked(one: dict[str, Any]) -> list[str]:
+    """Return what a repository lacks, part by part; nothing where it has all. Pure."""
+    from bot.slack.text import count, size
+
+    stored = sum(int(backup["bytes_stored"]) for backup in one["lacked"])
+    segments, besides = int(one["lacked_segments"]), int(one["lacked_besides"])
+    parts = (
+        (len(one["lacked"]), f"{count(len(one['lacked']), 'backup')} ({size(stored)})"),
+        (segments, f"{count(segments, 'WAL segment')} ({size(int(one['lacked_segment_bytes']))})"),
+        (besides, count(besides, "pin or other small thing", "pins or other small things")),
+    )
+    return [text for number, text in parts if number]

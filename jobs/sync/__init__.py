@@ -15,7 +15,7 @@ from typing import Any
 from bot.config import Config
 from bot.errors import PitstopError
 from bot.host.locks import is_locked
-from bot.ledger import Ledger
+from bot.ledger import Ledger, catalogue
 from bot.model.backups import BackupSummary
 from bot.model.copies import lags
 from bot.model.ids import ClusterName
@@ -37,8 +37,8 @@ def run(context: JobContext) -> dict[str, Any]:
     """Bring every repository of the run's cluster up to what the others hold. Resumable: what was brought stays.
 
     Returns {"cluster", "dry_run", "ok", "news", "objects", "bytes", "repositories": [{"repository", "lacked", "copied",
-    "segments", "events", "keys", "left", "behind", …}], "damaged": [{"repository", "path", "backup", "message"}], "problems",
-    "seconds"}. Damage is a result: what one repository does not have whole is taken from another, else named.
+    "segments", "events", "keys", "left", "behind", "away", …}], "damaged": [{"repository", "path", "backup", "message"}],
+    "problems", "seconds"}. Damage is a result: what one repository does not have whole is taken from another, else named.
 
     Raises:
         Unavailable: no repository can be reached, or the ledger cannot, which knows who needs what.
@@ -88,6 +88,8 @@ def preview(config: Config, ledger: Ledger, cluster: ClusterName) -> dict[str, A
     for one in found.due:
         brought[one.target.name].left.update(one.lacking.left)
         held[one.target.name] += one.target.held.backups
+    with ledger.read() as tx:
+        held |= {name: catalogue.list(tx, cluster, name) for name in found.problems}  # as it was last seen
     keeping = config.cluster(cluster).retention.keeping
     return report(
         cluster,

@@ -19,7 +19,7 @@ from bot.repository.open import open_repository
 from bot.repository.repository import Repository
 from jobs.histories import recall
 from jobs.live import being_written
-from jobs.repositories import open_to_fill
+from jobs.repositories import open_to_fill, was_used
 from jobs.retention.stock import Needs, newest_sound, read_needs, stock_of, stored_wal
 
 _NOT_BEGUN = frozenset({"repository-missing", "no-data-key"})
@@ -129,7 +129,7 @@ def _open(config: Config, ledger: Ledger, name: str, cluster: ClusterName, *, cr
     try:
         return Side(name, open_repository(name, config.repositories[name], config.encryption))
     except Usage as error:
-        if error.reason_code in _NOT_BEGUN:
+        if error.reason_code in _NOT_BEGUN and not was_used(ledger, cluster, name):
             return Side(name, None)
         raise
 

@@ -122,6 +122,58 @@ def test_one_that_is_away(world: World) -> None:
     assert "offsite lacks 3 backups" in pitstop("status", NAME, config=world.path).out
 
 
+def test_away_is_said(world: World) -> None:
+    """Sync's answer has a row for it, with the problem, dry or not; status says it in text and JSON, until it is back."""
+    world.now = datetime.now(UTC)
+    assert world.run(Job.SYNC)["ok"]
+    nothing = pitstop("sync", NAME, "--dry-run", config=world.path)
+    assert nothing.out.splitlines() == ["local: lacks nothing", "offsite: lacks nothing"]
+    (world.home / "offsite").rename(world.home / "unmounted")
+    world.back_up_at(datetime.now(UTC), 7, "dump")
+    for words in ((), ("--dry-run",)):
+        gone = pitstop("sync", NAME, *words, "--json", config=world.path)
+        assert gone.code == 1, gone.err
+        rows = {one["repository"]: one for one in gone.json["repositories"]}
+        assert [(name, one["away"]) for name, one in rows.items()] == [("local", False), ("offsite", True)]
+        assert str(world.home / "offsite") in rows["offsite"]["problem"]
+        assert rows["offsite"]["behind"]["backups"] == 1
+        assert "offsite: could not be looked at" in pitstop("sync", NAME, *words, config=world.path).out
+    assert not (world.home / "offsite").exists()
+    why = f"its folder {world.home}/offsite is not there"
+    assert pitstop("status", NAME, "--json", config=world.path).json["clusters"][NAME]["away"] == {"offsite": why}
+    said = pitstop("status", NAME, config=world.path).out
+    assert f"  repository   offsite is away: {why}; what it holds is as it was last seen\n" in said
+    assert "offsite has every backup" not in said
+    (world.home / "unmounted").rename(world.home / "offsite")
+    assert pitstop("status", NAME, "--json", config=world.path).json["clusters"][NAME]["away"] == {}
+
+
+def test_keys_of_the_others(world: World) -> None:
+    """With one of two repositories away the keys of the other are listed and checked; the check ends with that failure's code."""
+    world.now = datetime.now(UTC)
+    assert world.run(Job.SYNC)["ok"]
+    assert pitstop("keys", "check", config=world.path).code == 0
+    (world.home / "repository").rename(world.home / "unmounted")
+    listed = pitstop("keys", "list", "--json", config=world.path)
+    assert listed.code == 0, listed.out
+    assert {one["repository"] for one in listed.json["keys"]} == {"offsite"}
+    assert list(listed.json["away"]) == ["local"]
+    said = pitstop("keys", "list", config=world.path)
+    assert "Note: the keys of local could not be looked at: Repository local has no folder" in said.err
+    checked = pitstop("keys", "check", "--json", config=world.path)
+    assert (checked.code, checked.json["ok"]) == (2, False)
+    assert list(checked.json["away"]) == ["local"]
+    assert {one["repository"] for one in checked.json["keys"]} == {"offsite"}
+    assert "FAIL  local could not be looked at: Repository local" in pitstop("keys", "check", config=world.path).out
+    (world.home / "repository").mkdir()
+    checked = pitstop("keys", "check", config=world.path)
+    assert checked.code == 2, "an empty mount point"
+    assert "has no data key yet" in checked.out
+    (world.home / "repository").rmdir()
+    (world.home / "offsite").rename(world.home / "too")
+    assert pitstop("keys", "list", "--json", config=world.path).json["error"]["code"] == "repository-missing"
+
+
 def test_one_repository(tmp_path: Path) -> None:
     """There is nothing to copy between, and the hint says what to do."""
     world = World(tmp_path)

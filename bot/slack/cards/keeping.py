@@ -71,7 +71,7 @@ def sync_result(result: dict[str, Any]) -> list[str]:
     """Return what a sync's card says: what came to each repository, and what is nowhere whole. Pure."""
     damaged = [one for one in result.get("damaged", []) if isinstance(one, dict)]
     lines = []
-    for one in [one for one in result.get("repositories", []) if isinstance(one, dict)]:
+    for one in [one for one in result.get("repositories", []) if isinstance(one, dict) and not one.get("away")]:
         came = f"{count(len(one.get('copied', [])), 'backup')}, {count(int(one.get('segments', 0)), 'WAL segment')}"
         where = code(str(one.get("repository", "?")), 60)
         lines.append(f"• {where}: {came}, {size(int(one.get('bytes', 0)))} copied")

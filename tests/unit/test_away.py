@@ -1,0 +1,67 @@
+"""Which repositories are away, as a quick look tells: folders are looked at, clouds as the newest sync left them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+
+from bot import desk
+from bot.model.runs import Job
+from bot.slack.cards.keeping import sync_result
+from jobs.away import asked, away
+from tests.unit.repository.sample import NAME
+from tests.unit.retention_world import World, day
+
+
+def told(world: World) -> dict[str, str]:
+    """Return who is away."""
+    with world.ledger.read() as tx:
+        return away(world.config, tx, NAME)
+
+
+def test_folders(tmp_path: Path) -> None:
+    """One that was never used is not away; one that was is, where its folder is gone, is a file, or is an empty mount point."""
+    world = World(tmp_path, f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n')
+    world.days(2)
+    assert told(world) == {}
+    world.now = day(2)
+    assert world.run(Job.SYNC)["ok"]
+    assert told(world) == {}
+    folder = tmp_path / "offsite"
+    folder.rename(tmp_path / "unmounted")
+    assert told(world) == {"offsite": f"its folder {folder} is not there"}
+    folder.mkdir()
+    assert told(world) == {"offsite": f"its folder {folder} holds no data keys"}
+
+
+def test_one_that_does_not_answer(tmp_path: Path) -> None:
+    """A folder on a dead mount is not waited for any longer than said."""
+    came_back = Event()
+    assert asked(tmp_path, look=lambda _: str(came_back.wait(60)), within_s=0.05).endswith("does not answer")
+    came_back.set()
+
+
+def test_clouds(tmp_path: Path) -> None:
+    """A cloud is away where the newest sync could not look at it, since then; nothing is asked now."""
+    world = World(tmp_path, '[repositories.cloud]\nurl = "s3://nowhere/at-all"\n')
+    assert told(world) == {}
+    for number, (is_away, expected) in enumerate(
+        ((True, {"cloud": "Nobody answers (the sync of 2026-01-02 02:00:00 UTC)"}), (False, {}))
+    ):
+        row = {"repository": "cloud", "problem": "Nobody answers.", "away": is_away}
+        run = desk.start_run(world.ledger, world.queue(Job.SYNC).id, day(number))
+        desk.finish_run(world.ledger, run.id, {"repositories": [row]}, day(number + 1))
+        assert told(world) == expected
+        world.now = day(number + 1)
+
+
+def test_a_sync_s_card(tmp_path: Path) -> None:
+    """Its card does not say that nothing was copied to one that is away, but why."""
+    world = World(tmp_path, f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n')
+    world.days(2)
+    world.now = day(2)
+    assert world.run(Job.SYNC)["ok"]
+    (tmp_path / "offsite").rename(tmp_path / "unmounted")
+    lines = sync_result(world.run(Job.SYNC))
+    assert lines[0].startswith("• `local`: 0 backups")
+    assert [line[:11] for line in lines[1:]] == ["⚠️ offsite:"]
