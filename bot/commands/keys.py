@@ -37,18 +37,20 @@ def add_to(app: typer.Typer) -> None:
 def list_keys(as_json: AsJson = False) -> None:
     """List the data keys, and what opens each of them now.
 
-    A form that a key under [encryption] opens names that key; another one the id of what made it. A repository that cannot be
-    looked at is named on stderr.
+    A form that a key under [encryption] opens names that key; another one the id of what made it. On stderr: a key that opens
+    nothing, and a repository that cannot be looked at.
 
     Each with when it was made, its wrapped forms, and what it seals.
     """
+    from bot.commands.keys_list import idle_keys
     from bot.commands.surroundings import read_config
 
     config, _ = read_config()
-    rows = []
-    looked, away = _look_at_each(config, opening=True)
-    for name, (_ring, found, uses) in looked.items():
+    rows, idle = [], []
+    looked, away = _look_at_each(config)
+    for name, (ring, found, uses) in looked.items():
         rows += [_row(name, key, uses.get(key.key_id), newest=key is found[-1]) for key in found]
+        idle += list(idle_keys(name, ring, found))
 
     def lines() -> None:
         heads = ("repository", "data key", "made (UTC)", "form", "wrapped with", "opens now", "backups")
@@ -68,7 +70,8 @@ def list_keys(as_json: AsJson = False) -> None:
             remark(
                 "An id names a key file, as the comment in it does; a passphrase has one with each salt, so several of them."
             )
-
+        for sentence in idle:
+            remark(f"Note: {sentence}")
         for name, error in away.items():
             remark(f"Note: the keys of {name} could not be looked at: {error.message} {error.hint}".rstrip())
 
@@ -83,11 +86,10 @@ def _made_by(form: Mapping[str, Any]) -> str:
     return f"{form['kind']}{', id ' if by_id else ':'}{form['name']}" if form["kind"] else "-"
 
 
-def _look_at_each(config: Config, *, opening: bool = False) -> tuple[dict[str, Looked], dict[str, PitstopError]]:
+def _look_at_each(config: Config) -> tuple[dict[str, Looked], dict[str, PitstopError]]:
     """Look at the keys of each repository; return what was found, and why others could not be looked at.
 
-    One without any key is one of those (an empty folder may be a disk that is not mounted), and with `opening` one whose newest
-    key does not open: nothing else needs to be said of it.
+    One without any key is one of those: an empty folder may be a disk that is not mounted.
 
     Raises:
         Usage, Unavailable, Corruption: none could be looked at.
@@ -99,8 +101,8 @@ def _look_at_each(config: Config, *, opening: bool = False) -> tuple[dict[str, L
     for name, repository in config.repositories.items():
         try:
             found = _looked(name, repository, config.encryption)
-            if opening or not found[1]:
-                found[0].current()
+            if not found[1]:
+                found[0].current()  # says that there is none, and why that may be
             looked[name] = found
         except (Usage, Unavailable, Corruption) as error:
             away[name] = error
@@ -155,6 +157,7 @@ def check(as_json: AsJson = False) -> int:
 
     config, _ = read_config()
     problems = {wrapper.source: problem_of(wrapper) for wrapper in configured_wrappers(config.encryption)}
+    failing = {source for source, error in problems.items() if error is not None}
     lost, lacking, rows = [], [], []
     looked, away = _look_at_each(config)
     for name, (ring, found, uses) in looked.items():
@@ -170,7 +173,7 @@ def check(as_json: AsJson = False) -> int:
                 along = takes_along(uses.get(key.key_id))
                 why = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
                 lost.append(f"{said} the data key {key.key_id} of {name}. {along} {why}".strip())
-            elif without := [source for source in key.without if source not in unlike]:
+            elif without := [source for source in key.without if source not in unlike and source not in failing]:
                 lacking.append(f"The data key {key.key_id} of {name} has no form that {' or '.join(without)} opens.")
     wrapping = [
         {"source": source, "ok": error is None, "problem": error.as_json() if error else None}

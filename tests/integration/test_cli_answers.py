@@ -218,7 +218,7 @@ def test_keys_and_repositories_that_do_not_fit(tmp_path: Path, typed: Typed, har
     elif harm == "a file":
         folder.rename(own.home / "elsewhere")
         folder.write_text("")
-    words = ("keys", "init") if harm == "foreign folder" else ("keys", "list")
+    words = ("keys", "init" if harm == "foreign folder" else "rotate" if harm.endswith(" key") else "list")
     before = _listing(own.home)
     said = typed(*words, "--json", config=own.config_path)
     assert said.code == 2, said.out

@@ -282,6 +282,48 @@ def test_the_list_names_the_keys(tmp_path: Path, typed: Typed) -> None:
     assert "a passphrase has one with each salt, so several of them" in said.err
 
 
+def test_the_list_with_a_key_that_opens_nothing(tmp_path: Path, typed: Typed) -> None:
+    """With the wrong key alone, or one that cannot be read, the forms are listed all the same, and the key that opens none of
+    them is named with what may be wrong."""
+    here = install(tmp_path / "pitstop", AWAY)
+    keys = [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"]
+    here = reconfigured(here, keys)
+    assert typed("keys", "init", config=here.config_path).code == 0
+    typo = reconfigured(here, [f"passphrase:{here.home}/typo"])
+    (here.home / "typo").write_text("correct horse battery stapel\n")
+    (here.home / "typo").chmod(0o600)
+    said = typed("keys", "list", config=typo.config_path)
+    assert said.code == 0
+    assert "file, id " in said.out
+    assert "passphrase, id " in said.out
+    assert f"Note: passphrase:{here.home}/typo is not the passphrase that made these forms" in said.err
+    assert "Mistyped?" in said.err
+    (here.home / "key").chmod(0o644)
+    unread = reconfigured(here, keys[:1])
+    said = typed("keys", "list", config=unread.config_path)
+    assert (said.code, len(said.out.splitlines())) == (0, 3)
+    assert f"Note: {keys[0]} opens nothing in local: The key file {here.home}/key can be read by others" in said.err
+
+
+@pytest.mark.parametrize("harm", ["mode", "content"])
+def test_a_key_that_cannot_be_read_lacks_no_form(tmp_path: Path, typed: Typed, harm: str) -> None:
+    """What is wrong with its file is said once; forms that it may well have are not asked for, by either check."""
+    here = install(tmp_path / "pitstop", AWAY)
+    here = reconfigured(here, [f"file:{here.home}/key", f"passphrase:{here.home}/passphrase"])
+    assert typed("keys", "init", config=here.config_path).code == 0
+    if harm == "mode":
+        (here.home / "passphrase").chmod(0o644)
+    else:
+        (here.home / "passphrase").write_text("short\n")
+    checked = typed("keys", "check", config=here.config_path)
+    assert checked.code == 1
+    assert f"FAIL  passphrase:{here.home}/passphrase: " in checked.out
+    assert "WARN" not in checked.out
+    assert "--rewrap-only" not in checked.out + checked.err
+    points = typed("check", "--json", config=here.config_path).json["points"]
+    assert not [one for one in points if one["code"] == "forms-missing"]
+
+
 def test_what_is_to_be_kept(tmp_path: Path, typed: Typed) -> None:
     """With one key file its copy; with a passphrase beside it, that any one opens everything, and how to read it; where what was
     stored before is not wrapped with the new one yet, that it comes first."""
