@@ -34,7 +34,7 @@ class Places:
         """
         if self.tee is None:
             return dict(self.opened)
-        names = self.tee.some_left()
+        names = self.tee.left
         return {name: cluster for name, cluster in self.opened.items() if name in names}
 
     @property

@@ -38,8 +38,13 @@ class Tee:
 
     @property
     def left(self) -> dict[str, Store]:
-        """The stores that are written to, in their order."""
+        """The stores that are written to, in their order; at least one, so that nothing is ever said to be absent by none.
+
+        Raises:
+            PitstopError: why the last one was left out.
+        """
         with self._lock:
+            self._require_one()
             return dict(self._left)
 
     @property
@@ -64,24 +69,13 @@ class Tee:
             if not self._left:
                 raise error
 
-    def some_left(self) -> dict[str, Store]:
-        """Return the stores that are written to, at least one.
-
-        Raises:
-            PitstopError: why the last one was left out.
-        """
-        with self._lock:
-            if not self._left:
-                raise next(reversed(self.failures.values()))
-            return dict(self._left)
-
     def put(self, path: str, chunks: Iterable[Block]) -> int:
         """Write an object to all stores, durably; see `Store.put`. Fails only when none of them has it.
 
         Raises:
             Conflict: all have an object of that path.
         """
-        branches = [_Branch(name, store, path) for name, store in self.some_left().items()]
+        branches = [_Branch(name, store, path) for name, store in self.left.items()]
         size = 0
         try:
             for chunk in chunks:
@@ -138,9 +132,13 @@ class Tee:
         """Remove what interrupted puts left behind in any of the stores."""
         return sum(store.sweep(older_than) for store in self.left.values())
 
+    def _require_one(self) -> None:
+        if not self._left:
+            raise next(reversed(self.failures.values()))
+
     @property
     def _first(self) -> Store:
-        return next(iter(self.some_left().values()))
+        return next(iter(self.left.values()))
 
     def _offer(self, branch: _Branch, chunk: bytes | None) -> None:
         """Hand a chunk on (None: the end); one that takes nothing for `stall_s` is left out."""
@@ -159,7 +157,7 @@ class Tee:
         for name, error in failed.items():
             self.leave_out(name, error)
         # Another object's put may have left out all of this one's stores meanwhile: then nobody has it.
-        self.some_left()
+        self._require_one()
 
 
 class _Branch:
