@@ -12,10 +12,11 @@ from bot.errors import Refused, Unavailable
 from bot.host.files import syncfs
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_HINTS = {
-    errno.ENOSPC: "Is the disk full? `df` shows it.",
-    errno.EDQUOT: "Is the disk full? `df` shows it.",
-    errno.EIO: "Is the disk healthy? `dmesg` may say.",
+_FULL = ("disk-full", "Is the disk full? `df` shows it.")
+_TOLD = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EIO: ("disk-failed", "Is the disk healthy? `dmesg` may say. Nothing in that folder can be trusted."),
 }
 _OLD_FILE = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -153,9 +154,5 @@ def translated(path: Path) -> Iterator[None]:
     except (FileExistsError, FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise Unavailable(
-            f"{path} cannot be written: {error.strerror}.",
-            hint=_HINTS.get(error.errno or 0, "May this user write there?"),
-            code="disk-full" if full else "directory-not-writable",
-        ) from error
+        code, hint = _TOLD.get(error.errno or 0, ("directory-not-writable", "May this user write there?"))
+        raise Unavailable(f"{path} cannot be written: {error.strerror}.", hint=hint, code=code) from error

@@ -58,8 +58,8 @@ def unpack(
     targets = {a.tablespace: tablespace_dir(a.tablespace) for a in manifest.archives if a.tablespace is not None}
     archives = [archive for archive in manifest.archives if archive.index is not None]
     with ExitStack() as stack:
-        # All folders are opened, and refused, before anything is written to one of them.
         flusher = stack.enter_context(Flusher())
+        # All folders are opened, and refused, before anything is written to one of them.
         base = stack.enter_context(Folder(directory))
         folders = {oid: stack.enter_context(Folder(path)) for oid, path in targets.items()}
         restore = _Restore(repo.repository, targets, workers or len(os.sched_getaffinity(0)), flusher, on_bytes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import tarfile
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import Corruption, Refused
+from bot.errors import Corruption, Refused, Unavailable
 from bot.repository.cluster import ClusterRepository
 from bot.repository.unpack import unpack
 from tests.unit.repository.sample import (
@@ -123,3 +125,20 @@ def test_a_hostile_archive_writes_nothing_outside(cluster: ClusterRepository, tm
     assert after - before <= {tmp_path / "deep", folder}
     assert not any(path.is_symlink() for path in folder.rglob("*") if not path.name.isdigit())
     assert not (folder / "data/global/pg_control").exists()
+
+
+def test_a_disk_that_fails_leaves_nothing_to_start(
+    cluster: ClusterRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk says while files are made durable in the background is told, and no server can start in the folder."""
+
+    def fdatasync(_fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    write_backup(cluster)
+    monkeypatch.setattr(os, "fdatasync", fdatasync)
+    monkeypatch.setattr("bot.repository.unpack._WORTH_FLUSHING_BYTES", 1)
+    with pytest.raises(Unavailable) as caught:
+        restore(cluster, tmp_path / "out")
+    assert caught.value.reason_code == "disk-failed"
+    assert not (tmp_path / "out/data/global/pg_control").exists()
