@@ -50,9 +50,10 @@ def init(
     if config and missing:
         _require_new(config, missing)
     new = _not_begun(config) if config else []
+    _require_known(anew or (), config.repositories if config else ())
     if config:
         _require_unused(config, [name for name in new if name not in (anew or ())])
-        _require_same(config)
+        _require_same(config, new)
     keys = [_made(one, made=one in missing) for one in sources]
     repositories = dict(config.repositories) if config else {}
     made_now = {f"{one.kind}:{one.place}" for one in missing}
@@ -150,6 +151,23 @@ def _require_new(config: Config, missing: set[Wrapping]) -> None:
         )
 
 
+def _require_known(names: Collection[str], known: Collection[str]) -> None:
+    """Refuse a name that is no repository's, before anything is made.
+
+    Raises:
+        Usage: `unknown-repository`.
+    """
+    from bot.errors import Usage
+    from bot.model.typed import quoted
+
+    for name in names:
+        if name not in known:
+            there = (
+                f"The configuration has {', '.join(known)}." if known else "Leave PATH out: it makes a key file only."
+            )
+            raise Usage(f"There is no repository {quoted(name)}.", hint=there, code="unknown-repository")
+
+
 def _not_begun(config: Config) -> list[str]:
     """Return the repositories that hold no data keys yet, or whose folder is not there."""
     from bot.repository.layout import KEYS
@@ -196,7 +214,7 @@ def _require_unused(config: Config, new: Sequence[str]) -> None:
             )
 
 
-def _require_same(config: Config) -> None:
+def _require_same(config: Config, new: Sequence[str]) -> None:
     """Refuse to begin a repository with a key that did not make the forms of its kind in another: it may be mistyped.
 
     Raises:
@@ -206,7 +224,6 @@ def _require_same(config: Config) -> None:
     from bot.repository.keys.strangers import require_same
     from bot.repository.open import open_ring
 
-    new = _not_begun(config)
     begun = [name for name in config.repositories if name not in new]
     if 0 < len(begun) < len(config.repositories):
         for name in begun:

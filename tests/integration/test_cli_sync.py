@@ -75,6 +75,8 @@ def test_a_used_repository_is_not_begun_anew_unasked(world: World) -> None:
     assert fine.code == 0, fine.err
     assert "Repository local is ready.\nRepository offsite was begun.\n" in fine.out
     home.rename(away)
+    unknown = pitstop("keys", "init", "--anew", "locale", "--json", config=world.path)
+    assert (unknown.code, unknown.json["error"]["code"]) == (2, "unknown-repository")
     begun = pitstop("keys", "init", "--anew", "local", "--json", config=world.path)
     assert begun.code == 0, begun.err
     assert begun.json["begun"] == ["local"]
