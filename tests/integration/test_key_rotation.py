@@ -109,7 +109,7 @@ def test_a_lost_key_says_what_it_takes_along(plain_server: PlainServerFactory, t
     (here.home / "key").rename(here.home / "kept")
 
     new = alone.run(Job.BASE_BACKUP)["id"]
-    assert [key for key, use in uses_of(FilesStore(here.home / "repository")).items() if use.backups][-1] == second
+    assert [backup for _, backup in uses_of(FilesStore(here.home / "repository"))[second].backups] == [new]
     listed = {
         one["id"]: one["damaged"] for one in typed("list", CLUSTER, "--json", config=alone.config_path).json["backups"]
     }
