@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from threading import Thread
 
 from bot.config import Config
-from bot.ledger import Tx, catalogue, runs, wal_status
+from bot.ledger import Ledger, Tx, catalogue, runs, wal_status
 from bot.model.ids import ClusterName
 from bot.model.runs import Job, RunState
 from bot.repository.layout import KEYS
@@ -16,19 +18,46 @@ WITHIN_S = 2.0
 """How long a folder may take to answer; one on a dead mount never does."""
 
 
-def away(config: Config, tx: Tx, cluster: ClusterName) -> dict[str, str]:
-    """Return why repositories that hold something of `cluster` are away, by their names; a clause each, without a full stop.
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Of one cluster's repositories: why clouds are away, as the newest sync says, and the folders that held something."""
 
-    A cloud is away where the newest sync could not look at it; the clause then says when that was.
+    clouds: Mapping[str, str]
+    folders: Mapping[str, Path]
+
+
+def away(
+    config: Config, ledger: Ledger, clusters: Iterable[ClusterName], look: Callable[[Path], str] | None = None
+) -> dict[ClusterName, dict[str, str]]:
+    """Return why repositories that hold something of each cluster are away, by their names; a clause each, without a full stop.
+
+    Folders are looked at once each, with no transaction open meanwhile.
+
+    Raises:
+        Unavailable: the ledger cannot be read.
     """
-    told = _told_by_sync(tx, cluster)
-    found = {}
+    with ledger.read() as tx:
+        found = {cluster: suspects(config, tx, cluster) for cluster in clusters}
+    once = cache(look or asked)
+    return {cluster: away_of(known, once) for cluster, known in found.items()}
+
+
+def suspects(config: Config, tx: Tx, cluster: ClusterName) -> Suspects:
+    """Return what the ledger knows: a cloud is away where the newest sync could not look at it, and the clause says when."""
+    told, clouds, folders = _told_by_sync(tx, cluster), {}, {}
     for name in config.cluster_repositories(cluster):
         folder = config.repositories[name].directory
-        why = told.get(name, "") if folder is None else asked(folder) if held_something(tx, cluster, name) else ""
-        if why:
-            found[name] = why
-    return found
+        if folder is not None and held_something(tx, cluster, name):
+            folders[name] = folder
+        elif folder is None and name in told:
+            clouds[name] = told[name]
+    return Suspects(clouds, folders)
+
+
+def away_of(known: Suspects, look: Callable[[Path], str]) -> dict[str, str]:
+    """Return why repositories are away, by their names; `look` says what keeps a folder from being used."""
+    folders = {name: why for name, folder in known.folders.items() if (why := look(folder))}
+    return {**known.clouds, **folders}
 
 
 def held_something(tx: Tx, cluster: ClusterName, repository: str) -> bool:
@@ -58,10 +87,15 @@ def looked_at(folder: Path) -> str:
         return f"its folder {folder} cannot be looked at: {error.strerror}"
 
 
+def unanswered(folder: Path) -> str:
+    """Return what is said of a folder that did not answer in time."""
+    return f"its folder {folder} does not answer"
+
+
 def asked(folder: Path, look: Callable[[Path], str] = looked_at, within_s: float = WITHIN_S) -> str:
     """Return what `look` says of a folder, or that it does not answer: one on a dead mount is waited for no longer."""
     answers: list[str] = []
     asking = Thread(target=lambda: answers.append(look(folder)), daemon=True)
     asking.start()
     asking.join(within_s)
-    return answers[0] if answers else f"its folder {folder} does not answer"
+    return answers[0] if answers else unanswered(folder)

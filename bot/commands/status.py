@@ -35,15 +35,17 @@ def status(
     from bot.commands.surroundings import surroundings
     from bot.model.ids import ClusterName
     from bot.process.leader import leads
+    from jobs.away import away
 
     here = surroundings()
     names = [here.cluster(cluster, "status")[0]] if cluster else [ClusterName(name) for name in here.config.clusters]
     led = leads(here.place.leader_lock)
+    apart = away(here.config, here.ledger, names)
     with here.ledger.read() as tx:
         document = {
             "version": __version__,
             "leader": led,
-            "clusters": {name: _cluster(here, tx, name, led=led) for name in names},
+            "clusters": {name: _cluster(here, tx, name, apart[name], led=led) for name in names},
             **_waiting(tx, set(names)),
         }
     show(document, lambda: _say(document), as_json=as_json)
@@ -66,7 +68,7 @@ def health(config: Config, path: Path) -> str:
     return ""
 
 
-def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dict[str, Any]:
+def _cluster(here: Surroundings, tx: Tx, name: ClusterName, apart: Mapping[str, str], *, led: bool) -> dict[str, Any]:
     from zoneinfo import ZoneInfo
 
     from bot.commands.rows import run_row
@@ -75,7 +77,6 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
     from bot.ledger import catalogue, pauses, runs, wal_status
     from bot.model.runs import Job
     from bot.model.schedule import next_slot
-    from jobs.away import away
     from jobs.copies import behind, lag_row
     from jobs.wal.spool import spool_of
 
@@ -91,7 +92,7 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, *, led: bool) -> dic
         "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),
         "copies": [lag_row(lag, here.now()) for lag in behind(here.config, tx, name, here.now())],
-        "away": away(here.config, tx, name),
+        "away": dict(apart),
         "wal": [wal_row(one) for one in wal_status.list(tx, name)],
         "receiver": is_locked(spool_of(here.config.spool, name).lock_path),
         "next": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from threading import Event
 
@@ -15,8 +16,7 @@ from tests.unit.retention_world import World, day
 
 def told(world: World) -> dict[str, str]:
     """Return who is away."""
-    with world.ledger.read() as tx:
-        return away(world.config, tx, NAME)
+    return away(world.config, world.ledger, [NAME])[NAME]
 
 
 def test_folders(tmp_path: Path) -> None:
@@ -32,6 +32,25 @@ def test_folders(tmp_path: Path) -> None:
     assert told(world) == {"offsite": f"its folder {folder} is not there"}
     folder.mkdir()
     assert told(world) == {"offsite": f"its folder {folder} holds no data keys"}
+
+
+def test_no_transaction_is_open_while_folders_are_looked_at(tmp_path: Path) -> None:
+    """What a dead mount keeps waiting keeps no state of the ledger alive: its journal can be folded in meanwhile."""
+    world = World(tmp_path)
+    world.days(1)
+    world.now = day(1)
+    world.run(Job.SYNC)
+    folded = []
+
+    def look(folder: Path) -> str:
+        with sqlite3.connect(world.ledger.path, isolation_level=None) as connection:
+            connection.execute("UPDATE settings SET value = value")
+            folded.append(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+        connection.close()
+        return "slow"
+
+    assert away(world.config, world.ledger, [NAME, NAME], look) == {NAME: {"local": "slow"}}
+    assert folded == [True]
 
 
 def test_one_that_does_not_answer(tmp_path: Path) -> None:
