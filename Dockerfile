@@ -5,6 +5,8 @@ COPY requirements-runtime.lock pyproject.toml README.md ./
 COPY bot bot
 COPY handlers handlers
 COPY jobs jobs
+# The stand-alone script, which runbooks carry.
+COPY docs/decrypt.py docs/
 RUN python -m venv /opt/pitstop \
  && /opt/pitstop/bin/pip install --no-cache-dir --require-hashes -r requirements-runtime.lock \
  && pip wheel --no-cache-dir --no-deps -w /wheels . \
