@@ -148,12 +148,18 @@ class PitstopCollector(Collector):
             "pitstop_monitor_last_round_timestamp_seconds", "When the monitor last looked", sight.at.timestamp()
         )
         up = _gauge("server_up", "Whether PostgreSQL answered the monitor", ["cluster"])
+        there = _gauge(
+            "repository_up", "Whether a repository that was used could be looked at", ["cluster", "repository"]
+        )
         safe = _gauge("slot_safe_bytes", "WAL that may be written before a slot is given up", ["cluster", "slot"])
         kept = _gauge("slot_retained_bytes", "WAL that a slot keeps on the server", ["cluster", "slot"])
         free = _gauge("disk_free_bytes", "Room left on a disk of Pitstop's", ["disk"])
         total = _gauge("disk_size_bytes", "Size of a disk of Pitstop's", ["disk"])
         for name, answers in sight.servers_up.items():
             up.add_metric([name], int(answers))
+        for name, repositories in sight.repositories.items():
+            for repository, why in repositories.items():
+                there.add_metric([name, repository], int(not why))
         for name, slots in sight.slots.items():
             for slot in slots:
                 kept.add_metric([name, slot.name], slot.retained_bytes)
@@ -162,7 +168,7 @@ class PitstopCollector(Collector):
         for room in sight.rooms:
             free.add_metric([room.name], room.free_bytes)
             total.add_metric([room.name], room.total_bytes)
-        yield from (up, safe, kept, free, total)
+        yield from (up, there, safe, kept, free, total)
 
 
 def _runs(tx: Tx) -> Iterator[Metric]:

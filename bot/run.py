@@ -70,16 +70,16 @@ def main(config: Config, config_path: Path) -> int:
 def _lead(place: Place, crew: Crew, tokens: Tokens | None) -> None:
     log.info("leading", version=__version__, clusters=sorted(place.config.clusters))
     refresh: Refresh = no_refresh
+    attention = Attention(place)
     if tokens is None:
         log.warning("there is no [slack] in the configuration: nobody can ask or approve in Slack")
     else:
-        slack = SlackSide(place, tokens)
+        slack = SlackSide(place, tokens, attention.monitor.away)
         refresh = slack.refresh
         crew.start("slack", slack.run)
     crew.start("schedule", lambda stop: keep_schedule(place, stop))
     crew.start("supervisor", Supervisor(place, refresh).run)
     crew.start("catalogue", lambda stop: _keep_catalogue(place, stop))
-    attention = Attention(place)
     crew.start("monitor", attention.watch)
     crew.start("fallback", attention.tell)
     crew.start("heartbeat", attention.beat)
@@ -129,12 +129,13 @@ def _keep_catalogue(place: Place, stop: threading.Event) -> None:
 class SlackSide:
     """Everything that talks to Slack. When Slack is away, or refuses us, backups and WAL go on and this tries again."""
 
-    def __init__(self, place: Place, tokens: Tokens) -> None:
+    def __init__(self, place: Place, tokens: Tokens, away: Callable[[str], dict[str, str]]) -> None:
         from bot.slack.client import web_client
 
         assert place.config.slack is not None
         self._place, self._tokens, self._config = place, tokens, place.config.slack
         self._client = web_client(tokens.bot, api_url=self._config.api_url)
+        self._away = away
 
     def run(self, stop: threading.Event) -> None:
         """Connect, listen, work off the inbox and send until `stop`; start over when Slack ends it."""
@@ -163,7 +164,7 @@ class SlackSide:
         from handlers.home import Homes
         from handlers.wiring import build_sender, wire
 
-        wiring = wire(self._place.config, self._place.ledger, self._client)
+        wiring = wire(self._place.config, self._place.ledger, self._client, self._away)
         try:
             _check_scopes(wiring.identity.scopes)
             sender = build_sender(wiring)

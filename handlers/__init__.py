@@ -1,7 +1,8 @@
 """What people do in Slack: parse, record or gather facts, call one desk verb, which authorizes inside its transaction.
 
-To run: `wiring = wire(config, ledger, client)`, `app = build_app(wiring)`, an `InboxWorker(wiring)`, a `build_sender(wiring)`,
-and either `bot.slack.socket.SocketListener(app, app_token, client)` or `slack_bolt.adapter.wsgi.SlackRequestHandler(app)`.
+To run: `wiring = wire(config, ledger, client, away)`, `app = build_app(wiring)`, an `InboxWorker(wiring)`,
+a `build_sender(wiring)`, and either
+`bot.slack.socket.SocketListener(app, app_token, client)` or `slack_bolt.adapter.wsgi.SlackRequestHandler(app)`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `/backup` and `help` answer: read from the ledger, never from a repository or a server."""
+"""What `/backup` and `help` answer: from the ledger and what the monitor saw last; no repository and no server is asked."""
 
 from __future__ import annotations
 
@@ -75,9 +75,11 @@ def _status(wiring: Wiring, clusters: list[ClusterName]) -> Message:
 
 
 def cluster_status(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatus:
-    """Return what the ledger knows about one cluster."""
+    """Return what is known about one cluster: by the ledger, and of its repositories as they were last looked at."""
     config = wiring.config.cluster(cluster)
     recent = runs.recent(tx, cluster=cluster, jobs=_SHOWN_JOBS, limit=50)
+    away = wiring.away(cluster)
+    holding = [name for name in wiring.config.cluster_repositories(cluster) if catalogue.list(tx, cluster, name)]
     return ClusterStatus(
         cluster=cluster,
         backups=catalogue.list(tx, cluster),
@@ -90,6 +92,8 @@ def cluster_status(wiring: Wiring, tx: Tx, cluster: ClusterName) -> ClusterStatu
         pause=pauses.current(tx, cluster, wiring.now()),
         shared_disk=config.shared_disk,
         lags=_lags(wiring, tx, cluster),
+        away=away,
+        all_away=bool(holding) and all(name in away for name in holding),
     )
 
 

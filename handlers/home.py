@@ -200,6 +200,7 @@ def _lasting(wiring: Wiring, tx: Tx, reader: _Reader) -> Iterable[Any]:
         [(one.request.id, one.request.version) for one in (*desk.to_decide, *desk.own)],
         [(run.id, run.state.value, run.phase) for run in desk.running],
         [(len(one.status.backups), one.drill and one.drill.id, bool(one.status.pause)) for one in desk.clusters],
+        [one.status.all_away for one in desk.clusters],
         list(desk.alerts),
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,7 +25,10 @@ ERRANDS = 16
 
 @dataclass(frozen=True)
 class Wiring:
-    """Everything the handlers need, made once. `errands` carries out what calls Slack or waits, after the acknowledgement."""
+    """Everything the handlers need, made once. `errands` carries out what calls Slack or waits, after the acknowledgement.
+
+    `away` says why repositories of a cluster are away, by their names, as they were last looked at.
+    """
 
     config: Config
     ledger: Ledger
@@ -35,6 +38,7 @@ class Wiring:
     now: Callable[[], datetime]
     entropy: Callable[[int], bytes] = secrets.token_bytes
     errands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(ERRANDS, "errand"))
+    away: Callable[[ClusterName], Mapping[str, str]] = lambda _: {}
 
     def policy(self, cluster: ClusterName) -> Policy | None:
         """Return who may ask and approve for a cluster, or None when it is not configured."""
@@ -55,18 +59,21 @@ class Wiring:
         self.errands.shutdown(wait=True, cancel_futures=True)
 
 
-def wire(config: Config, ledger: Ledger, client: WebClient, *, now: Callable[[], datetime] | None = None) -> Wiring:
+def wire(config: Config, ledger: Ledger, client: WebClient, away: Callable[[ClusterName], Mapping[str, str]]) -> Wiring:
     """Ask Slack who we are, remember our workspace in the ledger, and return the wiring.
 
     Raises:
         SlackAnswered: the token is not valid.
         SlackBusy: Slack is away.
     """
-    clock = now or (lambda: datetime.now(UTC))
     identity = who_am_i(client)
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
     with ledger.transaction() as tx:
         people.set_team(tx, identity.team)
-    return Wiring(config, ledger, client, identity, Recorder(ledger, clock), clock)
+    return Wiring(config, ledger, client, identity, Recorder(ledger, clock), clock, away=away)
 
 
 def build_sender(wiring: Wiring) -> Sender:

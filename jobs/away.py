@@ -20,7 +20,7 @@ WITHIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Suspects:
-    """Of one cluster's repositories: why clouds are away, as the newest sync says, and the folders that held something."""
+    """Of one cluster's repositories: what the newest sync says of clouds, empty where they answered, and used folders."""
 
     clouds: Mapping[str, str]
     folders: Mapping[str, Path]
@@ -39,7 +39,7 @@ def away(
     with ledger.read() as tx:
         found = {cluster: suspects(config, tx, cluster) for cluster in clusters}
     once = cache(look or asked)
-    return {cluster: away_of(known, once) for cluster, known in found.items()}
+    return {cluster: only_away(seen(known, once)) for cluster, known in found.items()}
 
 
 def suspects(config: Config, tx: Tx, cluster: ClusterName) -> Suspects:
@@ -54,10 +54,14 @@ def suspects(config: Config, tx: Tx, cluster: ClusterName) -> Suspects:
     return Suspects(clouds, folders)
 
 
-def away_of(known: Suspects, look: Callable[[Path], str]) -> dict[str, str]:
-    """Return why repositories are away, by their names; `look` says what keeps a folder from being used."""
-    folders = {name: why for name, folder in known.folders.items() if (why := look(folder))}
-    return {**known.clouds, **folders}
+def seen(known: Suspects, look: Callable[[Path], str]) -> dict[str, str]:
+    """Return why each repository is away, by its name, empty where it is not; `look` says what keeps a folder from being used."""
+    return {**known.clouds, **{name: look(folder) for name, folder in known.folders.items()}}
+
+
+def only_away(of_each: Mapping[str, str]) -> dict[str, str]:
+    """Return those of `seen` that are away. Pure."""
+    return {name: why for name, why in of_each.items() if why}
 
 
 def held_something(tx: Tx, cluster: ClusterName, repository: str) -> bool:
@@ -73,7 +77,8 @@ def _told_by_sync(tx: Tx, cluster: ClusterName) -> dict[str, str]:
     at = f"{newest[0].finished_at:%Y-%m-%d %H:%M:%S} UTC"
     rows = (newest[0].result or {}).get("repositories", [])
     return {
-        one["repository"]: f"{str(one['problem']).rstrip('.')} (the sync of {at})" for one in rows if one.get("away")
+        one["repository"]: f"{str(one['problem']).rstrip('.')} (the sync of {at})" if one.get("away") else ""
+        for one in rows
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 
 from bot import desk
 from bot.config import ClusterConfig, Config
@@ -16,6 +18,7 @@ from bot.model.conditions.wal import Durability, Receiver, Slot, receiver_down, 
 from bot.model.digest import LOOK_BACK
 from bot.model.ids import ClusterName
 from bot.model.runs import RunState
+from jobs.away import WITHIN_S, Suspects, looked_at, only_away, seen, suspects, unanswered
 from jobs.context import utc_now
 from jobs.monitor import ledger as told_by_ledger
 from jobs.monitor.ledger import JUDGED, Told
@@ -30,12 +33,16 @@ SAMPLED_EVERY = timedelta(hours=1)
 
 @dataclass
 class Sight:
-    """What the newest round saw, for the metrics: slots by cluster, disks, and when it ended."""
+    """What the newest round saw, for the metrics: slots by cluster, disks, and when it ended.
+
+    `repositories` says of each cluster's why they are away, empty where they are not; those it knows nothing of are left out.
+    """
 
     at: datetime
     slots: dict[str, tuple[Slot, ...]] = field(default_factory=dict)
     rooms: list[Room] = field(default_factory=list)
     servers_up: dict[str, bool] = field(default_factory=dict)
+    repositories: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 class Monitor:
@@ -61,6 +68,7 @@ class Monitor:
             told = [told_by_ledger.read(tx, ClusterName(name), self._config, now) for name in self._config.clusters]
             gone = {alert.concern.cluster for alert in alerts.list(tx)} - set(self._config.clusters) - {""}
             found = told_by_ledger.refused(tx) + told_by_ledger.old_keys(tx, self._config, now)
+            used = {name: suspects(self._config, tx, ClusterName(name)) for name in self._config.clusters}
         judged = {
             ("undelivered", ""),
             ("key-age", ""),
@@ -69,9 +77,14 @@ class Monitor:
         for one in told:
             self._cluster(one, self._config.clusters[one.cluster], sight, found, judged)
         self._disks(sight, found, judged)
+        self._repositories(used, sight)
         changed = desk.observe(self._ledger, found, Judged(frozenset(judged)), now)
         self.sight = sight
         return changed
+
+    def away(self, cluster: str) -> dict[str, str]:
+        """Return why repositories of a cluster were away in the newest round, by their names; nothing before the first one."""
+        return only_away(self.sight.repositories.get(cluster, {})) if self.sight else {}
 
     def _cluster(
         self, told: Told, config: ClusterConfig, sight: Sight, found: list[Concern], judged: set[tuple[str, str]]
@@ -145,6 +158,18 @@ class Monitor:
         since = self._down_since.setdefault(name, now)
         error = str((run.error or {}).get("message", "")) if run else ""
         return Receiver(name, None, now - since, error)
+
+    def _repositories(self, used: dict[str, Suspects], sight: Sight) -> None:
+        """Look at each folder once; one that has not come back yet is not asked again."""
+
+        @cache
+        def look(folder: Path) -> str:
+            try:
+                return self._probes.ask(f"folder {folder}", lambda: looked_at(folder), WITHIN_S)
+            except TimeoutError:
+                return unanswered(folder)
+
+        sight.repositories = {name: seen(known, look) for name, known in used.items()}
 
     def _disks(self, sight: Sight, found: list[Concern], judged: set[tuple[str, str]]) -> None:
         now, where = sight.at, folders(self._config)

@@ -7,9 +7,12 @@ from pathlib import Path
 from threading import Event
 
 from bot import desk
+from bot.metrics import PitstopCollector
 from bot.model.runs import Job
+from bot.process.place import Place
 from bot.slack.cards.keeping import sync_result
 from jobs.away import asked, away
+from jobs.monitor import Monitor
 from tests.unit.repository.sample import NAME
 from tests.unit.retention_world import World, day
 
@@ -72,6 +75,29 @@ def test_clouds(tmp_path: Path) -> None:
         desk.finish_run(world.ledger, run.id, {"repositories": [row]}, day(number + 1))
         assert told(world) == expected
         world.now = day(number + 1)
+
+
+def test_the_monitor_sees_it(tmp_path: Path) -> None:
+    """A round says which repositories that were used are there, for the metrics, and which are away, for the status card."""
+    world = World(tmp_path, f'[repositories.offsite]\nurl = "file://{tmp_path}/offsite"\n')
+    monitor = Monitor(world.config, world.ledger, lambda: world.now)
+    place = Place(world.config, world.path, world.ledger, now=lambda: world.now)
+
+    def round_of() -> tuple[dict[str, str], dict[str, float]]:
+        monitor.look()
+        families = list(PitstopCollector(place, lambda: monitor.sight).collect())
+        [up] = [family for family in families if family.name == "pitstop_repository_up"]
+        return monitor.away(NAME), {one.labels["repository"]: one.value for one in up.samples}
+
+    assert monitor.away(NAME) == {}
+    assert round_of() == ({}, {})
+    world.days(1)
+    world.now = day(1)
+    world.run(Job.SYNC)
+    assert round_of() == ({}, {"local": 1, "offsite": 1})
+    (tmp_path / "offsite").rename(tmp_path / "unmounted")
+    gone = {"offsite": f"its folder {tmp_path / 'offsite'} is not there"}
+    assert round_of() == (gone, {"local": 1, "offsite": 0})
 
 
 def test_a_sync_s_card(tmp_path: Path) -> None:

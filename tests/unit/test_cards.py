@@ -154,7 +154,10 @@ def test_status_and_lists_fit(made: Rows, clusters: int) -> None:
     beside, waiting = made.some(made.server, 6), made.some(made.request, 3)
     failed = next(iter(going), None)
     behind = [Lag(made.text(), tuple(b.id for b in backups[:n]), made.number(), made.time()) for n in range(3)]
-    status = ClusterStatus(name, backups, heard, going, failed, beside, waiting, shared_disk=True, lags=behind)
+    away = {lag.repository: made.text() for lag in behind[:2]}
+    status = ClusterStatus(
+        name, backups, heard, going, failed, beside, waiting, shared_disk=True, lags=behind, away=away
+    )
     assert_fit(status_card([status] * clusters, now=NOON))
     assert_fit(list_card(name, backups, heard, now=NOON))
 
@@ -278,3 +281,17 @@ def test_a_server_that_is_away_is_not_called_recoverable_to_its_last_commit() ->
     status = ClusterStatus(ClusterName("slips"), [sound], [heard])
     assert "server unreachable since" in verdict(status, NOON)
     assert "unreachable" not in verdict(replace(status, wal=[replace(heard, away_since=None)]), NOON)
+
+
+def test_a_repository_that_is_away_is_not_said_to_hold_every_backup() -> None:
+    """The status says which is away and why; where each that holds backups is, nothing is called recoverable."""
+    backup = replace(Rows(1).backup(), kind="base", damaged=None)
+    away = {"offsite": "its folder /mnt/offsite is not there"}
+    lags = [Lag(name, (), 0, None) for name in ("local", "offsite")]
+    status = ClusterStatus(ClusterName("slips"), [backup], [], lags=lags, away=away)
+    text = status_card([status], now=NOON).text
+    assert "`offsite` is away: its folder /mnt/offsite is not there; what it holds is as it was last seen" in text
+    assert "Every backup was in `offsite` when it was last seen" in text
+    assert "Every backup is in `local`" in text
+    assert verdict(status, NOON).startswith("⚠️ back to a backup only")
+    assert "every repository that holds its backups is away" in verdict(replace(status, all_away=True), NOON)

@@ -14,6 +14,7 @@ from bot import desk
 from bot.errors import Usage
 from bot.ledger import alerts, audit, cards, catalogue, inbox, pauses, requests, runs
 from bot.model.alerts import AlertState, Concern, Judged, Severity
+from bot.model.backup_commands import ShowStatus
 from bot.model.ids import AlertId, RequestId
 from bot.model.people import Person
 from bot.model.requests import State
@@ -22,6 +23,7 @@ from bot.slack.cards import actions
 from bot.slack.http import readable_timestamp
 from bot.slack.replays import VALID_S, SeenSignatures
 from handlers import build_app
+from handlers.answers import answer
 from handlers.payloads import is_ours
 from handlers.replies import _may_respond
 from tests.unit.card_rows import Rows
@@ -251,6 +253,18 @@ def test_guests_and_strangers_see_no_backups(office: Office, text: str) -> None:
     office.command(text, BOB, "/backup")
     office.settle()
     assert "slips" in office.told(BOB)
+
+
+def test_the_status_says_which_repository_is_away(office: Office) -> None:
+    """The card has what the monitor saw; where the one repository with backups is away, nothing is called recoverable."""
+    backup = replace(Rows(1).backup(), kind="base", damaged=None)
+    with office.world.ledger.transaction() as tx:
+        catalogue.replace(tx, SLIPS, "local", [backup])
+    away = replace(office.wiring, away=lambda _: {"local": "its folder /repository is not there"})
+    told = answer(away, ShowStatus(SLIPS)).text
+    assert "every repository that holds its backups is away" in told
+    assert "`local` is away: its folder /repository is not there" in told
+    assert "away" not in answer(office.wiring, ShowStatus(SLIPS)).text
 
 
 def test_a_backup_now_takes_a_requester_and_comes_once(office: Office) -> None:

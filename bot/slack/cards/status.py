@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.ledger.wal_status import WalStatus
@@ -25,7 +25,10 @@ _MAX_RANGES = 8
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """What the ledger knows about one cluster; `rpo` is the objective's target."""
+    """What is known about one cluster; `rpo` is the objective's target.
+
+    `away` says why repositories are away, by their names; with `all_away` each one that holds backups is.
+    """
 
     cluster: ClusterName
     backups: Sequence[BackupSummary]
@@ -38,6 +41,8 @@ class ClusterStatus:
     pause: Pause | None = None
     shared_disk: bool = False
     lags: Sequence[Lag] = ()
+    away: Mapping[str, str] = field(default_factory=dict)
+    all_away: bool = False
 
 
 def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
@@ -54,10 +59,12 @@ def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
 def verdict(status: ClusterStatus, now: datetime) -> str:
     """Say in a few words whether a cluster could be brought back now."""
     sound = [backup for backup in status.backups if not backup.damaged]
-    if sound and all(backup.kind == "dump" for backup in sound):
-        return "⚠️ back to a dump only: there is no sound base backup"
     if not sound:
         return "❌ cannot be restored: there is no sound backup"
+    if status.all_away:
+        return "❌ cannot be restored just now: every repository that holds its backups is away"
+    if all(backup.kind == "dump" for backup in sound):
+        return "⚠️ back to a dump only: there is no sound base backup"
     if not status.wal:
         return "⚠️ back to a backup only: WAL is not streaming"
     oldest_word = min(wal.at for wal in status.wal)
@@ -74,7 +81,8 @@ def _facts(status: ClusterStatus, now: datetime) -> list[str]:
     return [
         *([f"• ⏸️ The schedule is paused until {moment(status.pause.until)}"] if status.pause else []),
         *_backup_facts(status, now),
-        *(_copies_fact(lag, now) for lag in status.lags[:4]),
+        *(_away_fact(name, why) for name, why in list(status.away.items())[:4]),
+        *(_copies_fact(lag, now, away=lag.repository in status.away) for lag in status.lags[:4]),
         *(_wal_fact(wal, now) for wal in status.wal[:4]),
         *window_lines(status.wal),
         *(f"• {run_cards.title(run)} {_progress(run)}".rstrip() for run in status.running[:5]),
@@ -115,10 +123,14 @@ def _verified(what: str, backups: Sequence[BackupSummary], last: BackupSummary, 
     return f"• Newest verified {what}: {which}, by a drill {span((now - newest.verified_at).total_seconds())} ago"
 
 
-def _copies_fact(lag: Lag, now: datetime) -> str:
+def _away_fact(repository: str, why: str) -> str:
+    return f"• ⚠️ {code(repository, 60)} is away: {escape(why, 200)}; what it holds is as it was last seen"
+
+
+def _copies_fact(lag: Lag, now: datetime, *, away: bool) -> str:
     where = code(lag.repository, 60)
     if not lag.backups:
-        return f"• Every backup is in {where}"
+        return f"• Every backup {'was' if away else 'is'} in {where}{' when it was last seen' if away else ''}"
     many = f"{count(len(lag.backups), 'backup')} ({size(lag.bytes_stored)})"
     return f"• ⚠️ {where} lacks {many} that another repository holds, for {span(lag.age(now).total_seconds())}"
 
