@@ -33,7 +33,7 @@ _PAGES_IN_A_ROW = 60
 def keep_runbook(config: Config, ledger: Ledger, cluster: ClusterName, now: datetime) -> str:
     """Write the runbook anew where what it says has changed, and return it. Idempotent.
 
-    Raises:
+    Raises, after the other repositories have it:
         Unavailable: a repository cannot be reached. Usage: a repository or its key is missing.
     """
     with ledger.read() as tx:
@@ -41,11 +41,17 @@ def keep_runbook(config: Config, ledger: Ledger, cluster: ClusterName, now: date
     base = _base(config, backups, known.base if known else None)
     script = _script()
     text = render(_gather(config, ledger, cluster, backups, base, _script_name(script)))
+    refused: list[PitstopError] = []
     for name, settings in config.cluster_repositories(cluster).items():
-        _publish(open_repository(name, settings, config.encryption).store, cluster, text, script, now)
+        try:
+            _publish(open_repository(name, settings, config.encryption).store, cluster, text, script, now)
+        except PitstopError as error:
+            refused.append(error)
     if known is None or known.body != text:
         with ledger.transaction() as tx:
             runbooks.put(tx, cluster, runbooks.Kept(text, now, asdict(base) if base else None))
+    if refused:
+        raise refused[0]
     return text
 
 

@@ -3,6 +3,7 @@
 1. Look: list every history of the cluster in each repository.
 2. Decide, purely (`bot.model.sync`), what each of them lacks; what retention would remove there again is not brought.
 3. Bring: keys, then for each backup its own WAL, volumes, indexes, events and the manifest last; then the rest of the WAL.
+4. Put the runbook into each repository that is there.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from jobs.catalogue import renew_reachable
 from jobs.context import JobContext, utc_now
 from jobs.copies import behind
 from jobs.plan.holdings import spool_for
+from jobs.runbook import renew_runbook
 from jobs.sync.bring import Bringing
 from jobs.sync.copying import Brought
 from jobs.sync.look import Due, Looked, look
@@ -61,6 +63,7 @@ def run(context: JobContext) -> dict[str, Any]:
         renew_reachable(config, ledger, cluster)
     except PitstopError as error:
         context.note(f"The list of backups is late: {error.message}")
+    renew_runbook(context)
     with ledger.read() as tx:
         left = behind(config, tx, cluster, context.now())
     return report(

@@ -117,6 +117,26 @@ def test_everything_comes_byte_for_byte(world: Two) -> None:
     assert again["objects"] == 0
 
 
+def test_the_runbook_comes_too(tmp_path: Path) -> None:
+    """A repository that was just filled says how it is restored from; one that is away keeps it from none behind it."""
+    world = Two(tmp_path, third=True)
+    world.days(2)
+    world.now = day(2)
+    world.run(Job.SYNC)
+    pages = {name: list((world.folder(name) / NAME / "runbook").glob("*.md")) for name in ("local", "offsite", "third")}
+    assert {len(found) for found in pages.values()} == {1}
+    [text] = {found[0].read_text("utf-8") for found in pages.values()}
+    assert world.ids()[-1] in text
+    newer = world.back_up(3)
+    world.now = day(4)
+    world.folder("offsite").rename(tmp_path / "unmounted")
+    world.run(Job.SYNC)
+    for name in ("local", "third"):
+        newest = max((world.folder(name) / NAME / "runbook").glob("*.md"))
+        assert newer.id in newest.read_text("utf-8")
+    assert not world.folder("offsite").exists()
+
+
 def test_both_ways(world: Two) -> None:
     """Each repository gets what only the other one has, also WAL."""
     world.run(Job.SYNC)
@@ -248,7 +268,7 @@ def killed_at(world: Two, count: int) -> bool:
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.full)])
 def test_killed_before_each_object(world: Two, step: int) -> None:
     """kill -9 before one object after the other: every backup that is listed is whole, and the next run brings what is lacking."""
-    whole = len(world.tree("local")) - 1
+    whole = len(world.tree("local")) - 1 + 2  # without what speaks about the first alone; with the runbook and its script
     count, rest = 1 - step, []
     while True:
         count += step
