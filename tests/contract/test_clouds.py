@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -124,6 +124,72 @@ def test_reading_survives(open_through: OpenCloud, proxy: FaultyProxy, fault: Ki
     proxy.spoil("^DELETE ", fault, times=2)
     store.delete("a/b")
     assert not store.exists("a/b")
+
+
+@pytest.mark.parametrize(("fault", "at"), [("truncate", 0), ("truncate", 150), ("break", 150)])
+def test_a_listing_that_ends_early(
+    cloud_kind: str, open_through: OpenCloud, proxy: FaultyProxy, fault: Kind, at: int
+) -> None:
+    """A listing that was cut short, also one whose length lies about it, is never a shorter list: it is asked for again."""
+    store = open_through()
+    names = [f"a/{n}" for n in range(5)]
+    for name in names:
+        store.put(name, [b"x"])
+    store = open_through()  # one that wrote nothing, and so knows nothing better
+    proxy.spoil(LIST[cloud_kind], fault, times=2, at=at)
+    assert [info.path for info in store.list("")] == names
+    proxy.heal()
+    proxy.spoil(LIST[cloud_kind], fault, times=2, at=at)
+    assert store.children("a") == [name[2:] for name in names]
+
+
+def test_a_read_that_breaks_off_at_once(open_through: OpenCloud, proxy: FaultyProxy) -> None:
+    """A connection that breaks before the first block is asked again like any other."""
+    store = open_through()
+    store.put("a/b", [b"content"])
+    proxy.spoil(read_of("a/b"), "break", times=2, at=3)
+    assert store.read("a/b") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (
+            b"<html><body>Sign in</body></html>",
+            {"Content-Type": "text/html", "Last-Modified": "Sun, 22 Nov 2026 02:00:00 GMT"},
+        ),
+        (b"", {}),
+        (b'{"ok": true}', {"Content-Type": "application/json"}),
+    ],
+    ids=["page", "nothing", "json"],
+)
+def test_something_else_answers(
+    open_through: OpenCloud, proxy: FaultyProxy, body: bytes, headers: dict[str, str]
+) -> None:
+    """A console, a log-in page or a proxy that says 200 to everything: never an empty repository, nor an object that is there;
+    Unavailable, naming the setting, and when it has passed all is as it was."""
+    store = open_through()
+    store.put("a/b", [b"content"])
+    store = open_through(patience={"for_s": 0.2, "quick_s": 0.2})
+    proxy.spoil("", "answer", times=100_000, status=200, body=body, headers=headers)
+    calls: list[Callable[[], object]] = [
+        lambda: list(store.list("")),
+        lambda: store.children(""),
+        lambda: store.exists("a/b"),
+        lambda: store.exists("a/other"),
+        lambda: store.read("a/b"),
+        lambda: store.put("a/c", [b"new"]),
+        lambda: store.put("a/large", [LARGE]),
+    ]
+    for call in calls:
+        with pytest.raises(Unavailable) as caught:
+            call()
+        # What is not XML at all is an error of the server to boto3.
+        assert caught.value.reason_code in {"storage-stranger", "storage-failed"}, caught.value
+        assert caught.value.reason_code == "storage-failed" or "repositories.offsite" in caught.value.hint
+    proxy.heal()
+    assert [info.path for info in store.list("")] == ["a/b"]
+    assert store.read("a/b") == b"content"
 
 
 def test_a_server_that_hangs(open_through: OpenCloud, proxy: FaultyProxy) -> None:

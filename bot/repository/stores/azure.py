@@ -20,7 +20,7 @@ from bot.errors import Unavailable, Usage
 from bot.repository.damage import ObjectDamaged, ObjectMissing
 from bot.repository.layout import kind_of
 from bot.repository.stores import ObjectInfo
-from bot.repository.stores.azure_errors import Answer, Container, credentials, translate
+from bot.repository.stores.azure_errors import Answer, Container, credentials, stranger, translate
 from bot.repository.stores.cloud import AGAIN, CloudStore, Head, Left, Page, Sleep, Taken, Unfinished
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
@@ -80,6 +80,7 @@ class Azure:
                 max_single_put_size=_SINGLE_BYTES,
                 max_single_get_size=_WINDOW_BYTES,
                 max_chunk_get_size=_WINDOW_BYTES,
+                raw_response_hook=self._require_azure,
             )
         except ValueError as error:
             raise Usage(
@@ -266,16 +267,28 @@ class Azure:
             if _code(error) and error.status_code:
                 raise self._answered(call, path, error) from error
             raise credentials(self.container, _short(error)) from error
-        except sdk.IncompleteReadError as error:
+        except (sdk.IncompleteReadError, sdk.DecodeError) as error:
             raise self._broken(call, error) from error
         except sdk.HttpResponseError as error:
-            raise self._answered(call, path, error) from error
+            raise (self._answered(call, path, error) if error.status_code else self._broken(call, error)) from error
         except (sdk.ServiceRequestError, sdk.ServiceResponseError, OSError) as error:
             raise self._broken(call, error) from error
         except sdk.AzureError as error:
             raise Unavailable(
                 f"{call} cannot be asked of {self.container.host}: {_short(error)}.", code="storage-settings"
             ) from error
+
+    def _require_azure(self, response: Any) -> None:
+        """Look at an answer that says all is well, before the SDK reads what is not there.
+
+        Raises:
+            Again: it is not Azure's, which numbers each request: a log-in page, or a proxy. Or it is a listing without a body.
+        """
+        found = response.http_response
+        if found.status_code < 400 and "x-ms-request-id" not in found.headers:
+            raise stranger(self.container, str(found.headers.get("content-type", "of no type")))
+        if "comp=list" in response.http_request.url and found.headers.get("content-length") == "0":
+            raise Again(f"The answer of {self.container.host} to a listing is empty.", code="storage-truncated")
 
     def _answered(self, call: str, path: str | None, error: sdk.HttpResponseError) -> Exception:
         status, code = int(error.status_code or 0), _code(error)

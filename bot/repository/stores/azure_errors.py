@@ -104,6 +104,16 @@ def translate(answer: Answer, container: Container) -> PitstopError:
     )
 
 
+def stranger(container: Container, what: str) -> Again:
+    """Return the error of an answer that says all is well and is not Azure's; `what` is its type."""
+    return Again(
+        f"What answers at {container.host} does not speak Azure's protocol: its answer is {what}.",
+        hint=f"Is {container.where}.url (or endpoint_url) right, or does a proxy or a log-in page answer?",
+        code="storage-stranger",
+        quick=True,
+    )
+
+
 def credentials(container: Container, why: str) -> Unavailable:
     """Return the error of missing or refused credentials."""
     return Unavailable(

@@ -24,7 +24,7 @@ from bot.repository.stores.cloud import CloudStore, Head, Left, Page, Sleep, Tak
 from bot.repository.stores.lifecycle import KIND_TAG, LEFT, WINDOW_TAG, check_may_leave
 from bot.repository.stores.patience import Again, Patience
 from bot.repository.stores.place import Place
-from bot.repository.stores.s3_errors import Answer, Bucket, credentials, is_missing, translate
+from bot.repository.stores.s3_errors import Answer, Bucket, credentials, is_missing, stranger, translate
 from bot.repository.stores.s3_session import session
 
 if TYPE_CHECKING:
@@ -273,6 +273,10 @@ class S3:
                 if not absent or error.response["Error"].get("Code") != absent:
                     raise
                 found = None
+        if found is not None and (strange := stranger(call, found, self.bucket)):
+            if "Body" in found:
+                found["Body"].close()
+            raise strange
         self._bucket_seen = True
         return found
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from bot.errors import PitstopError, Unavailable
 from bot.repository.stores.patience import Again
@@ -63,6 +64,21 @@ NEEDS = {
 }
 """The permission each call needs, as IAM names it."""
 
+_TELLS = {
+    "put_object": "ETag",
+    "upload_part": "ETag",
+    "complete_multipart_upload": "ETag",
+    "create_multipart_upload": "UploadId",
+    "list_objects_v2": "IsTruncated",
+    "list_multipart_uploads": "IsTruncated",
+    "list_parts": "IsTruncated",
+    "get_object": "ContentRange",
+    "head_object": "LastModified",
+}
+"""What every server that speaks S3 says when it did what it was asked."""
+_NO_PAGES = {"head_object", "get_object", "delete_object"}
+"""Calls that S3 never answers with a web page: objects are stored without a type, and a deletion has no content."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
@@ -97,6 +113,21 @@ def is_missing(answer: Answer) -> bool:
 def is_unknown(answer: Answer) -> bool:
     """Say whether the server does not know what was asked."""
     return answer.code in _UNKNOWN or answer.status in {405, 501}
+
+
+def stranger(call: str, found: Mapping[str, Any], bucket: Bucket) -> Again | None:
+    """Return what is wrong with an answer that says all is well and is not S3's: a console, a log-in page, a proxy; else None."""
+    meta = found.get("ResponseMetadata", {})
+    told = str(meta.get("HTTPHeaders", {}).get("content-type", ""))
+    page = call in _NO_PAGES and meta.get("HTTPStatusCode") == 200 and told.startswith("text/html")
+    if not page and _TELLS.get(call, "ResponseMetadata") in found:
+        return None
+    return Again(
+        f"What answers at {bucket.host} does not speak S3: its answer to {call} is {told or 'of no type'}.",
+        hint=f"Is {bucket.where}.endpoint_url right (a console has another port than S3), or does a proxy or a log-in page answer?",
+        code="storage-stranger",
+        quick=True,
+    )
 
 
 def translate(answer: Answer, bucket: Bucket, *, now: datetime) -> PitstopError:
