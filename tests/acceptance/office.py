@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import psycopg
 
@@ -30,6 +31,7 @@ from bot.host.accounts import server_account
 from bot.ledger import Ledger, alerts, audit, cards, requests, runs, servers
 from bot.model.alerts import Alert
 from bot.model.callers import Caller
+from bot.model.commands import parse_target
 from bot.model.ids import ClusterName, RequestId
 from bot.model.people import GroupFacts, Person, PersonFacts, Policy
 from bot.model.requests import Request, State
@@ -236,19 +238,35 @@ class Office:
         assert self.driver.click(who, plan, actions.CONFIRM).acked
         return request, self.card(request, "approvals", actions.APPROVE)
 
+    def ask_unseen(self, who: str = "nok", target: str = "latest", reason: str = "a drill") -> Request:
+        """Commit an ask as a bot did that died right after it: its plan is queued, and nobody works on it."""
+        zone = ZoneInfo("Asia/Bangkok")
+        return desk.ask(
+            self.ledger,
+            self._calls(who, f"the-last-words-of-{who}: {reason}"),
+            verb="pitr",
+            cluster=SLIPS,
+            target=parse_target(target, now=utc_now(), zone=zone),
+            target_text=target,
+            destination={"kind": "beside", "directory": None, "port": None},
+            reason=reason,
+        )
+
     def approve_unseen(self, request: RequestId, who: str = "somchai") -> None:
         """Commit an approval as a bot did that died right after it: no tick of its own ever saw it."""
+        desk.approve(self.ledger, self._calls(who, f"the-last-click-on-{request}"), request)
+
+    def _calls(self, who: str, key: str) -> Caller:
         person = Person(HOUSE_TEAM, _USER[who])
-        caller = Caller(
+        return Caller(
             by=person,
             policy=self.config.clusters[SLIPS].policy,
-            key=f"the-last-click-on-{request}",
+            key=key,
             at=utc_now(),
-            entropy=bytes(8),
+            entropy=os.urandom(12),
             facts=PersonFacts(person, who, "Asia/Bangkok", utc_now()),
-            groups={"S0DBAS": GroupFacts("S0DBAS", frozenset({person}), utc_now())},
+            groups={"S0DBAS": GroupFacts("S0DBAS", frozenset({Person(HOUSE_TEAM, _USER["somchai"])}), utc_now())},
         )
-        desk.approve(self.ledger, caller, request)
 
     # -- what people see -----------------------------------------------------------------------------------------------
 

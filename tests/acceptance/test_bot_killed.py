@@ -4,29 +4,37 @@ What is expected after `kill -9` and a new start, by the state the request was i
 
 | state when killed | after the new start |
 |---|---|
-| PLANNING | the plan's process outlives the bot, or is started: PROPOSED |
+| PLANNING | the plan's process outlives the bot, or is started, or, if it died as well, is started again: PROPOSED |
 | PROPOSED | PROPOSED, and can be sent |
 | PENDING | PENDING, and can be approved; an approval that was acknowledged but not carried out is carried out: APPROVED |
 | APPROVED | an executor claims it, once: SUCCEEDED |
-| RUNNING | the executor outlives the bot and is adopted: SUCCEEDED by the same run |
+| RUNNING | the executor outlives the bot and is adopted: SUCCEEDED by the same run; if it died as well, by a second run |
+
+The cards are held to their rows within 15 s of each new connection, whatever the request is doing meanwhile.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bot import desk
+from bot.host import processes
 from bot.ledger import inbox
 from bot.model.ids import RequestId
 from bot.model.people import Person
 from bot.model.requests import State
 from bot.model.runs import Job, RunState
+from bot.process.place import Place
+from bot.process.watching import process_of
 from bot.sandbox.driver import Driver, Message
 from bot.sandbox.values import HOUSE_TEAM
 from bot.slack.cards import actions
+from jobs.context import utc_now
 from tests.acceptance.office import APPROVALS, RESULTS, Office, open_office
 from tests.commands import pitstop
 
@@ -91,7 +99,7 @@ def test_a_bot_killed_in_each_state_of_a_request(office: Office) -> None:
     office.kill_bot()
     office.driver.fault("none")
     assert office.request(request).state is State.PENDING
-    office.start_bot()
+    _killed_and_back(office)
     office.reaches(request, State.RUNNING, State.VERIFYING)
     assert not _open_inbox(office)
 
@@ -112,6 +120,53 @@ def _open_inbox(office: Office) -> list[inbox.Item]:
         return inbox.open(tx)
 
 
+@pytest.mark.parametrize("with_its_plan", [False, True], ids=["the plan is queued", "the plan's process died too"])
+def test_a_bot_killed_while_a_plan_is_made(office: Office, with_its_plan: bool) -> None:
+    """PLANNING when killed, whether or not a process had begun: one plan reaches the requester, on one card, and can be sent."""
+    office.kill_bot()
+    asked = office.ask_unseen(reason=f"planning {with_its_plan}")
+    assert asked.run is not None
+    if with_its_plan:
+        # Its row says that it runs, and nobody holds its lock: what a machine that lost power leaves.
+        desk.start_run(office.ledger, asked.run, utc_now())
+    _killed_and_back(office)
+    office.reaches(asked.id, State.PROPOSED)
+    made = [run.id for run in office.runs(Job.PLAN, RunState.SUCCEEDED) if run.request == asked.id]
+    assert (made != [asked.run]) is with_its_plan
+    assert office.audited(asked.id).count("request.propose") == 1
+    plan = office.card(asked.id, "dm:U0NOK", actions.CONFIRM)
+    _one_each(office, asked.id, "dm:U0NOK")
+    assert office.driver.click("nok", plan, actions.CANCEL).acked
+    office.reaches(asked.id, State.CANCELLED)
+
+
+def test_a_bot_killed_with_its_executor(office: Office) -> None:
+    """RUNNING when bot and executor die together: INTERRUPTED is seen, a second run takes it up, and one server stands."""
+    request, card = office.pend("nok", "latest", "both of them")
+    assert office.driver.click("somchai", card, actions.APPROVE).acked
+    office.until(lambda: _works(office, request), "the executor")
+    office.kill_bot()
+    [first] = office.runs(Job.EXECUTE, RunState.RUNNING)
+    place = Place(office.config, office.config_path, office.ledger)
+    process = process_of(place, first.id)
+    assert process is not None
+    processes.signal(process, signal.SIGKILL)
+    assert processes.wait_gone(process, 30)
+    _killed_and_back(office)
+    done = office.reaches(request, State.SUCCEEDED)
+    assert done.run != first.id
+    assert office.audited(request).count("request.claim") == 1
+    office.until(lambda: not office.out_of_step(), "the cards", IN_STEP_WITHIN_S)
+    _one_each(office, request, "dm:U0NOK", "approvals")
+    assert len([one for one in (office.home / "restores").iterdir() if one.is_dir()]) == 1
+    office.driver.click("nok", office.card(request, "dm:U0NOK", actions.REMOVE), actions.REMOVE)
+
+
+def _works(office: Office, request: RequestId) -> bool:
+    """Whether an executor has claimed the request and is at work."""
+    return office.request(request).state is State.RUNNING and bool(office.runs(Job.EXECUTE, RunState.RUNNING))
+
+
 def test_a_bot_killed_between_approval_and_executor(office: Office) -> None:
     """An approved request that no executor has yet gets one after the new start, with the approvers' rights checked anew."""
     request, _ = office.pend("nok", "latest", "approved and forgotten")
@@ -120,7 +175,7 @@ def test_a_bot_killed_between_approval_and_executor(office: Office) -> None:
     office.approve_unseen(request)
     assert office.request(request).state is State.APPROVED
     assert not office.audited(request).count("request.claim")
-    office.start_bot()
+    _killed_and_back(office)
     office.reaches(request, State.SUCCEEDED)
     assert office.audited(request).count("request.claim") == 1
     office.until(lambda: not office.out_of_step(), "the cards", IN_STEP_WITHIN_S)
