@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,10 @@ import pytest
 
 from bot.errors import Conflict, Unavailable
 from bot.repository.damage import ObjectDamaged, ObjectMissing
-from tests.contract.conftest import PART_BYTES, OpenCloud, open_cloud
+from bot.repository.stores.cloud import CloudStore
+from tests.contract.conftest import IMPATIENT, PART_BYTES, OpenCloud, open_cloud
 from tests.contract.faulty import FaultyProxy, Kind
+from tests.contract.servers import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 LATER = datetime.now(UTC) + timedelta(days=1)
@@ -239,6 +243,50 @@ def test_a_server_that_is_not_there(cloud_kind: str, open_through: OpenCloud, pr
         store.exists("a/b")
     assert caught.value.reason_code == "storage-unreachable"
     assert "repositories.offsite.endpoint_url" in caught.value.hint or "endpoint_url" in caught.value.hint
+
+
+UNREACHABLE = "192.0.2.1:9000"
+"""An address that documentation alone may use: nothing is ever there."""
+
+
+@pytest.fixture
+def open_elsewhere(
+    cloud_kind: str, proxy: FaultyProxy, closing: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], CloudStore]:
+    """Open a store at an address that only a proxy reaches, with that proxy in the environment."""
+
+    def open_it(address: str) -> CloudStore:
+        monkeypatch.delenv("http_proxy", raising=False)
+        monkeypatch.setenv("HTTP_PROXY", address)
+        hasty = replace(IMPATIENT, quick_s=0.05)
+        store = open_cloud(cloud_kind, f"http://{UNREACHABLE}{proxy.path}", secrets.token_hex(8), patience=hasty)
+        closing.callback(store.close)
+        return store
+
+    return open_it
+
+
+def test_through_a_proxy(open_elsewhere: Callable[[str], CloudStore], proxy: FaultyProxy) -> None:
+    """With a proxy in the environment every request goes through it, small, in parts, reads, listings and deletions."""
+    store = open_elsewhere(proxy.url.removesuffix(proxy.path))
+    store.put("a/b", [b"content"])
+    store.put("a/large", [LARGE])
+    assert store.read("a/large") == LARGE
+    assert [info.path for info in store.list("")] == ["a/b", "a/large"]
+    store.delete("a/b")
+    assert store.children("a") == ["large"]
+    assert proxy.requests
+    assert all(f" http://{UNREACHABLE}/" in request for request in proxy.requests)
+
+
+def test_a_proxy_that_is_not_there(open_elsewhere: Callable[[str], CloudStore]) -> None:
+    """It is said that nobody is reached, and to look at the proxy; what it is logged in with is not shown."""
+    store = open_elsewhere(f"http://pitstop:hunter2@127.0.0.1:{free_port()}")
+    with pytest.raises(Unavailable) as caught:
+        store.exists("a/b")
+    assert caught.value.reason_code == "storage-unreachable"
+    assert "proxy" in caught.value.hint
+    assert "hunter2" not in str(caught.value)
 
 
 def test_listings_are_paged(cloud_kind: str, open_through: OpenCloud, proxy: FaultyProxy, closing: ExitStack) -> None:
