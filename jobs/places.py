@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.errors import PitstopError, Unavailable, Usage
@@ -94,9 +94,9 @@ def open_places(context: JobContext, system_id: SystemId, segment_bytes: int, *,
         Refused: the folder, or its backups, belong to another cluster.
     """
 
-    def opened(name: str) -> ClusterRepository:
+    def opened(name: str, like: Sequence[Repository] = ()) -> ClusterRepository:
         return open_for_writing(
-            context.config, context.ledger, name, context.run.cluster, system_id, segment_bytes, major=major
+            context.config, context.ledger, name, context.run.cluster, system_id, segment_bytes, major=major, like=like
         )
 
     names = list(context.config.cluster_repositories(context.run.cluster))
@@ -109,7 +109,7 @@ def open_places(context: JobContext, system_id: SystemId, segment_bytes: int, *,
     failures: dict[str, PitstopError] = {}
     for name in names:
         try:
-            found[name] = opened(name)
+            found[name] = opened(name, [one.repository for one in list(found.values())[:1]])
             _share_key(next(iter(found.values())).repository, found[name].repository)
         except (Unavailable, Usage, ObjectDamaged) as error:
             found.pop(name, None)

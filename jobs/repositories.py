@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.config import Config
 from bot.errors import Refused, Unavailable, Usage
 from bot.ledger import Ledger
@@ -35,8 +37,9 @@ def open_for_writing(
     *,
     major: int | None = None,
     begun: bool = False,
+    like: Sequence[Repository] = (),
 ) -> ClusterRepository:
-    """Open one cluster's history in one repository, starting both where they are missing.
+    """Open one cluster's history in one repository, starting both where they are missing, with a data key of those in `like`.
 
     With the server's `major` (for base backups, which recoveries follow) a history beside another is begun for an upgrade alone.
 
@@ -49,21 +52,11 @@ def open_for_writing(
         Unavailable: the storage is away.
     """
     used = begun or was_used(ledger, cluster, repository)
-    opened = open_repository(repository, config.repositories[repository], config.encryption, create=not used)
+    settings = config.repositories[repository]
+    opened = open_repository(repository, settings, config.encryption, create=not used, like=like)
     if major is not None:
         require_own_history(opened, cluster, system_id, major)
     return opened.cluster(cluster, system_id, create=True, segment_bytes=segment_bytes)
-
-
-def open_to_fill(config: Config, ledger: Ledger, repository: str, cluster: ClusterName) -> Repository:
-    """Open a whole repository to bring into it what others hold of `cluster`, starting it where it was never used.
-
-    Raises:
-        Usage: the key is wrong, or a repository used before is missing.
-        Unavailable: the storage is away.
-    """
-    used = was_used(ledger, cluster, repository)
-    return open_repository(repository, config.repositories[repository], config.encryption, create=not used)
 
 
 def require_own_history(opened: Repository, cluster: ClusterName, system_id: SystemId, major: int) -> None:

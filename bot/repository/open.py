@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.config import EncryptionConfig, RepositoryConfig
@@ -14,15 +15,22 @@ from bot.repository.layout import KEYS
 from bot.repository.repository import Repository
 from bot.repository.stores import Store
 from bot.repository.stores.files import FilesStore
+from bot.repository.transfer import copy_key
 
 _IGNORED = frozenset({"lost+found"})
 
 
 def open_repository(
-    name: str, config: RepositoryConfig, encryption: EncryptionConfig, *, create: bool = False
+    name: str,
+    config: RepositoryConfig,
+    encryption: EncryptionConfig,
+    *,
+    create: bool = False,
+    like: Sequence[Repository] = (),
 ) -> Repository:
     """Open repository `name`; with `create`, make its folder and first data key where they are missing (idempotent).
 
+    The first data key is then the newest that those in `like` write with; only where there are none a new one is made.
     A bucket or container is never made here; `pitstop storage setup` does that.
 
     Raises:
@@ -33,12 +41,16 @@ def open_repository(
         ObjectDamaged: a wrapped data key is damaged, and no other form opens.
     """
     keys = open_ring(name, config, encryption, create=create)
-    store = keys.store
+    opened = Repository(name, keys.store, keys, Codec(config.codec, config.level))
     if create and not keys.ids():
-        _check_unused(name, config, store)
-        keys.create()
+        _check_unused(name, config, keys.store)
+        if like:
+            newest = max(like, key=lambda other: other.keys.current()[0])
+            copy_key(newest, opened, newest.keys.current()[0])
+        else:
+            keys.create()
     keys.current()
-    return Repository(name, store, keys, Codec(config.codec, config.level))
+    return opened
 
 
 def open_ring(name: str, config: RepositoryConfig, encryption: EncryptionConfig, *, create: bool = False) -> KeyRing:

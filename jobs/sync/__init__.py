@@ -50,7 +50,7 @@ def run(context: JobContext) -> dict[str, Any]:
     context.phase("look")
     config, cluster, ledger = context.config, context.run.cluster, context.ledger
     found = look(config, ledger, cluster, context.now(), create=True)
-    brought = {name: Brought(name) for name in _names(found)}
+    brought = {one.name: Brought(one.name, keys=one.side.keys) for one in found.histories}
     due = [_without_spooled(config, one) for one in found.due]
     for name, one in brought.items():
         mine = [item for item in due if item.target.name == name]

@@ -156,7 +156,11 @@ class Copying:
     def _begun(self, work: Callable[[Any], T], item: Any) -> T:
         if self._stop.is_set():
             raise _Stopped
-        return work(item)
+        try:
+            return work(item)
+        except BaseException:
+            self._stop.set()  # at once: those queued before it may take long, and the others would all be asked for meanwhile
+            raise
 
 
 def end_if_away(trouble: Trouble) -> None:

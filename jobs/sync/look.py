@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +20,7 @@ from bot.repository.open import open_repository
 from bot.repository.repository import Repository
 from jobs.histories import recall
 from jobs.live import being_written
-from jobs.repositories import open_to_fill, was_used
+from jobs.repositories import was_used
 from jobs.retention.stock import Needs, newest_sound, read_needs, stock_of, stored_wal
 
 _NOT_BEGUN = frozenset({"repository-missing", "no-data-key"})
@@ -27,10 +28,14 @@ _NOT_BEGUN = frozenset({"repository-missing", "no-data-key"})
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One repository that answers; `opened` is None where there is nothing yet, and nothing may be made."""
+    """One repository that answers; `opened` is None where there is nothing yet, and nothing may be made.
+
+    `keys` is how many data keys came from others when it was begun just now.
+    """
 
     name: str
     opened: Repository | None
+    keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +116,32 @@ def events_of(cluster: ClusterRepository) -> dict[BackupId, frozenset[str]]:
 def _open_all(
     config: Config, ledger: Ledger, cluster: ClusterName, *, create: bool
 ) -> tuple[list[Side], dict[str, str]]:
-    sides: list[Side] = []
+    """Open what was begun, and with `create` begin the others, with a data key that there is: what is sealed with it comes."""
+    sides: dict[str, Side] = {}
     away: dict[str, PitstopError] = {}
     for name in config.nearest_repositories(cluster):
-        try:
-            sides.append(_open(config, ledger, name, cluster, create=create))
-        except (Corruption, Refused, Unavailable, Usage) as error:
-            away[name] = error
-    if not any(side.opened for side in sides) and away:
+        with _noting(away, name):
+            sides[name] = _open(config, ledger, name, cluster)
+    if not any(side.opened for side in sides.values()) and away:
         raise next((e for e in away.values() if isinstance(e, Unavailable)), next(iter(away.values())))
-    return sides, {name: error.message for name, error in away.items()}
+    for name in [name for name, side in sides.items() if side.opened is None and create]:
+        settings, like = config.repositories[name], [side.opened for side in sides.values() if side.opened]
+        with _noting(away, name):
+            begun = open_repository(name, settings, config.encryption, create=True, like=like)
+            sides[name] = Side(name, begun, keys=int(bool(like)))
+    return [side for name, side in sides.items() if name not in away], {name: e.message for name, e in away.items()}
 
 
-def _open(config: Config, ledger: Ledger, name: str, cluster: ClusterName, *, create: bool) -> Side:
-    if create:
-        return Side(name, open_to_fill(config, ledger, name, cluster))
+@contextmanager
+def _noting(away: dict[str, PitstopError], name: str) -> Iterator[None]:
+    """Note why a repository cannot be used, and go on without it."""
+    try:
+        yield
+    except (Corruption, Refused, Unavailable, Usage) as error:
+        away[name] = error
+
+
+def _open(config: Config, ledger: Ledger, name: str, cluster: ClusterName) -> Side:
     try:
         return Side(name, open_repository(name, config.repositories[name], config.encryption))
     except Usage as error:

@@ -197,6 +197,8 @@ def test_at_once(home: Path, server: PlainServer, cloud: str, receiver: bool) ->
     assert base["warnings"] == []
     assert same(here, *names)
     assert ids(here, "local")[-2:] == ids(here, "second")
+    keys = [here.repository(name).repository.keys.ids() for name in names]
+    assert all(one == keys[0] and len(one) == 1 for one in keys) or receiver
     nothing = here.run(Job.SYNC)
     assert nothing["ok"]
     assert [one["copied"] for one in nothing["repositories"]] == [[] for _ in names]

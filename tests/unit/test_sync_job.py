@@ -137,6 +137,36 @@ def test_the_runbook_comes_too(tmp_path: Path) -> None:
     assert not world.folder("offsite").exists()
 
 
+def test_one_that_is_begun_gets_no_key_of_its_own(tmp_path: Path) -> None:
+    """A repository that a sync begins has the data keys that what it holds is sealed with, and no other; so it says."""
+    world = Two(tmp_path)
+    world.days(1)
+    rotated = world.opened.keys.create()
+    world.cluster = open_repository("local", world.config.repositories["local"], world.config.encryption).cluster(
+        NAME, SYSTEM
+    )
+    world.back_up(1)
+    world.now = day(2)
+    result = world.run(Job.SYNC)
+    assert world.of(result, "offsite")["keys"] == 2
+    keys = world.at("offsite").repository.keys
+    assert keys.ids() == world.opened.keys.ids()
+    assert keys.current()[0] == rotated
+
+
+def test_nothing_is_begun_where_nothing_can_be_read(tmp_path: Path) -> None:
+    """With the one repository that holds backups away, a sync fails, and makes no other one."""
+    world = Two(tmp_path)
+    world.days(1)
+    with world.ledger.transaction() as tx:
+        catalogue.replace(tx, NAME, "local", world.cluster.backups())
+    world.folder("local").rename(tmp_path / "unmounted")
+    with pytest.raises(Usage, match="has no folder"):
+        world.run(Job.SYNC)
+    assert not world.folder("offsite").exists()
+    assert not world.folder("local").exists()
+
+
 def test_both_ways(world: Two) -> None:
     """Each repository gets what only the other one has, also WAL."""
     world.run(Job.SYNC)
@@ -268,7 +298,9 @@ def killed_at(world: Two, count: int) -> bool:
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.full)])
 def test_killed_before_each_object(world: Two, step: int) -> None:
     """kill -9 before one object after the other: every backup that is listed is whole, and the next run brings what is lacking."""
-    whole = len(world.tree("local")) - 1 + 2  # without what speaks about the first alone; with the runbook and its script
+    whole = (
+        len(world.tree("local")) - 1 + 2
+    )  # without what speaks about the first alone; with the runbook and its script
     count, rest = 1 - step, []
     while True:
         count += step
@@ -299,7 +331,7 @@ def test_what_only_looks_like_it_is_not_taken_for_it(world: Two) -> None:
     """An object of another write that lies where a copy belongs, of the right size, is replaced before the manifest comes."""
     backup = world.ids()[-1]
     while not list(world.folder("offsite").glob(f"{NAME}/*/volumes/{backup}/*/000000")):
-        assert killed_at(world, 4)
+        assert killed_at(world, 2)
     for path in world.folder("offsite").glob(f"{NAME}/*/volumes/{backup}/*/000000"):
         path.write_bytes(bytes(path.stat().st_size))
     assert world.at("offsite").find(backup) is None
