@@ -16,6 +16,8 @@ _WORDS = {
     "there": "there    ",
     "done": "done     ",
     "would": "would do ",
+    "perhaps": "perhaps  ",
+    "unseen": "NOT SEEN ",
     "by-hand": "by hand  ",
     "unsupported": "unknown  ",
     "failed": "FAIL     ",
@@ -34,7 +36,10 @@ def setup(
     repository: Annotated[
         str | None, typer.Argument(metavar="[REPOSITORY]", help="Only this one; all of them unless given.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be sent.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Change nothing; print what would be sent."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Make buckets and containers, with the rules they need.
@@ -90,6 +95,8 @@ def _say(done: list[dict[str, Any]], *, dry_run: bool) -> None:
         say(f"Repository {one['name']}, {one['url']}:")
         for step in one["steps"]:
             say(f"  {_WORDS[step['state']]}{step['text']}")
+        if any(step["state"] == "perhaps" for step in one["steps"]):
+            say("  What is there already stays as it is; what is “perhaps” done could not be looked at.")
         if not one["steps"]:
             say("  a directory: `pitstop keys init` makes it")
         elif dry_run:

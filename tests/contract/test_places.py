@@ -105,6 +105,44 @@ def test_the_permission_that_set_up_lacks(bucket: CloudStore) -> None:
         store.close()
 
 
+def test_a_dry_run_goes_on_without_what_it_cannot_look_at(
+    bucket: CloudStore, s3_server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without network a dry run says so, and what is done unless it is there; where one look is refused, that of this step."""
+    path = tmp_path / "pitstop.toml"
+    path.write_text(
+        f'[repositories.offsite]\nurl = "s3://offsite/prod"\nendpoint_url = "https://127.0.0.1:9"\nsse = "AES256"\n'
+        f'[repositories.blob]\nurl = "azure://devstoreaccount1/pitstop/prod"\nendpoint_url = "https://127.0.0.1:9/dev"\n'
+        f'[encryption]\nkey = "file:{tmp_path}/key"\n[clusters.slips]\ndsn = "host={tmp_path} user=nobody"\n',
+        encoding="utf-8",
+    )
+    code, document = command(path, "storage", "setup", "--dry-run", capsys=capsys)
+    assert code == 0
+    found = {one["name"]: {step["name"]: step["state"] for step in one["steps"]} for one in document["repositories"]}
+    parts = ("bucket", "versioning", "private", "tls", "encryption", "lifecycle")
+    assert found["offsite"] == {"look": "unseen", **dict.fromkeys(parts, "perhaps")}
+    assert found["blob"] == {
+        "look": "unseen",
+        "bucket": "perhaps",
+        "versioning": "by-hand",
+        "tls": "by-hand",
+        "lifecycle": "by-hand",
+    }
+    assert all("127.0.0.1:9 cannot be reached" in one["steps"][0]["text"] for one in document["repositories"])
+    assert all(one["rules"] for one in document["repositories"])
+    code, document = command(path, "storage", "setup", "offsite", capsys=capsys)
+    assert document["error"]["code"] == "storage-unreachable", "in earnest it is an error as before"
+    states(bucket)
+    with (
+        proxied(s3_server) as proxy,
+        contextlib.closing(open_cloud("s3", proxy.url, "prod", bucket=s3(bucket).name)) as store,
+    ):
+        proxy.spoil(r"^GET .*versioning", "answer", status=403, code="AccessDenied")
+        assert states(store, dry_run=True) == {
+            "bucket": "there", "versioning": "perhaps", "private": "there", "lifecycle": "there", "tls": "by-hand"
+        }  # fmt: skip
+
+
 def test_a_container_is_set_up(azure_server: str) -> None:
     """The container is made once, closed to the public; what only the account's owner can do is given as lines to run."""
     config = azure_config(azure_server).model_copy(

@@ -9,7 +9,7 @@ from typing import Any
 from bot.errors import Unavailable
 from bot.repository.stores.azure import Azure
 from bot.repository.stores.lifecycle import azure_policy
-from bot.repository.stores.place import Remark, State, Step
+from bot.repository.stores.place import Remark, State, Step, unseen
 
 
 class AzureContainer:
@@ -24,19 +24,27 @@ class AzureContainer:
     def setup(self, *, dry_run: bool) -> Iterator[Step]:
         """Yield what is done, or would be; done twice it changes nothing.
 
-        Raises:
+        Raises, but for a dry run:
             Unavailable: naming the permission that is missing, among others.
         """
         text = f"the container {self._cloud.container.name}, closed to the public"
-        if self._exists():
-            state: State = "there"
-        elif dry_run:
-            state = "would"
-        else:
-            state = "done" if self._cloud.create_container() else "there"
+        try:
+            state = self._made(dry_run)
+        except Unavailable as error:
+            if not dry_run:
+                raise
+            yield unseen(f"the container {self._cloud.container.name}", error)
+            state = "perhaps"
         yield Step("bucket", state, text)
         for name, line in self._lines():
             yield Step(name, "by-hand", line)
+
+    def _made(self, dry_run: bool) -> State:
+        if self._exists():
+            return "there"
+        if dry_run:
+            return "would"
+        return "done" if self._cloud.create_container() else "there"
 
     def document(self) -> dict[str, Any]:
         """Return what `--dry-run` prints: the account's lifecycle policy as it should be."""

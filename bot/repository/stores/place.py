@@ -6,16 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-State = Literal["there", "done", "would", "by-hand", "unsupported", "failed"]
+from bot.errors import PitstopError
+
+State = Literal["there", "done", "would", "perhaps", "unseen", "by-hand", "unsupported", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing of a place: `there` before, `done` now, what a dry run `would` do, or who has to do it `by-hand` (a command)."""
+    """One thing of a place: `there` before, `done` now, what a dry run `would` do, or who has to do it `by-hand` (a command).
+
+    What a dry run could not look at is `unseen`; it would `perhaps` do what is not there.
+    """
 
     name: str
     state: str
     text: str
+
+
+def unseen(what: str, error: PitstopError) -> Step:
+    """Return what a dry run says of something it could not look at."""
+    return Step("look", "unseen", f"{what}: {error.message}{f' {error.hint}' if error.hint else ''}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,7 @@ class Place(Protocol):
     """A bucket or a container."""
 
     def setup(self, *, dry_run: bool) -> Iterator[Step]:
-        """Yield what is done, or would be; done twice it changes nothing."""
+        """Yield what is done, or would be; done twice it changes nothing. A dry run goes on without what cannot be looked at."""
         ...
 
     def document(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.errors import Unavailable
 from bot.repository.stores.lifecycle import Rule, harms, merged, missing, s3_rules
-from bot.repository.stores.place import Remark, Step
+from bot.repository.stores.place import Remark, Step, unseen
 from bot.repository.stores.s3 import S3
 
 _TLS_ONLY = "PitstopTlsOnly"
@@ -31,12 +31,26 @@ class S3Bucket:
     def setup(self, *, dry_run: bool) -> Iterator[Step]:
         """Yield what is done, or would be; done twice it changes nothing. What others set there stays.
 
-        Raises:
+        Raises, but for a dry run:
             Unavailable: naming the permission that is missing, among others; what was yielded before is done.
         """
-        exists = self._exists()
+        try:
+            exists = self._exists()
+        except Unavailable as error:
+            if not dry_run:
+                raise
+            yield unseen(f"the bucket {self._cloud.name}", error)
+            yield from self._unlooked()
+            return
         yield self._step("bucket", f"the bucket {self._cloud.name}", exists, self._create, dry_run)
         ready = exists or not dry_run
+        for name, text, is_there, do in self._parts():
+            yield self._try(name, text, is_there if ready else lambda: False, do, dry_run)
+        yield from self._plain_http()
+        yield from self._foreign_rules(dry_run) if ready else ()
+
+    def _parts(self) -> Iterator[tuple[str, str, Callable[[], bool], Callable[[], None]]]:
+        """Yield what belongs to the bucket, with how to see whether it is there, and how it is done."""
         for name, text, is_there, do in (
             ("versioning", "versioning, so that a deletion can be undone for 30 days", self._versioned, self._version),
             ("private", "public access blocked", self._private, self._close_to_public),
@@ -44,15 +58,34 @@ class S3Bucket:
             ("encryption", f"encryption at rest ({self._cloud.config.sse})", self._encrypted, self._encrypt),
             ("lifecycle", f"lifecycle: {', '.join(rule['ID'] for rule in self.rules)}", self._aged, self._age),
         ):
-            if name == "tls" and (self._cloud.config.endpoint_url or "").startswith("http://"):
-                yield Step(
-                    name,
-                    "by-hand",
-                    "only TLS accepted: not while endpoint_url is plain HTTP, it would shut Pitstop out",
-                )
-            elif name != "encryption" or self._cloud.config.sse:
-                yield self._try(name, text, is_there if ready else lambda: False, do, dry_run)
-        if harmful := self._harms() if ready else []:
+            if (name != "tls" or not self._plain) and (name != "encryption" or self._cloud.config.sse):
+                yield name, text, is_there, do
+
+    @property
+    def _plain(self) -> bool:
+        return (self._cloud.config.endpoint_url or "").startswith("http://")
+
+    def _plain_http(self) -> Iterator[Step]:
+        if self._plain:
+            text = "only TLS accepted: not while endpoint_url is plain HTTP, it would shut Pitstop out"
+            yield Step("tls", "by-hand", text)
+
+    def _unlooked(self) -> Iterator[Step]:
+        """Yield what is done unless it is there already, which nobody could see."""
+        yield Step("bucket", "perhaps", f"the bucket {self._cloud.name}")
+        for name, text, _, _ in self._parts():
+            yield Step(name, "perhaps", text)
+        yield from self._plain_http()
+
+    def _foreign_rules(self, dry_run: bool) -> Iterator[Step]:
+        try:
+            harmful = self._harms()
+        except Unavailable as error:
+            if not dry_run:
+                raise
+            yield unseen("whether other lifecycle rules harm", error)
+            return
+        if harmful:
             yield Step("foreign-rules", "failed", " ".join(harmful))
 
     def document(self) -> dict[str, Any]:
@@ -94,9 +127,11 @@ class S3Bucket:
         try:
             return self._step(name, text, there(), do, dry_run)
         except Unavailable as error:
-            if error.reason_code != "storage-unsupported":
+            if error.reason_code == "storage-unsupported":
+                return Step(name, "unsupported", f"{text}: {self._cloud.bucket.host} does not know it")
+            if not dry_run:
                 raise
-            return Step(name, "unsupported", f"{text}: {self._cloud.bucket.host} does not know it")
+            return Step(name, "perhaps", f"{text}; it could not be looked at: {error.message}")
 
     @staticmethod
     def _step(name: str, text: str, there: bool, do: Callable[[], None], dry_run: bool) -> Step:
