@@ -24,6 +24,8 @@ from bot.model.plans import SqlCheck, canonical_json
 from bot.model.runs import Job
 from bot.model.schedule import OFF, Cron, schedule_of
 
+_LEAST_RATE_KIB = 32
+
 
 class Approval(Table):
     """Who may ask and approve. An empty or missing list means nobody."""
@@ -163,6 +165,13 @@ class ClusterConfig(Table):
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
             raise ValueError(f"“{value}” is not a time zone; write one like Asia/Bangkok or UTC") from None
+        return value
+
+    @field_validator("max_rate_kib")
+    @classmethod
+    def _as_the_server_takes_it(cls, value: int) -> int:
+        if 0 < value < _LEAST_RATE_KIB:
+            raise ValueError(f"write 0 for no limit, or at least {_LEAST_RATE_KIB}, which is PostgreSQL's least")
         return value
 
     @model_validator(mode="after")

@@ -46,6 +46,7 @@ class RepositoryConfig(Table):
     url: str
     level: int = Field(default=1, ge=1, le=19)
     codec: Literal["zstd", "gzip", "none"] = "zstd"
+    max_rate_kib: int = Field(default=0, ge=0)
     endpoint_url: Annotated[str | None, _of("s3", "azure")] = None
     retry_for: Annotated[Duration | None, _of("s3", "azure")] = None
     storage_class: Annotated[str | None, _of("s3", "azure")] = None

@@ -16,11 +16,13 @@ from bot.repository.transfer import Item, NowhereWhole, Trouble, copy_object
 from jobs.context import JobContext
 from jobs.damage import note_damage
 from jobs.sync.look import Due, History
+from jobs.sync.pace import Pace
 
 WORKERS = 4
 """Objects on their way at once; each is a block or, in a cloud, a part of 8 MiB in memory."""
 
 _QUEUED = 256
+_LOOK_S = 0.5
 _ARCHIVED = "storage-archived"
 
 T = TypeVar("T")
@@ -55,6 +57,7 @@ class Copying:
         self._stop = threading.Event()
         self._done = self._total = 0
         self._target: Repository = opened(due.target)
+        self._pace = Pace(context.config.repositories[due.target.name].max_rate_kib * 1024)
 
     @property
     def done(self) -> int:
@@ -85,7 +88,7 @@ class Copying:
         """
         trouble = Trouble()
         try:
-            written = copy_object(sources, self._target, item, trouble, self.count)
+            written = copy_object(sources, self._target, item, trouble, self._passed)
         except NowhereWhole as error:
             trouble = error.trouble
             end_if_away(trouble)
@@ -107,6 +110,16 @@ class Copying:
         with self._lock:
             self._done += size
             self._context.progress(self._done, max(self._total, self._done))
+
+    def _passed(self, size: int) -> None:
+        """Count a block that is on its way, and wait before the next one as long as the repository's rate asks for."""
+        self.count(size)
+        waits = self._pace.wait_s(size)
+        while waits > 0:
+            step = min(waits, _LOOK_S)
+            self._stop.wait(step)
+            self.count(0)
+            waits -= step
 
     def note(self, trouble: Trouble, backup: BackupId | None) -> None:
         """Write beside a backup whose copy somewhere turned out damaged that it is, so that nobody restores from it unwarned."""

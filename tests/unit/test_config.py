@@ -117,6 +117,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         ),
         ("file:/etc", "file:etc", "absolute path"),
         ("user=pitstop", 'user=pitstop"\nmax_rate_kib = -1\ntimezone = "UTC', "clusters.slips.max_rate_kib: "),
+        (
+            "user=pitstop",
+            'user=pitstop"\nmax_rate_kib = 31\ntimezone = "UTC',
+            "or at least 32, which is PostgreSQL's least",
+        ),
         ("user=pitstop", 'user=pitstop"\nworkers = 65\ntimezone = "UTC', "clusters.slips.workers: "),
         ("user=pitstop", 'user=pitstop"\nschedule = { base_backup = "at night" }\ntimezone = "UTC', "base_backup"),
     ],

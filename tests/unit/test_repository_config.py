@@ -11,7 +11,7 @@ from bot.errors import Usage
 
 REST = '[encryption]\nkey = "file:/k"\n[clusters.slips]\ndsn = "host=x"\n'
 GOOD = [
-    'url = "file:///var/backups/pit%20stop"',
+    'url = "file:///var/backups/pit%20stop"\nmax_rate_kib = 20480',
     'url = "s3://backups"',
     'url = "s3://slipverification-backups/prod/a.b"\nregion = "us-west-2"\nstorage_class = "STANDARD_IA"',
     'url = "s3://backups"\nbucket_owner = "123456789012"',
@@ -47,6 +47,7 @@ BAD = [
     ('url = "s3://backups"\nbucket_owner = "me"', "bucket_owner: write the twelve digits"),
     ('url = "s3://backups"\nendpoint_url = "https://user:secret@minio"', "endpoint_url: write https://host"),
     ('url = "s3://backups"\nendpoint_url = "minio:9000"', "endpoint_url: write https://host"),
+    ('url = "s3://backups"\nmax_rate_kib = -1', "max_rate_kib: "),
     ('url = "s3://backups"\naccess_key = "AKIA"', "access_key: unknown key"),
 ]
 

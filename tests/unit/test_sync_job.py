@@ -7,6 +7,8 @@ import re
 import shutil
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +17,9 @@ from typing import Any
 import pytest
 
 from bot import desk
+from bot.config import load
 from bot.errors import Unavailable, Usage
+from bot.job import job_function
 from bot.ledger import alerts, catalogue, runs
 from bot.model.ids import BackupId
 from bot.model.locks import Lock, Locked, Mode
@@ -25,6 +29,7 @@ from bot.repository.events import COPY_DAMAGED
 from bot.repository.examine import examine
 from bot.repository.open import open_repository
 from bot.repository.stores.files import FilesStore
+from jobs.context import Cancelled
 from jobs.sync import preview
 from jobs.sync.bring import Bringing
 from jobs.sync.copying import WORKERS, Brought
@@ -488,3 +493,34 @@ def test_what_is_asleep_is_left(world: Two) -> None:
     assert brought.left == {asleep: "an object of it cannot be read now: It is in Glacier."}
     assert [b.id for b in world.at("offsite").backups()] == [b for b in world.ids() if b != asleep]
     assert world.at("offsite").wal.inventory().segments == world.cluster.wal.inventory().segments
+
+
+def test_a_rate_is_kept(world: Two) -> None:
+    """A repository with `max_rate_kib` is not filled faster, by all threads together; what was brought is the same."""
+    lacked = world.of(preview(world.config, world.ledger, NAME), "offsite")
+    size = sum(one["bytes_stored"] for one in lacked["lacked"]) + lacked["lacked_segment_bytes"]
+    rate_kib = size // 1024
+    text = world.path.read_text("utf-8").replace(
+        "[repositories.offsite]", f"[repositories.offsite]\nmax_rate_kib = {rate_kib}"
+    )
+    world.path.write_text(text, "utf-8")
+    world.config, _ = load(world.path)
+    began = time.monotonic()
+    assert world.run(Job.SYNC)["ok"]
+    assert time.monotonic() - began >= size / (rate_kib * 1024)
+    assert list(examine(world.at("offsite"))) == []
+
+
+def test_a_slow_copy_can_be_cancelled(world: Two) -> None:
+    """A run that waits for its rate ends when it is asked to, long before its next block may go; what is listed is whole."""
+    text = world.path.read_text("utf-8").replace("[repositories.offsite]", "[repositories.offsite]\nmax_rate_kib = 1")
+    world.path.write_text(text, "utf-8")
+    world.config, _ = load(world.path)
+    context = world.context(Job.SYNC)
+    waiting = threading.Timer(0.5, context.cancel)
+    waiting.start()
+    with pytest.raises(Cancelled):
+        job_function(Job.SYNC)(context)
+    waiting.join()
+    context.close()
+    assert list(examine(world.at("offsite"))) == []
