@@ -6,7 +6,6 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -16,12 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from bot.config.urls import place_of
 from bot.config.values import Duration, Table
 
-_S3_URL = re.compile(r"^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z")
-_AZURE_URL = re.compile(
-    r"^azure://([a-z0-9]{3,24})/([a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62})((?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*)/?\Z"
-)
 _ASLEEP = {"GLACIER", "DEEP_ARCHIVE", "ARCHIVE"}
 
 
@@ -64,15 +60,9 @@ class RepositoryConfig(Table):
 
     @field_validator("url")
     @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if value.startswith("file:///"):
-            return _a_folder(value)
-        if _S3_URL.match(value) or _AZURE_URL.match(value):
-            return value
-        raise ValueError(
-            "write file:///var/backups/pitstop, s3://bucket/prefix or azure://account/container/prefix; a prefix is made of "
-            "letters, digits, `_`, `.` and `-`"
-        )
+    def _a_place(cls, value: str) -> str:
+        place_of(value)
+        return value
 
     @field_validator("endpoint_url")
     @classmethod
@@ -127,23 +117,12 @@ class RepositoryConfig(Table):
     @property
     def directory(self) -> Path | None:
         """The folder of a repository in a directory; None in a cloud."""
-        return Path(unquote(self.url.removeprefix("file://"))) if self.scheme == "file" else None
+        return Path(*place_of(self.url)) if self.scheme == "file" else None
 
     @property
     def place(self) -> tuple[str, ...]:
         """What a cloud's URL names: (bucket, prefix) or (account, container, prefix); the prefix may be empty."""
-        found = _S3_URL.match(self.url) or _AZURE_URL.match(self.url)
-        assert found is not None, "the validator let it pass"
-        return (*found.groups()[:-1], found.groups()[-1].strip("/"))
-
-
-def _a_folder(url: str) -> str:
-    path = unquote(url.removeprefix("file://"))
-    if not path.strip("/") or ".." in path.split("/") or not path.isprintable():
-        raise ValueError(
-            "write the whole path of a folder, file:///var/backups/pitstop, without .. and invisible characters"
-        )
-    return url
+        return place_of(self.url)
 
 
 _KMS = re.compile(r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+\Z")

@@ -22,17 +22,36 @@ GOOD = [
     'url = "azure://slipbackups/database-backups/prod"\nstorage_class = "Cool"\nencryption_scope = "x"',
 ]
 BAD = [
-    ('url = "ftp://x/y"', "url: write file:///"),
-    ('url = "s3://UPPER/x"', "url: write file:///"),
-    ('url = "s3://backups/.hidden"', "url: write file:///"),
-    ('url = "s3://backups/a/../b"', "url: write file:///"),
-    ('url = "azure://account"', "url: write file:///"),
-    ('url = "file:///"', "url: write the whole path of a folder"),
-    ('url = "file:///var/../etc"', "url: write the whole path of a folder"),
-    ('url = "file:///var/backups%00"', "url: write the whole path of a folder"),
-    ('url = "file:///var/backups\\n"', "url: write the whole path of a folder"),
-    ('url = "file://host/var/backups"', "url: write file:///"),
-    ('url = "/var/backups"', "url: write file:///"),
+    ('url = "ftp://x/y"', "url: the scheme “ftp” is none of file, s3 and azure; write file:///"),
+    ('url = "S3://backups/x"', "url: the scheme “S3” is none of file, s3 and azure; write s3:// in small letters"),
+    (
+        'url = "/var/backups"',
+        "url: it has no scheme; write file:///var/backups/pitstop, s3://bucket/prefix or azure://",
+    ),
+    ('url = "s3:backups"', "url: it has no scheme"),
+    ('url = "s3://AKIA:secret@backups/x"', "url: a user, a password or a key has no place in it"),
+    ('url = "s3://UPPER/x"', "url: “UPPER” is no bucket's name: that has 3 to 63 small letters"),
+    ('url = "s3://backups?region=us-west-2"', "url: “backups?region=us-west-2” is no bucket's name"),
+    ('url = "s3:///prod"', "url: it names no bucket; write s3://bucket/prefix"),
+    ('url = "s3://backups/.hidden"', "url: “.hidden” cannot be part of a prefix"),
+    ('url = "s3://backups/a/../b"', "url: “..” cannot be part of a prefix"),
+    ('url = "s3://backups/a b"', "url: “a b” cannot be part of a prefix: that is made of letters"),
+    ('url = "s3://backups/a//b"', "url: its prefix has two slashes in a row; write s3://bucket/prefix"),
+    ('url = "s3://backups//"', "url: its prefix has two slashes in a row"),
+    ('url = "azure://account"', "url: it names no container; write azure://account/container/prefix"),
+    ('url = "azure:///container"', "url: it names no storage account"),
+    (
+        'url = "azure://slip.blob.core.windows.net/backups"',
+        "url: “slip.blob.core.windows.net” is no storage account's name: that has 3 to 24 small letters and digits; write slip",
+    ),
+    ('url = "azure://account/a--b"', "url: “a--b” is no container's name"),
+    ('url = "azure://account/container/a:b"', "url: “a:b” cannot be part of a prefix"),
+    ('url = "file:///"', "url: it names no folder; write its whole path"),
+    ('url = "file:///var/../etc"', "url: the path of the folder goes up with .."),
+    ('url = "file:///var/backups%00"', "url: the path of the folder has invisible characters"),
+    ('url = "file:///var/backups\\n"', "url: the path of the folder has invisible characters"),
+    ('url = "file://host/var/backups"', "url: a folder of this host has three slashes before it: file:///var"),
+    ('url = "file:/var/backups"', "url: a folder of this host has three slashes before it"),
     ('url = "file:///x"\nregion = "us-west-2"', "region: this setting is for s3:// alone"),
     ('url = "file:///x"\nstorage_class = "STANDARD_IA"', "storage_class: this setting is for s3:// and azure:// alone"),
     ('url = "azure://account/container"\nsse = "AES256"', "sse: this setting is for s3:// alone"),
@@ -72,6 +91,7 @@ def test_settings_that_do_not(tmp_path: Path, lines: str, says: str) -> None:
         load(written(tmp_path, lines))
     assert f"repositories.offsite{'' if says.startswith('object_lock needs') else '.'}" in caught.value.message
     assert says in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 def test_places(tmp_path: Path) -> None:
