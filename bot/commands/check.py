@@ -74,12 +74,14 @@ def all_points(config: Config) -> Iterator[Point]:
     yield from _guarded("keys", lambda: wrapping_points(config))
     for name, repository in config.repositories.items():
         yield from _guarded(f"repository {name}", lambda n=name, r=repository: _repository(config, n, r))  # type: ignore[misc]
+    servers: dict[str, list[str]] = {}
     for name, cluster in config.clusters.items():
         yield from _guarded(f"cluster {name}", lambda n=name: _cluster(config, n))  # type: ignore[misc]
-        yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n))  # type: ignore[misc]
+        yield from _guarded(f"cluster {name}", lambda n=name: _histories(config, n, servers))  # type: ignore[misc]
         yield from _guarded(f"cluster {name}", lambda n=name: _slots(config, n))  # type: ignore[misc]
         yield from in_place_points(name, cluster)
         yield from _rights(config, name, cluster)
+    yield from _same_servers(servers)
     yield from _guarded("slack", lambda: _slack(config))
     yield from _guarded("alerts", lambda: attention_points(config))
 
@@ -204,8 +206,11 @@ def _cluster(config: Config, name: str) -> Iterator[Point]:
         yield Point(f"cluster {name}", finding.level, finding.code, finding.sentence, finding.fix)
 
 
-def _histories(config: Config, name: str) -> Iterator[Point]:
-    """Check that the backups kept under the cluster's name are this server's; without the server nothing can be said."""
+def _histories(config: Config, name: str, servers: dict[str, list[str]]) -> Iterator[Point]:
+    """Check that the backups kept under the cluster's name are this server's; without the server nothing can be said.
+
+    The name is added to `servers`, under the server's system identifier.
+    """
     from bot.errors import PitstopError
     from bot.model.ids import ClusterName, SystemId
     from bot.postgres.replication import ReplicationConnection
@@ -215,12 +220,22 @@ def _histories(config: Config, name: str) -> Iterator[Point]:
     try:
         with ReplicationConnection.open(config.cluster(name).stream) as conn:
             system_id, major = SystemId(conn.identify()[0]), conn.major
+        servers.setdefault(system_id, []).append(name)
         opened = [open_repository(r, c, config.encryption) for r, c in config.cluster_repositories(name).items()]
     except PitstopError:
         return  # said above, with its own line to put right
     for repository in opened:
         require_own_history(repository, ClusterName(name), system_id, major)
         yield Point(f"cluster {name}", "ok", "history", f"What {repository.name} keeps of it is of this server.")
+
+
+def _same_servers(servers: dict[str, list[str]]) -> Iterator[Point]:
+    """Say which clusters are one server: a second name is rarely meant, and costs its whole backups and WAL once more. Pure."""
+    for system_id, names in servers.items():
+        for name in names[1:]:
+            sentence = f"It is the same server as {names[0]}, or its standby or copy: the system identifier of both is {system_id}."
+            fix = "Do the DSNs of both lead where they should? Else leave one out: each keeps all of it, with WAL of its own."
+            yield Point(f"cluster {name}", "warn", "same-server", sentence, fix)
 
 
 def _slots(config: Config, name: str) -> Iterator[Point]:

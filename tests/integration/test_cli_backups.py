@@ -87,6 +87,7 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
     assert levels["cluster slips", "requesters"] == "warn"
     assert checked.json["configuration"]["effective"]["clusters"]["slips"]["repositories"] == ["local"]
     assert ("cluster slips", "idle-slots") not in levels
+    assert "same-server" not in {code for _, code in levels}
     with connect(here.config.cluster("slips").stream) as sql:
         for name in ("pitstop_slips", "pitstop_slips_keep"):
             sql.execute("SELECT pg_create_physical_replication_slot(%s, true)", [name])
@@ -128,7 +129,9 @@ def test_another_server_under_the_same_name(plain_server: PlainServerFactory, he
 
 
 def test_one_server_under_two_names(here: Installation) -> None:
-    """Two names that lead to the same server, into one repository: each has its own backups, and neither sees the other's."""
+    """Two names that lead to the same server, into one repository: each has its own backups, and neither sees the other's; the
+    check warns of it.
+    """
     text = here.config_path.read_text("utf-8")
     table = text[text.index("[clusters.slips]") :]
     here.config_path.write_text(text + table.replace("[clusters.slips]", "[clusters.again]"), "utf-8")
@@ -144,3 +147,10 @@ def test_one_server_under_two_names(here: Installation) -> None:
         assert (scrubbed.code, scrubbed.json["damaged"]) == (0, [])
     systems = {path.parent.name for path in (here.home / "repository").glob("*/*/cluster.json")}
     assert len(systems) == 1, "the same server"
+    checked = pitstop("check", "--json", config=here.config_path).json["points"]
+    [warned] = [point for point in checked if point["code"] == "same-server"]
+    assert (warned["about"], warned["level"]) == ("cluster again", "warn")
+    assert (
+        f"the same server as slips, or its standby or copy: the system identifier of both is {systems.pop()}"
+        in warned["sentence"]
+    )
