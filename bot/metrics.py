@@ -91,7 +91,7 @@ class PitstopCollector(Collector):
             backups = catalogue.list(tx, ClusterName(name))
             for kind in sorted({backup.kind for backup in backups}):
                 kept.add_metric([name, kind], sum(backup.kind == kind for backup in backups))
-                sound = [backup for backup in backups if backup.kind == kind and not backup.damaged]
+                sound = [one for one in backups if one.kind == kind and not one.damaged and not one.partial]
                 if sound:
                     newest = max(sound, key=lambda backup: backup.finished_at)
                     last.add_metric([name, kind], newest.finished_at.timestamp())

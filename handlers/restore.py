@@ -221,7 +221,7 @@ def _contents(wiring: Wiring, cluster: ClusterName, backup: str) -> Contents | N
         dumps = [
             one
             for one in _backups(wiring, [cluster])
-            if one.kind == "dump" and not one.damaged and (backup == LATEST or one.verified_at)
+            if one.kind == "dump" and not one.damaged and not one.partial and (backup == LATEST or one.verified_at)
         ]
         if not dumps:
             return None

@@ -158,8 +158,10 @@ def _gather(
     script: str,
 ) -> Runbook:
     settings = config.cluster(cluster)
-    dump = next((one for one in backups if one.kind == "dump" and not one.damaged), None)
-    verified = max((one for one in backups if one.verified_at), key=lambda one: one.finished_at, default=None)
+    dump = next((one for one in backups if one.kind == "dump" and not one.damaged and not one.partial), None)
+    verified = max(
+        (one for one in backups if one.verified_at and not one.partial), key=lambda one: one.finished_at, default=None
+    )
     with ledger.read() as tx:
         inside = contents.find(tx, cluster, dump.id) if dump else None
         windows = [item for status in wal_status.list(tx, cluster) for item in status.window]

@@ -144,7 +144,11 @@ def _became(old: dict[str, Any]) -> str:
 def _remarks(backup: BackupSummary) -> str:
     """Return what the last column says of a backup."""
     sound = "verified" if backup.verified_at else ""
-    remarks = [f"damaged: {backup.damaged}" if backup.damaged else sound, "pinned" if backup.pinned else ""]
+    remarks = [
+        f"damaged: {backup.damaged}" if backup.damaged else sound,
+        "pinned" if backup.pinned else "",
+        backup.partial,
+    ]
     return ", ".join(remark for remark in remarks if remark)
 
 

@@ -82,12 +82,12 @@ def _cluster(here: Surroundings, tx: Tx, name: ClusterName, apart: Mapping[str, 
 
     config, backups = here.config.clusters[name], catalogue.list(tx, name)
     zone = ZoneInfo(config.timezone)
-    proved = [backup for backup in backups if backup.verified_at and not backup.damaged]
+    proved = [backup for backup in backups if backup.verified_at and not backup.damaged and not backup.partial]
     attempts = {job: _attempt(runs.recent(tx, cluster=name, jobs=(job,))) for job in (Job.BASE_BACKUP, Job.DUMP)}
     return {
         "last_backup": _last([backup for backup in backups if backup.kind != "dump"]),
         "last_attempt": run_row(base) if (base := attempts[Job.BASE_BACKUP]) else None,
-        "last_dump": _last([backup for backup in backups if backup.kind == "dump"]),
+        "last_dump": _last([backup for backup in backups if backup.kind == "dump" and not backup.partial]),
         "last_dump_attempt": run_row(dump) if (dump := attempts[Job.DUMP]) else None,
         "newest_verified": {kind: _last([b for b in proved if b.kind == kind]) for kind in ("base", "dump")},
         "backups": len(backups),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.model.dumps import CHOSEN_DATABASES
 from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.model.wal import Lsn
 
@@ -15,7 +16,8 @@ class BackupSummary:
     """One line of `pitstop list`; times are aware UTC, sizes bytes.
 
     `damaged` is the reason a backup is not sound (None when it is); `manifest_sha256` binds plans to its content.
-    For a dump the LSNs and timeline are those at its snapshot.
+    For a dump the LSNs and timeline are those at its snapshot; `partial` says what it holds where that is not everything
+    (`bot.model.dumps.partial_of`), and then it never stands for the last dump.
     """
 
     id: BackupId
@@ -36,6 +38,12 @@ class BackupSummary:
     verified_at: datetime | None = None
     damaged: str | None = None
     pinned: bool = False
+    partial: str = ""
+
+    @property
+    def whole_databases(self) -> bool:
+        """Whether each database in it is there with everything."""
+        return self.partial in {"", CHOSEN_DATABASES}
 
     @property
     def seconds(self) -> float:

@@ -94,7 +94,7 @@ def make_digest(found: Situation) -> Digest:
 
 
 def _freshness(found: Situation, kind: str, word: str, safe: list[str], attention: list[str]) -> None:
-    sound = [backup for backup in found.backups if backup.kind == kind and not backup.damaged]
+    sound = [one for one in found.backups if one.kind == kind and not one.damaged and not one.partial]
     if not sound:
         if kind in found.expected:
             attention.append(f"There is no sound {word}.")
@@ -157,7 +157,8 @@ def _failures(found: Situation, safe: list[str], attention: list[str]) -> None:
 
 def _series(found: Situation) -> Series:
     begin = found.now - LOOK_BACK
-    recent = sorted((one for one in found.backups if one.finished_at >= begin), key=lambda one: one.finished_at)
+    whole = (one for one in found.backups if one.finished_at >= begin and not one.partial)
+    recent = sorted(whole, key=lambda one: one.finished_at)
     ended = sorted((run for run in found.runs if _ended(run) >= begin), key=_ended)
     kinds = {job: kind for kind, _, job in _KINDS}
     return Series(

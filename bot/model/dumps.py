@@ -23,6 +23,23 @@ class Part(StrEnum):
     DATA_ONLY = "data-only"
 
 
+CHOSEN_DATABASES = "chosen databases"
+"""What a dump of some of the databases holds a part of: the server, but of each of them everything."""
+
+
+def partial_of(body: Mapping[str, Any]) -> str:
+    """Say what a dump holds where that is not everything, by its manifest's body: nothing for a whole one. Pure.
+
+    `schema-only`, `data-only`, `chosen tables`, `tables left out` (by hand, not by the configuration), `chosen databases`.
+    """
+    mode = str(body.get("mode", Part.FULL))
+    if mode != Part.FULL:
+        return mode
+    if (body.get("selection") or {}).get("tables"):
+        return "chosen tables"
+    return str(body.get("partial") or "")
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of a database, by schema and name; `kind` is `table` (also a partition), `partitioned` or `foreign`.

@@ -151,6 +151,7 @@ class _Ages:
 
     def _counted_to(self, *kinds: str) -> datetime:
         here = [b for b in self._stock.backups if b.kind in kinds and not self.in_the_future(b)]
+        here = [backup for backup in here if not backup.partial] or here
         sound = [backup.finished_at for backup in here if backup.damaged is None]
         sound += [at for kind, at in self._stock.newest.items() if kind in kinds and at <= self._now + _CLOCKS_DIFFER]
         if sound:
@@ -227,7 +228,8 @@ def _guarded(stock: Stock, keeping: Keeping, ages: _Ages) -> Iterable[tuple[Back
     on_line = [b for b in present if line.holds(b.timeline, b.start_lsn, b.end_lsn)]
     for kind, word in KINDS.items():
         for pool in (present, on_line):
-            yield from _last([b for b in pool if b.kind == kind], keeping.minimum(kind), word)
+            yield from _last([b for b in pool if b.kind == kind and not b.partial], keeping.minimum(kind), word)
+    yield from _last([b for b in present if b.partial], 1, "dump of a part")
     for living in living_lines(stock.wal, stock.backups, live=_live(stock), before=ages.wal_from):
         first = anchor(present, living, stock.wal.ranges, ages.wal_from)
         if first is not None:

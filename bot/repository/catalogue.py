@@ -105,7 +105,7 @@ class Catalogue:
         sure, found = True, None
         if records.summary:
             # Else the manifest says the same, and decides whether the backup is sound.
-            with contextlib.suppress(*_FORGETS):
+            with contextlib.suppress(*_FORGETS, Usage):
                 found = self._summary(records.backup, keys)
         if found is None:
             sure, found = False, self._without_summary(records.backup)

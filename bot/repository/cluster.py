@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bot.errors import Conflict, Usage
 from bot.model.backups import BackupSummary
+from bot.model.dumps import partial_of
 from bot.model.ids import BackupId, ClusterName, SystemId, backup_time, is_backup_id
 from bot.repository import elsewhere, events, layout, reader
 from bot.repository.backup_writer import DEFAULT_CUT, BackupWriter, Cut
@@ -92,18 +94,21 @@ class ClusterRepository:
         return self.parsed_summary(backup, self.repository.read_body(layout.summary(self.folder(backup))))
 
     def parsed_summary(self, backup: BackupId, content: bytes) -> BackupSummary:
-        """Return the summary that a backup's object holds. Pure.
+        """Return the summary that a backup's object holds; what older ones of dumps do not say is read from the manifest.
 
         Raises:
-            ObjectDamaged: it is none, or another backup's.
+            ObjectDamaged: it is none, or another backup's. Raises like `manifest` for a dump's older one.
         """
         path = layout.summary(self.folder(backup))
         try:
-            found = BackupSummary.from_json(json.loads(content))
+            data = json.loads(content)
+            found = BackupSummary.from_json(data)
         except (ValueError, KeyError, TypeError):
             raise ObjectDamaged(path, "it cannot be read as a summary") from None
         if (found.id, found.cluster, found.system_id) != (backup, self.name, self.system_id):
             raise ObjectDamaged(path, f"it is the summary of {found.id} of {found.cluster}")
+        if found.kind == "dump" and "partial" not in data:
+            return replace(found, partial=partial_of(self.manifest(backup).body))
         return found
 
     def begin(self, backup: BackupId, *, workers: int | None = None, cut: Cut = DEFAULT_CUT) -> BackupWriter:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.model.backups import BackupSummary
+from bot.model.dumps import partial_of
 from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind
 from bot.model.plans import canonical_json
 from bot.model.wal import Lsn
@@ -186,6 +187,7 @@ class Manifest:
             segment_bytes=self.segment_bytes,
             manifest_sha256=self.sha256,
             parent=self.parent,
+            partial=partial_of(self.body),
         )
 
 

@@ -104,7 +104,7 @@ def _cluster(one: HomeCluster, now: datetime) -> list[str]:
     lines = [f"*{escape(status.cluster, 80)}* {verdict(status, now)}"]
     if status.pause:
         lines.append(f"⏸️ paused until {moment(status.pause.until)}")
-    sound = [backup for backup in status.backups if not backup.damaged]
+    sound = [backup for backup in status.backups if not backup.damaged and not backup.partial]
     if sound:
         newest = max(sound, key=lambda backup: backup.finished_at)
         age, kind = span((now - newest.finished_at).total_seconds()), KINDS.get(newest.kind, newest.kind)

@@ -103,10 +103,10 @@ def backup_options(backups: Sequence[BackupSummary], typed: str, *, now: datetim
     words = [option("latest: the newest dump", LATEST), option("verified: the newest that a drill proved", VERIFIED)]
     found = [one for one in words if sought in one["text"]["text"]]
     for backup in backups:
-        if not backup.damaged and sought in f"{backup.id} {backup.kind} {backup.cluster}".lower():
+        if not backup.damaged and sought in f"{backup.id} {backup.kind} {backup.cluster} {backup.partial}".lower():
             age = span((now - backup.finished_at).total_seconds())
-            mark = " ✓" if backup.verified_at else ""
-            found.append(option(f"{backup.id}{mark}, {age} old, {size(backup.bytes_stored)}", backup.id))
+            mark, part = " ✓" if backup.verified_at else "", f", {backup.partial}" if backup.partial else ""
+            found.append(option(f"{backup.id}{mark}, {age} old, {size(backup.bytes_stored)}{part}", backup.id))
     return found[:MAX_OPTIONS]
 
 

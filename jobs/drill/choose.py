@@ -96,6 +96,8 @@ def is_whole(holdings: Holdings, databases: Collection[str], backup: BackupSumma
     """Say whether a backup holds its databases whole; one that cannot be read is taken for whole, and the drill says so."""
     if backup.kind != "dump":
         return True
+    if backup.partial:
+        return False
     try:
         body = holdings.places[backup.id].manifest(backup.id).body
     except PitstopError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.config import ClusterConfig
 from bot.model.backups import BackupSummary
-from bot.model.dumps import Selection, Table
+from bot.model.dumps import CHOSEN_DATABASES, Selection, Table
 from bot.model.ids import SystemId, backup_id
 from bot.postgres.binaries import Binaries
 from bot.postgres.dump_program import dumping_globals, find_tools, finish
@@ -150,7 +150,16 @@ class _Dump:
             "globals": {"archive": "globals", "passwords": server.superuser},
             "databases": [one.record for one in dumped],
             "warnings": self._warnings,
+            "partial": self._partial(server),
         }
+
+    def _partial(self, server: Server) -> str:
+        """Return what of everything was chosen by hand; what the configuration leaves out belongs to no dump."""
+        asked = self._asked
+        if set(asked.exclude_tables) - set(self._cluster.dump.exclude_tables):
+            return "tables left out"
+        usual = set(self._cluster.databases) or {one.name for one in server.databases if one.open and not one.template}
+        return CHOSEN_DATABASES if asked.databases and usual - set(asked.databases) else ""
 
     def _commit(
         self, writer: BackupWriter, facts: ServerFacts, dumped: list[Dumped], body: dict[str, Any]

@@ -14,7 +14,7 @@ from bot.host.residence import jobs_outlive_us
 from bot.ledger import kept as rows
 from bot.ledger.database import Ledger
 from bot.model.destinations import InPlace
-from bot.model.dumps import Part
+from bot.model.dumps import CHOSEN_DATABASES, Part, partial_of
 from bot.model.hooks import Hooks
 from bot.model.ids import ClusterName, RequestId, SystemId
 from bot.model.kept import Kept, require_kept
@@ -28,6 +28,7 @@ from bot.postgres.restore_place import look_at_place, require_primary
 from bot.postgres.swap import refuse_prepared
 from bot.postgres.swap_losses import Losses, read_losses
 from bot.postgres.transport import require_verified
+from bot.repository.manifest import Manifest
 from jobs.in_place.claim import ENDS_WITH_THE_BOT
 from jobs.in_place.lost import count_transactions
 from jobs.repositories import open_for_reading
@@ -68,13 +69,18 @@ def plan_in_place(
     )
     if not isinstance(base.steps.work, Restoration):
         raise Usage("A base backup does not come back in place here.", hint="Name a dump.", code="in-place-dump")
-    if base.steps.work.part is not Part.FULL:
-        raise Usage("That dump has no rows in it.", hint="Name a full dump.", code="in-place-whole")
+    manifest = _manifest(config, base)
+    if (part := partial_of(manifest.body)) not in {"", CHOSEN_DATABASES}:
+        raise Usage(
+            f"{manifest.id} holds a part only ({part}): in place, what is not in it would be gone.",
+            hint="Name a dump of everything, or `latest`; or restore this one beside.",
+            code="in-place-whole",
+        )
     on_note("Looking at what would be replaced")
     settings = config.cluster(cluster)
     database = str(destination.get("database") or base.steps.work.database)
     place, losses = _look(settings, database, scratch_name(RequestId(name)), None, kept_name(database, RequestId(name)))
-    lost = _lost(config, ledger, base, losses)
+    lost = _lost(config, ledger, base, manifest, losses)
     steps = replace(
         base.steps,
         work=replace(base.steps.work, hooks=_hooks(settings)),
@@ -218,19 +224,22 @@ def _hooks(settings: ClusterConfig) -> Hooks:
     )
 
 
-def _snapshot(config: Config, plan: Plan) -> tuple[datetime, Lsn]:
-    """Return when the dump of this database was, and where in the WAL."""
+def _manifest(config: Config, plan: Plan) -> Manifest:
     steps = plan.steps
     repository = open_for_reading(config, steps.repository, steps.cluster, steps.system_id)
-    manifest = repository.manifest(steps.chain[0].backup)
-    record = next(one for one in manifest.body["databases"] if one["name"] == steps.restoration.database)
+    return repository.manifest(steps.chain[0].backup)
+
+
+def _snapshot(manifest: Manifest, database: str) -> tuple[datetime, Lsn]:
+    """Return when the dump of a database was, and where in the WAL."""
+    record = next(one for one in manifest.body["databases"] if one["name"] == database)
     return datetime.fromisoformat(str(record["snapshot_at"])), Lsn.parse(str(record["lsn"]))
 
 
-def _lost(config: Config, ledger: Ledger | None, plan: Plan, losses: Losses) -> Lost:
+def _lost(config: Config, ledger: Ledger | None, plan: Plan, manifest: Manifest, losses: Losses) -> Lost:
     """Return what was written since the dump's snapshot: its WAL and transactions, where the dump is of this very server."""
     steps = plan.steps
-    since, start = _snapshot(config, plan)
+    since, start = _snapshot(manifest, steps.restoration.database)
     if steps.system_id != steps.restoration.server:
         return Lost(since.isoformat(), losses.connections)
     with connect_beside(config.cluster(steps.cluster).restoring) as connection, translated():

@@ -51,7 +51,8 @@ class Chosen:
 def choose(config: Config, cluster: ClusterName, wanted: Wanted) -> Chosen:
     """Return the backup that `wanted` names, whichever system of the cluster's name it is of: dumps outlive upgrades.
 
-    `latest` and `verified` choose among sound dumps, with a database among those that hold it; an id may name a base backup too.
+    `latest` and `verified` choose among sound dumps of everything, with a database also among those that hold it whole; an id
+    may name a dump of a part, and a base backup too.
 
     Raises:
         Usage: `unknown-backup` with the nearest ids, `no-dump`, `none-verified`. Corruption: it is damaged.
@@ -108,11 +109,15 @@ def _newest(
     found: list[tuple[BackupSummary, ClusterRepository]], away: tuple[str, ...], cluster: ClusterName, wanted: Wanted
 ) -> Chosen:
     verified, database = wanted.backup == VERIFIED, wanted.database
-    dumps = [(backup, repository) for backup, repository in found if backup.kind == "dump" and not backup.damaged]
+    sound = [(backup, repository) for backup, repository in found if backup.kind == "dump" and not backup.damaged]
+    # What holds a part comes by its id alone: whoever wants the newest wants everything in it.
+    dumps = [one for one in sound if not one[0].partial or (database is not None and one[0].whole_databases)]
     if not dumps:
+        part = max((backup.id for backup, _ in sound), default=None)
+        there = f" {part} holds a part only, and is named by its id." if part else ""
         raise Usage(
-            f"There is no sound dump of {cluster}.",
-            hint=f"Take one: `pitstop backup dump {cluster}`. A base backup is named by its id.",
+            f"There is no sound dump of {cluster}{' that holds everything' if part else ''}.",
+            hint=f"Take one: `pitstop backup dump {cluster}`.{there or ' A base backup is named by its id.'}",
             code="no-dump",
         )
     if verified:

@@ -348,6 +348,11 @@ def _warnings(
     if contents.choice.bare:
         names = ", ".join(table.full_name for table in contents.choice.bare[:5])
         said.append(f"Tables that the chosen ones stand on come without their rows: {names}.")
+    if part := chosen.backup.partial:
+        said.append(f"This dump holds a part only: {part}.")
+    if left := (manifest.body.get("selection") or {}).get("exclude_tables"):
+        more = f" and {len(left) - 5} more" if len(left) > 5 else ""
+        said.append(f"Left out when it was dumped, so not in it: {', '.join(left[:5])}{more}.")
     if not chosen.backup.verified_at:
         said.append("No drill has proved this dump yet.")
     if chosen.repository.system_id != place.system_id:

@@ -106,7 +106,7 @@ def newest_sound(backups: Iterable[BackupSummary]) -> dict[str, datetime]:
     """Return when the newest sound backup of each kind was finished, of whichever system identifier. Pure."""
     found: dict[str, datetime] = {}
     for summary in backups:
-        if summary.damaged is None:
+        if summary.damaged is None and not summary.partial:
             found[summary.kind] = max(found.get(summary.kind, summary.finished_at), summary.finished_at)
     return found
 

@@ -86,6 +86,7 @@ def test_it_is_listed_and_sound(golden: Golden, key: str) -> None:
     assert sorted(listed) == sorted([facts["base"], facts["dump"], facts["damaged"]])
     assert [listed[facts[name]].damaged for name in ("base", "dump")] == [None, None]
     assert listed[facts["damaged"]].damaged == "marked for this test"
+    assert [listed[facts[name]].partial for name in ("base", "dump", "damaged")] == ["", "", "schema-only"]
     assert [listed[facts[name]].pinned for name in ("base", "dump")] == [True, False]
     assert [bool(listed[facts[name]].verified_at) for name in ("base", "dump")] == [False, True]
     assert history.system_id == facts["system_id"]

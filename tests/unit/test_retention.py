@@ -43,13 +43,14 @@ def backup(
     verified: bool = False,
     damaged: str | None = None,
     pinned: bool = False,
+    partial: str = "",
 ) -> BackupSummary:
     """Return a backup that began at hour `start`; its WAL is `length` bytes from there."""
     return BackupSummary(
         id=BackupId(f"{stamp(hour(start))}-{kind}-{start % 65536:04x}"), kind=kind, cluster=ClusterName("slips"),
         system_id=SystemId("7"), started_at=hour(start), finished_at=hour(start + length), timeline=timeline,
         start_lsn=Lsn(start), end_lsn=Lsn(start + length), bytes_read=1, bytes_stored=1, server_version=160002,
-        segment_bytes=SEGMENT, manifest_sha256="", parent=parent, damaged=damaged, pinned=pinned,
+        segment_bytes=SEGMENT, manifest_sha256="", parent=parent, damaged=damaged, pinned=pinned, partial=partial,
         verified_at=hour(start + 2) if verified else None,
     )  # fmt: skip
 
@@ -131,6 +132,20 @@ def test_dumps_that_go_on_do_not_age_base_backups() -> None:
     dumps = tuple(backup(day * DAY, "dump") for day in range(300, 400))
     stock = Stock((*daily(10), *dumps), wal(10 * DAY))
     assert all("dump" in name for name in gone(decide(stock, replace(KEEPING, most_at_once=1.0), hour(400 * DAY))))
+
+
+def test_dumps_of_a_part_displace_none_of_everything() -> None:
+    """Nightly dumps stopped; tables dumped by hand every day since neither age those of then nor stand for the last ones."""
+    parts = tuple(backup(day * DAY, "dump", partial="chosen tables") for day in range(300, 400))
+    stock = Stock((*daily(10, "dump"), *parts), wal(DAY))
+    decision = decide(stock, replace(KEEPING, most_at_once=1.0), hour(400 * DAY))
+    assert gone(decision) == []
+    later = Stock((*daily(10, "dump"), *(backup(d * DAY, "dump") for d in (398, 399)), *parts[:80]), wal(DAY))
+    decision = decide(later, replace(KEEPING, most_at_once=1.0), hour(400 * DAY))
+    assert gone(decision) == [b.id for b in (*daily(10, "dump"), *parts[:70])]
+    assert reason(decision, parts[79]) == "21 days old, kept for 30 days"
+    alone = decide(Stock(parts[:3], wal(DAY)), replace(KEEPING, most_at_once=1.0), hour(400 * DAY))
+    assert gone(alone) == []
 
 
 def test_backups_from_the_future_stay_and_do_not_count() -> None:
@@ -320,6 +335,7 @@ def _backups(draw: st.DrawFn, spans: dict[int, tuple[int, int]]) -> tuple[Backup
             verified=draw(st.integers(0, 3)) == 0,
             damaged="a flipped bit" if draw(st.integers(0, 4)) == 0 else None,
             pinned=draw(st.integers(0, 9)) == 0,
+            partial="chosen tables" if kind == "dump" and draw(st.integers(0, 2)) == 0 else "",
         )
         found[made.id] = made
     return tuple(sorted(found.values(), key=lambda b: b.id))
@@ -351,12 +367,16 @@ def test_nothing_that_stays_is_broken(world: World) -> None:
 @given(worlds())
 @examples(150)
 def test_the_last_of_each_kind_stay(world: World) -> None:
-    """Of each kind: the last, the last sound, the last verified one, and as many sound ones as the configuration says."""
+    """Of each kind: the last, the last sound, the last verified one, and as many sound ones as the configuration says.
+
+    Dumps of a part are a kind of their own, and displace none of everything.
+    """
     decision = decide(world.stock, world.keeping, world.now)
     kept = {b.id for b in applied(world.stock, decision).backups}
     present = [b for b in world.stock.backups if b.finished_at <= world.now]
     for kind in ("base", "incr", "dump"):
-        newest_first = sorted((b for b in present if b.kind == kind), key=lambda b: (b.finished_at, b.id), reverse=True)
+        whole = (b for b in present if b.kind == kind and not b.partial)
+        newest_first = sorted(whole, key=lambda b: (b.finished_at, b.id), reverse=True)
         sound = [b for b in newest_first if not b.damaged]
         verified = [b for b in sound if b.verified_at]
         for last in (newest_first[:1], sound[: world.keeping.minimum(kind)], verified[:1]):

@@ -105,8 +105,8 @@ def _strange(cluster: str, kind: str, severity: Severity, sentence: str, newest:
 
 
 def _counts(backup: BackupSummary, kind: str) -> bool:
-    """Say whether a backup is one of a kind. An incremental one is no base backup: without the one it builds on it is nothing."""
-    return backup.kind == kind
+    """Say whether a backup stands for its kind. An incremental one is no base backup, a dump of a part no dump of everything."""
+    return backup.kind == kind and not backup.partial
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from bot.slack.blocks import Card, Message
 from bot.slack.text import code, count, escape, moment, size, span
 
 _KINDS = {"base": "Base backup", "incr": "Incremental backup", "dump": "Dump"}
-_PARTS = {"schema-only": ", schema only", "data-only": ", data only"}
 _MAX_DATABASES, _MAX_TABLES = 15, 12
 
 
@@ -28,7 +27,7 @@ class BackupView:
 def backup_card(view: BackupView, *, now: datetime) -> Message:
     """Render one backup. `now` is aware."""
     backup, contents = view.summary, view.contents
-    part = _PARTS.get(contents.part, "") if contents else ""
+    part = f", of a part only: {escape(backup.partial, 40)}" if backup.partial else ""
     card = Card(f"{_KINDS.get(backup.kind, backup.kind)} of {backup.cluster}")
     card.lines(code(backup.id, 80), *_standing(backup, now))
     card.lines(

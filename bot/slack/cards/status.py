@@ -58,7 +58,7 @@ def status_card(clusters: Sequence[ClusterStatus], *, now: datetime) -> Message:
 
 def verdict(status: ClusterStatus, now: datetime) -> str:
     """Say in a few words whether a cluster could be brought back now."""
-    sound = [backup for backup in status.backups if not backup.damaged]
+    sound = [backup for backup in status.backups if not backup.damaged and not backup.partial]
     if not sound:
         return "❌ cannot be restored: there is no sound backup"
     if status.all_away:
@@ -93,7 +93,7 @@ def _facts(status: ClusterStatus, now: datetime) -> list[str]:
 
 
 def _backup_facts(status: ClusterStatus, now: datetime) -> list[str]:
-    dumps = [backup for backup in status.backups if backup.kind == "dump"]
+    dumps = [backup for backup in status.backups if backup.kind == "dump" and not backup.partial]
     bases = [backup for backup in status.backups if backup.kind != "dump"]
     if not bases:
         missing = f"• No base backup yet; make one with {code(f'/backup now {status.cluster}', 120)}"
@@ -205,7 +205,7 @@ def _backup_line(backup: BackupSummary, now: datetime) -> str:
     ]
     age = span((now - backup.finished_at).total_seconds())
     facts = [
-        f"{escape(backup.kind, 20)}, {age} old",
+        f"{escape(backup.kind, 20)}{f' ({escape(backup.partial, 40)})' if backup.partial else ''}, {age} old",
         f"{size(backup.bytes_stored)} stored of {size(backup.bytes_read)}",
     ]
     return f"{code(backup.id, 60)} · " + " · ".join([*facts, *(mark for mark in marks if mark)])

@@ -1,0 +1,104 @@
+"""A dump of a part, made by hand: never taken for the last dump, whatever it is wanted for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.ledger import catalogue
+from bot.model.ids import BackupId
+from bot.model.requests import State
+from bot.model.restores import Wanted
+from bot.model.runs import Job
+from jobs.catalogue import renew_catalogue
+from jobs.context import utc_now
+from tests.commands import Typed
+from tests.integration.test_monitor import WARN, Watch, scheduled
+from tests.jobs import CLUSTER
+from tests.recoveries import asked
+from tests.servers import PlainServerFactory
+from tests.swaps import open_shop
+
+pytestmark = pytest.mark.pg
+PARTS: dict[str, dict[str, Any]] = {
+    "schema-only": {"part": "schema-only"},
+    "data-only": {"part": "data-only"},
+    "chosen tables": {"tables": ["orders"]},
+    "tables left out": {"exclude_tables": ["orders"]},
+    "chosen databases": {"databases": ["postgres"]},
+}
+
+
+def test_a_part_never_stands_for_everything(plain_server: PlainServerFactory, tmp_path: Path, typed: Typed) -> None:
+    """It is named as such in lists, `latest` passes it over, it comes back by its id alone, and never in place."""
+    shop = open_shop(plain_server(18), tmp_path)
+    here, config = shop.installation, shop.installation.config_path
+    [whole] = here.repository().backups()
+    made = {BackupId(here.run(Job.DUMP, **args)["id"]): word for word, args in PARTS.items()}
+    assert {one.id: one.partial for one in here.repository().backups()} == {whole.id: "", **made}
+    listed = typed("list", CLUSTER, config=config).out
+    assert all(word in listed for word in PARTS)
+    assert typed("status", "--json", config=config).json["clusters"][CLUSTER]["last_dump"]["id"] == whole.id
+
+    for wanted in (Wanted(), Wanted(database="shop")):
+        newest = asked(here, "restore", wanted, "latest", {"kind": "database", "database": "again"})
+        assert newest.plan is not None, newest.outcome
+        assert [link.backup for link in newest.plan.steps.chain] == [whole.id]
+    by_name = Wanted(database="postgres")
+    newest = asked(here, "restore", by_name, "latest", {"kind": "database", "database": "again"})
+    assert newest.plan is not None, newest.outcome
+    assert made[newest.plan.steps.chain[0].backup] == "chosen databases", "of the database it is whole"
+
+    assert [link.backup for link in shop.approved().plan.steps.chain] == [whole.id]  # type: ignore[union-attr]
+    for backup, word in made.items():
+        in_place = Wanted(backup, "postgres" if word == "chosen databases" else "shop")
+        refused = asked(here, "restore", in_place, "it", {"kind": "in-place", "database": None})
+        assert (refused.state is State.REFUSED) is (word != "chosen databases"), word
+        if word not in {"chosen databases", "data-only"}:  # rows alone are refused for what they are
+            assert (refused.outcome or {})["code"] == "in-place-whole"
+            assert word in (refused.outcome or {})["message"]
+    [chosen] = [backup for backup, word in made.items() if word == "chosen tables"]
+    beside = asked(here, "restore", Wanted(chosen), "it", {"kind": "database", "database": "again"})
+    assert beside.plan is not None
+    assert "holds a part only: chosen tables" in " ".join(beside.plan.facts.warnings)
+
+
+def test_where_there_are_only_parts_it_says_so(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """Without a sound whole dump `latest` names the one of a part, and what to do, instead of restoring it."""
+    shop = open_shop(plain_server(18), tmp_path)
+    here = shop.installation
+    [whole] = here.repository().backups()
+    here.repository().record_event(whole.id, "damaged", at=utc_now(), text="marked for this test")
+    part = here.run(Job.DUMP, tables=["orders"])["id"]
+    refused = asked(here, "restore", Wanted(), "latest", {"kind": "database", "database": "again"})
+    assert (refused.outcome or {})["code"] == "no-dump"
+    assert part in (refused.outcome or {})["hint"]
+
+
+def test_a_part_ends_no_alert_and_raises_none(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """The nightly dump is overdue although one of a part is fresh; a small part after three whole ones is no strange size."""
+    shop = open_shop(plain_server(18), tmp_path)
+    here = shop.installation
+    watch = Watch(here)
+    scheduled(here, Job.DUMP)
+    for _ in range(3):
+        here.run(Job.DUMP)
+    renew_catalogue(here.config, here.ledger, CLUSTER)
+    with here.ledger.transaction() as tx:
+        old = [_older(one) for one in catalogue.list(tx, CLUSTER)]
+        catalogue.replace(tx, CLUSTER, "local", old)
+    here.run(Job.DUMP, part="schema-only")
+    with here.ledger.transaction() as tx:
+        [part] = [one for one in catalogue.list(tx, CLUSTER) if one.partial]
+        catalogue.replace(tx, CLUSTER, "local", [*old, part])
+    assert watch.sees("backup-age", "dump") == WARN
+    assert watch.sees("backup-size", "dump") is None
+
+
+def _older(one: Any) -> Any:
+    day = timedelta(hours=25)
+    return replace(one, started_at=one.started_at - day, finished_at=one.finished_at - day, bytes_read=10**9)
