@@ -28,9 +28,9 @@ from bot.repository.stores.lifecycle import KIND_TAG, WINDOW_TAG
 from bot.repository.stores.s3 import S3
 from jobs.archived import said_of, wake
 from tests.contract.conftest import open_cloud
+from tests.integration.keeping.test_retention_job import lease
 from tests.unit.repository.sample import NAME, SYSTEM
 from tests.unit.retention_world import World, day
-from tests.unit.test_retention_job import lease
 
 RETENTION = "[clusters.slips.retention]\nbase = '30d'\nwal = '2d'\n"
 

@@ -127,3 +127,30 @@ class World:
     def ids(self) -> list[BackupId]:
         """Return what the repository lists."""
         return [backup.id for backup in self.cluster.backups()]
+
+
+class Two(World):
+    """A world with a second repository, and if asked a third."""
+
+    def __init__(self, home: Path, *, third: bool = False) -> None:
+        names = ["offsite", *(["third"] if third else [])]
+        super().__init__(home, "".join(f'[repositories.{name}]\nurl = "file://{home}/{name}"\n' for name in names))
+
+    def at(self, name: str) -> ClusterRepository:
+        """Open what a repository holds of the cluster."""
+        return open_repository(name, self.config.repositories[name], self.config.encryption).cluster(NAME, SYSTEM)
+
+    def folder(self, name: str) -> Path:
+        """Return a repository's folder."""
+        return self.home / ("repository" if name == "local" else name)
+
+    def tree(self, name: str) -> dict[str, bytes]:
+        """Return every object of a repository but its data keys."""
+        root = self.folder(name)
+        found = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
+        return {str(path.relative_to(root)): path.read_bytes() for path in found if "keys" not in path.parts}
+
+    def of(self, result: dict[str, Any], name: str) -> dict[str, Any]:
+        """Return what a result says of one repository."""
+        [found] = [one for one in result["repositories"] if one["repository"] == name]
+        return dict(found)

@@ -15,8 +15,7 @@ from bot.repository.events import COPY_DAMAGED
 from jobs.plan.holdings import Holdings, open_holdings
 from jobs.plan.make import nearest
 from tests.unit.repository.sample import NAME, SEGMENT_BYTES
-from tests.unit.retention_world import day
-from tests.unit.test_sync_job import Two
+from tests.unit.retention_world import Two, day
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from bot.ledger import alerts, catalogue, runs
 from bot.model.ids import BackupId
 from bot.model.locks import Lock, Locked, Mode
 from bot.model.runs import Job
-from bot.repository.cluster import ClusterRepository
 from bot.repository.events import COPY_DAMAGED
 from bot.repository.examine import examine
 from bot.repository.open import open_repository
@@ -35,34 +34,7 @@ from jobs.sync.bring import Bringing
 from jobs.sync.copying import WORKERS, Brought
 from jobs.sync.look import look
 from tests.unit.repository.sample import NAME, SEGMENT_BYTES, SYSTEM
-from tests.unit.retention_world import World, day
-
-
-class Two(World):
-    """A world with a second repository, and if asked a third."""
-
-    def __init__(self, home: Path, *, third: bool = False) -> None:
-        names = ["offsite", *(["third"] if third else [])]
-        super().__init__(home, "".join(f'[repositories.{name}]\nurl = "file://{home}/{name}"\n' for name in names))
-
-    def at(self, name: str) -> ClusterRepository:
-        """Open what a repository holds of the cluster."""
-        return open_repository(name, self.config.repositories[name], self.config.encryption).cluster(NAME, SYSTEM)
-
-    def folder(self, name: str) -> Path:
-        """Return a repository's folder."""
-        return self.home / ("repository" if name == "local" else name)
-
-    def tree(self, name: str) -> dict[str, bytes]:
-        """Return every object of a repository but its data keys."""
-        root = self.folder(name)
-        found = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
-        return {str(path.relative_to(root)): path.read_bytes() for path in found if "keys" not in path.parts}
-
-    def of(self, result: dict[str, Any], name: str) -> dict[str, Any]:
-        """Return what a result says of one repository."""
-        [found] = [one for one in result["repositories"] if one["repository"] == name]
-        return dict(found)
+from tests.unit.retention_world import Two, World, day
 
 
 @pytest.fixture
