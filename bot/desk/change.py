@@ -209,12 +209,12 @@ def _answer(call: Call, error: PitstopError | None = None) -> dict[str, Any]:
 
 @contextmanager
 def _undone_on_error(tx: Tx) -> Iterator[None]:
-    tx.conn.execute("SAVEPOINT verb")
+    tx.connection.execute("SAVEPOINT verb")
     try:
         yield
     except BaseException:
-        tx.conn.execute("ROLLBACK TO verb")
+        tx.connection.execute("ROLLBACK TO verb")
         raise
     finally:
-        if tx.conn.in_transaction:
-            tx.conn.execute("RELEASE verb")
+        if tx.connection.in_transaction:
+            tx.connection.execute("RELEASE verb")

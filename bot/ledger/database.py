@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import NewType
+from typing import Any
 
 from bot.errors import Corruption, Unavailable, Usage
-from bot.host.imports import without
 from bot.ledger.turns import turns_at
 
-with without("numpy", "pandas"):
-    # Only to store their types; together they take longer to import than everything else, and 25 MiB.
-    from sqlite_utils import Database
-
-Tx = NewType("Tx", Database)
-"""A database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
+Values = Sequence[Any] | Mapping[str, Any]
+"""What stands for the `?` or `:name` of a statement."""
 
 SCHEMA_VERSION = 1
 _OCTAL = re.compile(r"\\([0-7]{3})")
@@ -30,6 +26,23 @@ _NETWORK_FILESYSTEMS = {
     *(f"fuse.{name}" for name in ("sshfs", "glusterfs", "ceph", "rclone", "s3fs", "gcsfuse", "davfs2", "juicefs")),
 }
 """Where SQLite's locks do not hold, or its shared memory is not shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tx:
+    """The database inside `Ledger.transaction()` or `Ledger.read()`; the table modules beside this file take one."""
+
+    connection: sqlite3.Connection
+
+    def execute(self, statement: str, values: Values = ()) -> sqlite3.Cursor:
+        """Execute one statement; its rows are tuples."""
+        return self.connection.execute(statement, values)
+
+    def query(self, statement: str, values: Values = ()) -> Iterator[dict[str, Any]]:
+        """Execute one statement now, and yield its rows by the names of their columns."""
+        cursor = self.connection.execute(statement, values)
+        names = [column[0] for column in cursor.description]
+        return (dict(zip(names, row, strict=True)) for row in cursor)
 
 
 class Ledger:
@@ -57,7 +70,7 @@ class Ledger:
         """
         _make_private(self.path)
         with self.transaction() as tx:
-            if "settings" in tx.table_names():
+            if tx.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'").fetchone():
                 _check_version(self.path, tx)
                 return
             for statement in _statements(resources.files("bot.ledger").joinpath("schema.sql").read_text("utf-8")):
@@ -74,24 +87,24 @@ class Ledger:
             Unavailable: the ledger stayed locked for `timeout_s` seconds, is missing, or its disk is full or gone.
             Corruption: the file is damaged.
         """
-        with self._connected(timeout_s) as database, self._turn(timeout_s, urgent), _translated(self.path):
-            database.conn.execute("BEGIN IMMEDIATE")
+        with self._connected(timeout_s) as connection, self._turn(timeout_s, urgent), _translated(self.path):
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield Tx(database)
-                database.conn.commit()
+                yield Tx(connection)
+                connection.commit()
             except BaseException:
-                database.conn.rollback()
+                connection.rollback()
                 raise
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """Read one consistent state; never blocks a writer. Raises like `transaction`."""
-        with self._connected(5.0) as database, _translated(self.path):
-            database.conn.execute("BEGIN")
+        with self._connected(5.0) as connection, _translated(self.path):
+            connection.execute("BEGIN")
             try:
-                yield Tx(database)
+                yield Tx(connection)
             finally:
-                database.conn.rollback()
+                connection.rollback()
 
     @contextmanager
     def kept_open(self) -> Iterator[None]:
@@ -100,8 +113,8 @@ class Ledger:
         SQLite folds its journal into the file and deletes it whenever the last connection closes; with one connection per
         operation that would be after nearly each of them (measured on a disk: 24 ms a write, with an idle connection 11).
         """
-        with self._connected(5.0) as database, _translated(self.path):
-            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        with self._connected(5.0) as connection, _translated(self.path):
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             yield
 
     @contextmanager
@@ -118,7 +131,7 @@ class Ledger:
             yield
 
     @contextmanager
-    def _connected(self, timeout_s: float) -> Iterator[Database]:
+    def _connected(self, timeout_s: float) -> Iterator[sqlite3.Connection]:
         if not self.path.exists():
             raise Unavailable(
                 f"There is no ledger at {self.path}.", hint="Has `pitstop run` been started here?", code="no-ledger"
@@ -136,9 +149,7 @@ class Ledger:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
-                # Looking for the library's plugins reads what is installed; nobody's belong into the ledger.
-                database = Database(connection, execute_plugins=False)
-            yield database
+            yield connection
 
 
 def iso(at: datetime) -> str:
