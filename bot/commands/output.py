@@ -19,11 +19,15 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; approvers and the au
 
 
 def show(document: object, lines: Callable[[], None], *, as_json: bool) -> None:
-    """Print `document` as JSON, or call `lines` to print for people."""
+    """Print `document` as JSON, times in ISO 8601, or call `lines` to print for people."""
     if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(document, indent=2, ensure_ascii=False, default=_as_text))
     else:
         lines()
+
+
+def _as_text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def say(text: str) -> None:
