@@ -49,7 +49,7 @@ def data_key_points(about: str, opened: Repository) -> Iterator[Point]:
         )
     unlike = strangers(opened.keys)
     for source, paths in unlike.items():
-        error = stranger_error(source, paths, opened.name)
+        error = stranger_error(opened.keys, source, paths, opened.name)
         yield Point(about, "fail", error.reason_code, error.message, error.hint)
     told = {*unlike, *(source for key in found for source in key.unheard)}  # what it says of those is elsewhere
     lacking = {source for key in found if key.opens for source in key.without if source not in told}

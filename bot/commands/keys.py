@@ -163,7 +163,7 @@ def check(as_json: AsJson = False) -> int:
     for name, (ring, found, uses) in looked.items():
         unlike = strangers(ring)
         for source, paths in unlike.items():
-            problems[source] = problems[source] or stranger_error(source, paths, name)
+            problems[source] = problems[source] or stranger_error(ring, source, paths, name)
         for key in found:
             rows.append(_row(name, key, uses.get(key.key_id), newest=key is found[-1]))
             if not key.opens:

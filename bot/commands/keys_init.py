@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +39,6 @@ def init(
     """
     from bot.commands.surroundings import read_config
     from bot.config.repositories import Wrapping
-    from bot.repository.keys.strangers import strangers
     from bot.repository.open import open_repository
 
     config = None if path else read_config()[0]
@@ -62,7 +61,7 @@ def init(
         assert config is not None
         ring = open_repository(name, repository, config.encryption, create=True).keys
         if len(sources) > 1 and _lacks_forms(ring):
-            late.append(_lacks(name, strangers(ring), made_now))
+            late.append(_lacks(name, ring, made_now))
 
     def lines() -> None:
         for key in keys:
@@ -230,13 +229,14 @@ def _require_same(config: Config, new: Sequence[str]) -> None:
             require_same(open_ring(name, config.repositories[name], config.encryption), name)
 
 
-def _lacks(name: str, unlike: Mapping[str, list[str]], made_now: Collection[str]) -> str:
+def _lacks(name: str, ring: KeyRing, made_now: Collection[str]) -> str:
     """Return how what a repository holds comes to be wrapped with all keys: one made just now is meant, another may be mistyped."""
-    from bot.repository.keys.strangers import stranger_error
+    from bot.repository.keys.strangers import stranger_error, strangers
 
+    unlike = strangers(ring)
     for source, paths in unlike.items():
         if source not in made_now:
-            error = stranger_error(source, paths, name)
+            error = stranger_error(ring, source, paths, name)
             return f"{error.message} {error.hint}"
     command = f"pitstop keys rotate --rewrap-only{' --key-changed' * bool(unlike)}"
     return f"What {name} holds is not wrapped with all of them yet: {command}"

@@ -22,7 +22,7 @@ def idle_keys(name: str, ring: KeyRing, found: Sequence[KeyState]) -> Iterator[s
     unlike = strangers(ring) if idle else {}
     for source in idle:
         if source in unlike:
-            error = stranger_error(source, unlike[source], name)
+            error = stranger_error(ring, source, unlike[source], name)
             yield f"{error.message} {error.hint}"
         else:
             yield f"{source} opens nothing in {name}: {_why(source, found)}"

@@ -43,8 +43,14 @@ def strangers(ring: KeyRing) -> dict[str, list[str]]:
     return {source: paths for source, paths in found.items() if source not in known or not lost.issuperset(paths)}
 
 
-def stranger_error(source: str, paths: Sequence[str], repository: str) -> Usage:
-    """Return what is said of one: what it is not, and how to go on if it is a mistake, and if it is meant."""
+def stranger_error(ring: KeyRing, source: str, paths: Sequence[str], repository: str) -> Usage:
+    """Return what is said of one: what it is not, and how to go on if it is a mistake, and if it is meant. Asks no service.
+
+    Where no key can open the newest data key, nothing can be wrapped with another one, and that is not offered.
+
+    Raises:
+        Unavailable: the storage cannot be reached.
+    """
     kind = source.partition(":")[0]
     noun = _NOUNS[kind]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -52,9 +58,14 @@ def stranger_error(source: str, paths: Sequence[str], repository: str) -> Usage:
         "passphrase": "Mistyped? Write the one into the file that was written down when it was made.",
         "file": "The wrong file? Bring the copy of the right one back.",
     }.get(kind, "The wrong one? Put the right one under [encryption].")
+    meant = (
+        "Changed on purpose? `pitstop keys rotate --key-changed` wraps everything with it."
+        if _may_open_newest(ring)
+        else "Changed on purpose? Put one that opens the newest data key beside it: no key under [encryption] does."
+    )
     return Usage(
         f"{source} is not the {noun} that made these forms in repository {repository}: {paths[0]}{more}.",
-        hint=f"{mistake} Changed on purpose? `pitstop keys rotate --key-changed` wraps everything with it.",
+        hint=f"{mistake} {meant}",
         code="key-changed",
     )
 
@@ -67,7 +78,7 @@ def require_same(ring: KeyRing, repository: str) -> None:
         Unavailable: the storage cannot be reached.
     """
     for source, paths in strangers(ring).items():
-        raise stranger_error(source, paths, repository)
+        raise stranger_error(ring, source, paths, repository)
 
 
 def made_by(wrapper: KeyWrapper, forms: list[Form]) -> list[str] | None:
@@ -76,6 +87,12 @@ def made_by(wrapper: KeyWrapper, forms: list[Form]) -> list[str] | None:
         return [form.path for form in forms if form.wrapped is not None and wrapper.recognises(form.wrapped)]
     except (Usage, Unavailable):
         return None  # it is told where the key itself is looked at
+
+
+def _may_open_newest(ring: KeyRing) -> bool:
+    """Say whether some configured key made a form of the newest data key, or that cannot be told."""
+    forms = [form for key_id in ring.ids()[-1:] for form in ring.forms(key_id)]
+    return any(made_by(wrapper, forms) != [] for wrapper in ring.wrappers)
 
 
 def _kind(form: Form) -> str:

@@ -129,3 +129,16 @@ def test_a_lost_data_key_is_nobody_elses(home: Path) -> None:
     ring(home, "file:other-key").create()
     assert strangers(ring(home, "file:other-key")) == {}
     assert list(strangers(ring(home, "passphrase:typo"))) == [f"passphrase:{home}/typo"]
+
+
+def test_what_cannot_be_wrapped_anew_is_not_offered_to_be(home: Path) -> None:
+    """Where no key opens the newest data key, `--key-changed` would be refused: what is needed first is said in its place."""
+    for sources in (("passphrase:typo",), ("file:other-key", "passphrase:typo")):
+        with pytest.raises(Usage) as caught:
+            require_same(ring(home, *sources), "local")
+        assert "--key-changed" not in caught.value.hint
+        assert "Put one that opens the newest data key beside it" in caught.value.hint
+    ring(home, "file:other-key").create()
+    with pytest.raises(Usage) as caught:
+        require_same(ring(home, "file:key", "passphrase:typo"), "local")
+    assert "--key-changed" not in caught.value.hint, "an older one that opens is not enough"
