@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from bot.errors import Conflict, Corruption
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from bot.repository.repository import Repository
 
 _DIGITS = "0123456789ABCDEF"
+_HOLES, _IN_A_HOLE = 4, 4
+"""So many holes, and of each so many segments, are looked at again; more do not become whole during one listing."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -165,7 +168,7 @@ class WalArchive:
             if which is not None:
                 sizes[which] = sizes.get(which, 0) + info.size
                 stored_at[which[0]] = max(stored_at.get(which[0], info.modified), info.modified)
-        return WalInventory(_ordered(whole), _reach(whole, pieces), sizes, stored_at)
+        return WalInventory(self._whole(whole, pieces), _reach(whole, pieces), sizes, stored_at)
 
     def ranges(self, segment_bytes: int | None = None) -> list[WalRange]:
         """Return the WAL that is here without holes, as the fewest ranges: one listing of names, no object is looked at.
@@ -176,7 +179,7 @@ class WalArchive:
         if segment_bytes not in {None, self.segment_bytes}:
             raise ValueError(f"the segments here have {self.segment_bytes} bytes, not {segment_bytes}")
         whole, pieces = self._sorted(self._repository.store.names(self._folder))
-        return ranges_of(WalInventory(_ordered(whole), _reach(whole, pieces)), self.segment_bytes)
+        return ranges_of(WalInventory(self._whole(whole, pieces), _reach(whole, pieces)), self.segment_bytes)
 
     def _sorted(self, paths: Iterable[str]) -> tuple[dict[int, set[int]], dict[tuple[int, int], list[tuple[int, int]]]]:
         """Sort listed paths into segments and pieces. Fast: there may be a hundred thousand."""
@@ -215,6 +218,21 @@ class WalArchive:
         else:
             return None
         return timeline, number
+
+    def _whole(
+        self, whole: dict[int, set[int]], pieces: dict[tuple[int, int], list[tuple[int, int]]]
+    ) -> dict[int, list[int]]:
+        """Return the whole segments that were listed, ordered; `whole` grows by those that became whole meanwhile.
+
+        No listing is a picture of one moment: a segment may have been stored whole just behind where it was reading, and its
+        pieces dropped just before. So whatever would close a new, short hole is looked for by its name before it counts as one.
+        """
+        for timeline, numbers in whole.items():
+            newest = max((number for on, number in pieces if on == timeline), default=0)
+            for number in _in_holes(sorted(numbers), newest):
+                if self._repository.store.exists(self._segment(timeline, number)):
+                    numbers.add(number)
+        return {timeline: sorted(numbers) for timeline, numbers in whole.items()}
 
     def segment_path(self, timeline: int, number: int) -> str:
         """Return where a whole segment is, or would be."""
@@ -268,8 +286,11 @@ def chain(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return [*chosen, best] if best[1] > reach else chosen
 
 
-def _ordered(whole: dict[int, set[int]]) -> dict[int, list[int]]:
-    return {timeline: sorted(numbers) for timeline, numbers in whole.items()}
+def _in_holes(numbers: list[int], newest: int) -> Iterator[int]:
+    """Yield the first few that lack in each of the newest holes of ordered numbers (not empty); there are pieces of `newest`."""
+    runs = [*_runs(numbers), *([(newest, newest)] if newest > numbers[-1] else [])]
+    for (_, last), (first, _) in list(pairwise(runs))[-_HOLES:]:
+        yield from range(last + 1, min(first, last + 1 + _IN_A_HOLE))
 
 
 def _reach(
