@@ -200,27 +200,26 @@ def extract(repository, key, backup, folder):
     targets = {
         one["name"]: folder / (one["name"] + (".tar" if one["index_sha256"] else "")) for one in manifest["archives"]
     }
-    for target in targets.values():
-        if target.exists():
-            raise Usage(
-                f"There is a {target} already, and it is not overwritten: name another folder, or take it away."
-            )
+    unfinished = {name: target.with_name(target.name + ".part") for name, target in targets.items()}
+    for there in (*targets.values(), *unfinished.values()):
+        if there.exists():
+            raise Usage(f"There is a {there} already, and it is not overwritten: name another folder, or take it away.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Usage(f"The folder {folder} cannot be made: {error.strerror}.") from None
     for archive in manifest["archives"]:
-        target = targets[archive["name"]]
-        unfinished = target.with_name(target.name + ".part")
+        target, part = targets[archive["name"]], unfinished[archive["name"]]
+        file = part.open("xb")
         try:
-            with unfinished.open("wb") as file:
+            with file:
                 for number, (size, *_) in enumerate(archive["volumes"]):
                     path = f"{volumes}/{archive['name']}/{number:06d}"
                     if sum(file.write(piece) for piece in content(repository, key, path)) != size:
                         raise Damaged(f"{path}: is not of {size} bytes")
-            unfinished.rename(target)
+            part.rename(target)
         finally:
-            unfinished.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         where = archive["location"] or "the data directory"
         print(f"{target}  {archive['bytes_read']} bytes, of {where}", file=sys.stderr)
 

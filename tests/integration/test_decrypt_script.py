@@ -92,6 +92,17 @@ def test_what_is_not_done_by_half(tmp_path: Path) -> None:
     before = (out / "base.tar").stat()
     assert b"already, and it is not overwritten" in said(decrypt(tmp_path, "extract", folder, str(out)), 2)
     assert (out / "base.tar").stat() == before
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "base.tar.part").write_text("somebody's")
+    told = said(decrypt(tmp_path, "extract", folder, str(other)), 2)
+    assert b"other/base.tar.part already, and it is not overwritten" in told
+    assert [(path.name, path.read_text()) for path in other.iterdir()] == [("base.tar.part", "somebody's")]
+    (other / "base.tar.part").unlink()
+    (other / "base.tar.part").symlink_to(tmp_path / "elsewhere")
+    assert b"base.tar.part: File exists" in said(decrypt(tmp_path, "extract", folder, str(other)), 1)
+    assert (other / "base.tar.part").is_symlink(), "what it did not make it does not remove either"
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_ways_to_name_a_backup(tmp_path: Path) -> None:
