@@ -69,6 +69,7 @@ def scene(server_home: Path, plain_server: PlainServerFactory) -> Scene:
     return Scene(here)
 
 
+@pytest.mark.timeout(600)
 def test_killed_wherever_it_is(scene: Scene) -> None:
     """Killed with files, in the checks, and with a server that a dump is being restored into: nothing runs or stays after."""
     base, dump = scene.folder("base"), scene.folder("dump")
@@ -79,7 +80,7 @@ def test_killed_wherever_it_is(scene: Scene) -> None:
     ]
     for moment in moments:
         run, process = scene.here.spawn(Job.DRILL)
-        wait_for(moment, 90, "the moment")
+        wait_for(moment, 150, "the moment")
         process.kill()
         process.wait()
         cleared = scene.clear()

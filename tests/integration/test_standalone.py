@@ -14,7 +14,7 @@ from bot.model.runs import Job
 from tests.bare_python import bare_python
 from tests.integration.backups import own, started
 from tests.integration.wal_truth import KEEP, flushed, switch, wait_durable
-from tests.jobs import CLUSTER, install
+from tests.jobs import CLUSTER, install, wait_for
 from tests.servers import PlainServerFactory, execute
 from tests.stand_alone import SCRIPT
 
@@ -71,5 +71,6 @@ def test_a_restore_by_the_page_alone(
     own(server, home)
     with started(server, home / "data") as restored:
         assert execute(restored, ROWS) == wanted
-        assert execute(restored, "SELECT pg_is_in_recovery()") == [(False,)]
+        # A server answers before it has left recovery.
+        wait_for(lambda: execute(restored, "SELECT pg_is_in_recovery()") == [(False,)], what="the end of recovery")
         assert not (home / "data" / "recovery.signal").exists(), "it went through archive recovery"
