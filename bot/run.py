@@ -28,6 +28,7 @@ from bot.process.requests import Refresh
 from bot.process.schedule import keep_schedule
 from bot.process.supervisor import Supervisor, no_refresh
 from jobs.catalogue import renew_catalogue
+from jobs.old_backups.files import keep_old_backups
 from jobs.runbook import keep_runbook
 
 SLACK_AGAIN_S, SLACK_AGAIN_AT_MOST_S = 1.0, 30.0
@@ -116,6 +117,7 @@ def _keep_catalogue(place: Place, stop: threading.Event) -> None:
         pause_s = CATALOGUE_EVERY_S
         for name in place.config.clusters:
             try:
+                keep_old_backups(place.config, place.ledger, ClusterName(name))
                 renew_catalogue(place.config, place.ledger, ClusterName(name))
                 keep_runbook(place.config, place.ledger, ClusterName(name), place.now())
                 note_repositories(place, name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from bot.ledger import Tx, catalogue, contents, pauses, requests, runs, servers, wal_status
+from bot.ledger import Tx, catalogue, contents, old_backups, pauses, requests, runs, servers, wal_status
 from bot.model.backup_commands import BackupCommand, ListBackups, ShowBackup, ShowSchedule, ShowStatus
 from bot.model.commands import ShowHelp
 from bot.model.copies import Lag, lags, where
@@ -42,7 +42,8 @@ def answer(wiring: Wiring, command: BackupCommand) -> Message:
 
 def _list(wiring: Wiring, cluster: ClusterName) -> Message:
     with wiring.ledger.read() as tx:
-        return list_card(cluster, catalogue.list(tx, cluster), wal_status.list(tx, cluster), now=wiring.now())
+        found, old = catalogue.list(tx, cluster), old_backups.list(tx, cluster)
+        return list_card(cluster, found, wal_status.list(tx, cluster), now=wiring.now(), old=old)
 
 
 def _named(wiring: Wiring, cluster: ClusterName | None) -> list[ClusterName]:

@@ -10,7 +10,7 @@ from slack_bolt import App
 
 from bot import desk
 from bot.errors import Usage
-from bot.ledger import catalogue, contents, inbox, requests
+from bot.ledger import catalogue, contents, inbox, old_backups, requests
 from bot.model.again import again
 from bot.model.backups import BackupSummary
 from bot.model.commands import ShowHelp, bounded, known_cluster
@@ -247,7 +247,9 @@ def _known(wiring: Wiring, body: Body) -> tuple[list[Contents], str]:
 
 def _backup_options(wiring: Wiring, body: Body, sought: str) -> list[dict[str, Any]]:
     clusters, _, _ = _filled(wiring, body)
-    return restore_form.backup_options(_backups(wiring, clusters), sought, now=wiring.now())
+    with wiring.ledger.read() as tx:
+        old = [one for name in clusters for one in old_backups.list(tx, ClusterName(name))]
+    return restore_form.backup_options(_backups(wiring, clusters), sought, now=wiring.now(), old=old)
 
 
 def _database_options(wiring: Wiring, body: Body, sought: str) -> list[dict[str, Any]]:

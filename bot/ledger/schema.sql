@@ -170,6 +170,14 @@ CREATE TABLE contents (                        -- what is in a backup: databases
     PRIMARY KEY (cluster, backup)
 ) STRICT;
 
+CREATE TABLE old_backups (                     -- the files of older scripts as they lay when last looked at
+    cluster    TEXT NOT NULL,
+    path       TEXT NOT NULL,
+    bytes      INTEGER NOT NULL,
+    changed_at TEXT NOT NULL,
+    PRIMARY KEY (cluster, path)
+) STRICT;
+
 CREATE TABLE runbooks (                        -- the ledger's copy of each cluster's newest runbook
     cluster TEXT PRIMARY KEY,
     body    TEXT NOT NULL,                     -- Markdown

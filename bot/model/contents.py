@@ -37,7 +37,10 @@ class DatabaseContents:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the manifest's body says. `part` is that of a dump, else empty; `omitted` counts tables beyond MAX_TABLES."""
+    """What the manifest's body says. `part` is that of a dump, else empty; `omitted` counts tables beyond MAX_TABLES.
+
+    `imported` is the name of the old file that it was made from, else empty.
+    """
 
     part: str
     server: str
@@ -46,6 +49,7 @@ class Contents:
     databases: tuple[DatabaseContents, ...]
     warnings: tuple[str, ...] = ()
     omitted: int = 0
+    imported: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return JSON types only."""
@@ -82,6 +86,7 @@ class Contents:
             databases=kept,
             warnings=tuple(str(text) for text in body.get("warnings") or ()),
             omitted=omitted,
+            imported=str((body.get("imported") or {}).get("file") or ""),
         )
 
     def database(self, name: str) -> DatabaseContents | None:

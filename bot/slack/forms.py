@@ -22,6 +22,7 @@ WENT, NOTES = "went", "notes"
 """Block ids of the inputs, which errors are keyed by; each input's action id is the same word, but for the cluster's."""
 
 MAX_OPTIONS = 100
+MAX_VALUE_CHARS = 150
 _MAX_TARGET_CHARS = 200
 _MAX_SECTION = 2900
 
@@ -243,7 +244,7 @@ def input_block(
 
 def option(text: str, value: str) -> dict[str, Any]:
     """Return one option of a select."""
-    return {"text": plain_text(text, 75), "value": value[:150]}
+    return {"text": plain_text(text, 75), "value": value[:MAX_VALUE_CHARS]}
 
 
 def _section(text: str) -> dict[str, Any]:

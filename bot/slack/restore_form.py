@@ -13,12 +13,14 @@ from typing import Any
 from bot.model.backups import BackupSummary
 from bot.model.contents import Contents, TableContents
 from bot.model.dumps import Part
+from bot.model.old_backups import OldBackup
 from bot.model.restore_commands import IN_PLACE
 from bot.model.restores import LATEST, VERIFIED
 from bot.slack.cards import actions
 from bot.slack.forms import (
     CLUSTER,
     MAX_OPTIONS,
+    MAX_VALUE_CHARS,
     REASON,
     View,
     cluster_select,
@@ -97,8 +99,13 @@ def restore_form(draft: RestoreDraft, *, token: str) -> View:
     }
 
 
-def backup_options(backups: Sequence[BackupSummary], typed: str, *, now: datetime) -> list[dict[str, Any]]:
-    """Return `latest`, `verified` and the sound backups whose id, kind or cluster holds what was typed, newest first."""
+def backup_options(
+    backups: Sequence[BackupSummary], typed: str, *, now: datetime, old: Sequence[OldBackup] = ()
+) -> list[dict[str, Any]]:
+    """Return `latest`, `verified`, the sound backups whose id, kind or cluster holds what was typed, and `old` files, newest first.
+
+    An old file that was imported is there as the dump it became.
+    """
     sought = visible(typed).lower()
     words = [option("latest: the newest dump", LATEST), option("verified: the newest that a drill proved", VERIFIED)]
     found = [one for one in words if sought in one["text"]["text"]]
@@ -107,6 +114,11 @@ def backup_options(backups: Sequence[BackupSummary], typed: str, *, now: datetim
             age = span((now - backup.finished_at).total_seconds())
             mark, part = " ✓" if backup.verified_at else "", f", {backup.partial}" if backup.partial else ""
             found.append(option(f"{backup.id}{mark}, {age} old, {size(backup.bytes_stored)}{part}", backup.id))
+    for one in reversed(old):
+        name = one.path.name
+        if not one.imported and sought in f"{name} old".lower() and len(name) <= MAX_VALUE_CHARS:
+            age = span((now - one.changed_at).total_seconds())
+            found.append(option(f"{name}, old file, {age} old, {size(one.bytes)}", name))
     return found[:MAX_OPTIONS]
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.errors import Corruption
+from bot.model.old_backups import OldBackup
 from bot.postgres.archive_toc import Toc, read_toc
 from bot.repository.old_backups import open_old, read_passphrase
 from jobs.context import JobContext
-from jobs.old_backups.files import OldBackup, settings_of
+from jobs.old_backups.files import settings_of
 
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?")
 _NOT_COUNTED = "nobody counted its rows"

@@ -9,13 +9,14 @@ from typing import Any
 
 from bot.errors import Corruption, Usage
 from bot.model.ids import SystemId, backup_id
+from bot.model.old_backups import OldBackup
 from bot.model.wal import Lsn
 from bot.postgres.server_facts import server_facts
 from bot.repository.cluster import ClusterRepository
 from jobs.catalogue import publish_catalogue
 from jobs.context import JobContext
 from jobs.old_backups.archive import open_archive
-from jobs.old_backups.files import OldBackup, imported_files, list_old, named, settings_of
+from jobs.old_backups.files import imported_files, list_old, named, settings_of
 from jobs.repositories import newest_system, open_for_reading, open_for_writing, repository_name
 
 

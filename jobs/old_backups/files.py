@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from threading import Thread
 
 from bot.config import ClusterConfig, Config, OldBackupsConfig
 from bot.errors import PitstopError, Usage
-from bot.ledger import Ledger, runs
+from bot.ledger import Ledger, old_backups
 from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName
-from bot.model.old_backups import SUFFIXES, names_old_backup
-from bot.model.runs import Job, RunState
+from bot.model.old_backups import SUFFIXES, OldBackup
 from bot.model.typed import nearest, quoted
 from bot.repository.cluster import ClusterRepository
 from jobs.repositories import newest_system, open_for_reading
 
 _DUMP = "dump"
-_DRILLS_BACK = 500
-
-
-@dataclass(frozen=True, slots=True)
-class OldBackup:
-    """A file as it lies: its size and when it was changed; `imported` is the dump it became, if it did.
-
-    `verified_at` is when a drill last proved the file itself, as far as the ledger goes back.
-    """
-
-    path: Path
-    bytes: int
-    changed_at: datetime
-    imported: str | None = None
-    verified_at: datetime | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return {"file", "bytes", "changed_at", "imported", "verified_at"}."""
-        return {
-            "file": self.path.name,
-            "bytes": self.bytes,
-            "changed_at": self.changed_at.isoformat(),
-            "imported": self.imported,
-            "verified_at": self.verified_at.isoformat() if self.verified_at else None,
-        }
+WITHIN_S = 5.0
+"""How long the folder may take to answer; one on a dead mount never does."""
 
 
 def list_old(config: ClusterConfig, imported: dict[str, str]) -> list[OldBackup]:
@@ -102,20 +79,29 @@ def old_backups_of(config: Config, ledger: Ledger, cluster: ClusterName) -> list
         known = imported_files(repository, repository.backups())
     except PitstopError:
         known = {}
-    proved = _proved(ledger, cluster)
+    with ledger.read() as tx:
+        proved = old_backups.proved(tx, cluster)
     return [replace(old, verified_at=proved.get(old.path.name)) for old in list_old(settings, known)]
 
 
-def _proved(ledger: Ledger, cluster: ClusterName) -> dict[str, datetime]:
-    """Return when each file was last proved by a drill, by its name."""
+def keep_old_backups(config: Config, ledger: Ledger, cluster: ClusterName) -> None:
+    """Renew the ledger's list of a cluster's old backups; of a folder that cannot be read now it stays as it was."""
+    found: list[list[OldBackup]] = []
+
+    def look() -> None:
+        with suppress(Usage):
+            found.append(list_old(config.cluster(cluster), {}))
+
+    looking = Thread(target=look, daemon=True)
+    looking.start()
+    looking.join(WITHIN_S)
+    if not found:
+        return
     with ledger.read() as tx:
-        drills = runs.recent(tx, cluster=cluster, jobs=(Job.DRILL,), states=(RunState.SUCCEEDED,), limit=_DRILLS_BACK)
-    proved = dict[str, datetime]()
-    for run in drills:
-        for proof in (run.result or {}).get("proofs", ()):
-            if proof["verified"] and names_old_backup(proof["backup"]) and run.finished_at:
-                proved.setdefault(proof["backup"], run.finished_at)
-    return proved
+        known = old_backups.files(tx, cluster)
+    if known != found[0]:
+        with ledger.transaction() as tx:
+            old_backups.replace(tx, cluster, found[0])
 
 
 def settings_of(config: Config, cluster: ClusterName) -> OldBackupsConfig:

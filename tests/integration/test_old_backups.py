@@ -9,10 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from bot.ledger import old_backups
 from bot.model.runs import Job
+from jobs.old_backups.files import keep_old_backups
 from tests.commands import pitstop
 from tests.integration.drills import drilled, left_behind, noes, pg_dump, points, shop
-from tests.jobs import Installation
+from tests.jobs import CLUSTER, Installation
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
@@ -89,6 +91,20 @@ def test_old_backups_come_along(here: Installation) -> None:
     assert kept[full]["verified_at"]
     assert datetime.fromisoformat(kept[full]["started_at"]) <= here_and_now(kept[full]["started_at"])
     assert full in pitstop("list", "slips", config=here.config_path).out
+    assert in_the_ledger(here) == {file: ids.get(file) for file in [*ids, *refused]}, "what Slack lists and picks from"
+    folder = here.home / "old"
+    folder.rename(here.home / "away")
+    assert len(in_the_ledger(here)) == 5, "a folder that is not there now says nothing"
+    (here.home / "away").rename(folder)
+    (folder / "cut.backup.gz.enc").unlink()
+    assert "cut.backup.gz.enc" not in in_the_ledger(here)
+
+
+def in_the_ledger(here: Installation) -> dict[str, str | None]:
+    """Renew the ledger's list as the leader does, and return which dump each file became."""
+    keep_old_backups(here.config, here.ledger, CLUSTER)
+    with here.ledger.read() as tx:
+        return {one.path.name: one.imported for one in old_backups.list(tx, CLUSTER)}
 
 
 def test_one_file_and_bad_words(here: Installation) -> None:

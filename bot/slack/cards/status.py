@@ -10,6 +10,7 @@ from bot.ledger.wal_status import WalStatus
 from bot.model.backups import BackupSummary
 from bot.model.copies import Lag
 from bot.model.ids import ClusterName
+from bot.model.old_backups import OldBackup
 from bot.model.pauses import Pause
 from bot.model.requests import Request
 from bot.model.runs import Run
@@ -20,6 +21,7 @@ from bot.slack.text import code, count, entities, escape, moment, size, span
 
 _MAX_CLUSTERS = 12
 _MAX_BACKUPS = 15
+_MAX_OLD = 10
 _MAX_RANGES = 8
 
 
@@ -178,9 +180,14 @@ def _trouble(status: ClusterStatus) -> list[str]:
 
 
 def list_card(
-    cluster: ClusterName, backups: Sequence[BackupSummary], wal: Sequence[WalStatus], *, now: datetime
+    cluster: ClusterName,
+    backups: Sequence[BackupSummary],
+    wal: Sequence[WalStatus],
+    *,
+    now: datetime,
+    old: Sequence[OldBackup] = (),
 ) -> Message:
-    """Render a cluster's backups, newest first, and its recovery window. Pure."""
+    """Render a cluster's backups, newest first, its recovery window, and the `old` files of scripts, the oldest first. Pure."""
     card = Card(f"Backups of {cluster}")
     if not backups:
         card.lines(f"There is none yet. Make one with {code(f'/backup now {cluster}', 120)}.")
@@ -188,7 +195,24 @@ def list_card(
     if len(backups) > _MAX_BACKUPS:
         card.lines(f"and {len(backups) - _MAX_BACKUPS} older ones: {code(f'pitstop list {cluster}', 120)}")
     card.divider().lines("*Recovery window*", *(window_lines(wal) or [_no_window(backups, wal)]))
+    if old:
+        card.divider().lines("*Old backups*, made by scripts", *_old_lines(cluster, old, now))
     return card.note(f"Go back with {code(f'/pitr {cluster} TARGET', 120)}").message()
+
+
+def _old_lines(cluster: ClusterName, old: Sequence[OldBackup], now: datetime) -> list[str]:
+    lines = [_old_line(one, now) for one in old[: -_MAX_OLD - 1 : -1]]
+    if len(old) > _MAX_OLD:
+        lines.append(f"and {len(old) - _MAX_OLD} older ones: {code(f'pitstop list {cluster}', 120)}")
+    proving, restoring = code(f"/backup verify {cluster} FILE", 120), code(f"/restore {cluster} FILE into NAME", 120)
+    return [*lines, f"Prove one with {proving}, restore it with {restoring}"]
+
+
+def _old_line(one: OldBackup, now: datetime) -> str:
+    age = span((now - one.changed_at).total_seconds())
+    became = f"imported as {code(one.imported, 60)}" if one.imported else "not imported"
+    proof = f" · ✅ verified {moment(one.verified_at)}" if one.verified_at else ""
+    return f"{code(one.path.name, 120)} · {age} old · {size(one.bytes)} · {became}{proof}"
 
 
 def _no_window(backups: Sequence[BackupSummary], wal: Sequence[WalStatus]) -> str:
