@@ -121,7 +121,7 @@ def _check_folder(name: str, root: Path, *, create: bool) -> None:
     assert not create, "a folder was just made"
     raise Usage(
         f"Repository {name} has no folder {root}.",
-        hint="Is its disk mounted? For a new repository run `pitstop keys init`.",
+        hint=f"Is its disk mounted, and repositories.{name}.url right? For a new repository run `pitstop keys init`.",
         code="repository-missing",
     )
 
@@ -131,7 +131,7 @@ def _not_a_folder(name: str, root: Path) -> Usage:
     where = f"is at {root}, which" if file == root else f"is at {root}, and {file}"
     return Usage(
         f"Repository {name} {where} is not a folder.",
-        hint="Is the url in the configuration right?",
+        hint=f"Is repositories.{name}.url in the configuration right?",
         code="repository-not-a-folder",
     )
 

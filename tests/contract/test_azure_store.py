@@ -67,6 +67,7 @@ REFUSALS = [
     (403, "AuthenticationFailed", "storage-credentials", "AZURE_STORAGE_KEY"),
     (401, "InvalidAuthenticationInfo", "storage-credentials", "az login"),
     (403, "AuthorizationPermissionMismatch", "storage-forbidden", "Storage Blob Data Contributor"),
+    (407, "ProxyAuthenticationRequired", "storage-proxy", "HTTPS_PROXY"),
     (403, "AccountIsDisabled", "storage-refused", "Enable it"),
     (409, "BlobImmutableDueToPolicy", "storage-locked", "retention has ended"),
     (400, "InvalidHeaderValue", "storage-refused", "repositories.offsite"),

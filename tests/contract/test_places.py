@@ -6,6 +6,7 @@ import contextlib
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from bot.repository.keys.file import create_key_file
 from bot.repository.open import open_repository
 from bot.repository.stores.cloud import CloudStore
 from bot.repository.stores.s3 import S3
-from tests.contract.conftest import CLOUDS, azure_config, open_cloud, s3_config
+from tests.contract.conftest import CLOUDS, IMPATIENT, azure_config, open_cloud, s3_config
 from tests.contract.faulty import proxied
 from tests.unit.repository.sample import SECOND, data_directory, sample_cluster, segment, write_backup
 
@@ -141,6 +142,25 @@ def test_a_dry_run_goes_on_without_what_it_cannot_look_at(
         assert states(store, dry_run=True) == {
             "bucket": "there", "versioning": "perhaps", "private": "there", "lifecycle": "there", "tls": "by-hand"
         }  # fmt: skip
+
+
+def test_a_server_that_fails_while_it_is_set_up(bucket: CloudStore) -> None:
+    """Questions and changes that fail are asked again; what never answers as S3 does is said, and nothing is done."""
+    with proxied(f"http://{s3(bucket).bucket.host}") as proxy:
+        store = open_cloud("s3", proxy.url, "prod", bucket=s3(bucket).name, tags=True)
+        for matching in ("^HEAD ", "^PUT [^?]*$", "^GET .*versioning", "^PUT .*versioning", "^GET .*lifecycle"):
+            proxy.spoil(matching, "answer", times=2)
+        assert states(store)["lifecycle"] == "done"
+        store.close()
+        hasty = replace(IMPATIENT, for_s=0.2, quick_s=0.2)
+        store = open_cloud("s3", proxy.url, "prod", bucket=s3(bucket).name, patience=hasty)
+        page = {"status": 200, "body": b"<html>Sign in</html>", "headers": {"Content-Type": "text/html"}}
+        proxy.spoil("", "answer", times=10_000, **page)
+        for look in (lambda: states(store), lambda: list(store.place().remarks())):
+            with pytest.raises(PitstopError) as caught:
+                look()
+            assert caught.value.reason_code == "storage-stranger"
+        store.close()
 
 
 def test_a_container_is_set_up(azure_server: str) -> None:

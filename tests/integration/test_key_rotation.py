@@ -302,7 +302,10 @@ def test_the_list_with_a_key_that_opens_nothing(tmp_path: Path, typed: Typed) ->
     unread = reconfigured(here, keys[:1])
     said = typed("keys", "list", config=unread.config_path)
     assert (said.code, len(said.out.splitlines())) == (0, 3)
-    assert f"Note: {keys[0]} opens nothing in local: The key file {here.home}/key can be read by others" in said.err
+    assert (
+        f"Note: {keys[0]} opens nothing in local: The key file {here.home}/key in [encryption] can be read by others"
+        in said.err
+    )
 
 
 @pytest.mark.parametrize("harm", ["mode", "content"])

@@ -58,21 +58,21 @@ def read_private(path: Path, what: str) -> bytes:
                 )
             if mode & 0o077:
                 raise Usage(
-                    f"The {what} {path} can be read by others (mode {stat.S_IMODE(mode):04o}).",
+                    f"The {what} {path} in [encryption] can be read by others (mode {stat.S_IMODE(mode):04o}).",
                     hint=f"chmod 600 {path}",
                     code="key-not-private",
                 )
             return file.read(_MOST_BYTES)
     except FileNotFoundError:
         raise Usage(
-            f"There is no {what} at {path}.",
+            f"There is no {what} at {path}, which [encryption] names.",
             hint="Make one with `pitstop keys init`, or bring the copy you keep: backups open only with the key they "
             "were made with.",
             code="key-missing",
         ) from None
     except OSError as error:
         raise Usage(
-            f"The {what} {path} cannot be read: {error.strerror}.",
+            f"The {what} {path} in [encryption] cannot be read: {error.strerror}.",
             hint="Does the user that runs this own it?",
             code="key-unreadable",
         ) from error

@@ -233,11 +233,11 @@ class Azure:
         """Say no: Azure knows conditions."""
         return False
 
-    def place(self) -> Place:
+    def place(self, patience: Patience) -> Place:
         """Return the container."""
         from bot.repository.stores.azure_container import AzureContainer
 
-        return AzureContainer(self)
+        return AzureContainer(self, patience)
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,6 +9,7 @@ from typing import Any
 from bot.errors import Unavailable
 from bot.repository.stores.azure import Azure
 from bot.repository.stores.lifecycle import azure_policy
+from bot.repository.stores.patience import Patience
 from bot.repository.stores.place import Remark, State, Step, unseen
 
 
@@ -18,8 +19,8 @@ class AzureContainer:
     Versioning, TLS and the lifecycle belong to the storage account, which the rights on a container do not reach.
     """
 
-    def __init__(self, cloud: Azure) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: Azure, patience: Patience) -> None:
+        self._cloud, self._patience = cloud, patience
 
     def setup(self, *, dry_run: bool) -> Iterator[Step]:
         """Yield what is done, or would be; done twice it changes nothing.
@@ -44,7 +45,7 @@ class AzureContainer:
             return "there"
         if dry_run:
             return "would"
-        return "done" if self._cloud.create_container() else "there"
+        return "done" if self._patience.insist(self._cloud.create_container) else "there"
 
     def document(self) -> dict[str, Any]:
         """Return what `--dry-run` prints: the account's lifecycle policy as it should be."""
@@ -52,7 +53,7 @@ class AzureContainer:
 
     def remarks(self) -> Iterator[Remark]:
         """Yield what is good and bad about the live container."""
-        access = self._cloud.public_access()
+        access = self._patience.insist(self._cloud.public_access)
         if access:
             sentence = f"Anybody may read the container {self._cloud.container.name} ({access})."
             yield Remark("fail", "private", sentence, "az storage container set-permission --public-access off …")
@@ -77,7 +78,7 @@ class AzureContainer:
 
     def _exists(self) -> bool:
         try:
-            self._cloud.public_access()
+            self._patience.insist(self._cloud.public_access)
         except Unavailable as error:
             if error.reason_code != "storage-no-bucket":
                 raise

@@ -64,6 +64,12 @@ def translate(answer: Answer, container: Container) -> PitstopError:
             hint=f"Is {where}.url right? `pitstop storage setup` makes the container.",
             code="storage-no-bucket",
         )
+    if answer.status == 407:
+        return Unavailable(
+            f"A proxy before {container.host} wants to know who asks (407).",
+            hint="Put its user and password into HTTPS_PROXY, or name the host in NO_PROXY.",
+            code="storage-proxy",
+        )
     if code in _LOCKED:
         return Unavailable(
             f"The container {container.name} keeps the object from being changed ({code}).",

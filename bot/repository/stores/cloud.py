@@ -168,8 +168,8 @@ class Cloud(Protocol):
         """Ask for an archived object to be made readable."""
         ...
 
-    def place(self) -> Place:
-        """Return the bucket or container."""
+    def place(self, patience: Patience) -> Place:
+        """Return the bucket or container; what is asked of it is asked again with this patience."""
         ...
 
     def close(self) -> None:
@@ -356,7 +356,7 @@ class CloudStore:
 
     def place(self) -> Place:
         """Return the bucket or container it lies in."""
-        return self.cloud.place()
+        return self.cloud.place(self._patience)
 
     def close(self) -> None:
         """End threads and connections; the store is not used afterwards."""

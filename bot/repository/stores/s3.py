@@ -250,11 +250,11 @@ class S3:
             return False
         return True
 
-    def place(self) -> Place:
+    def place(self, patience: Patience) -> Place:
         """Return the bucket."""
         from bot.repository.stores.s3_bucket import S3Bucket
 
-        return S3Bucket(self)
+        return S3Bucket(self, patience)
 
     def close(self) -> None:
         """Close the connections."""
@@ -270,6 +270,7 @@ class S3:
             try:
                 found = getattr(self._client, call)(Bucket=self.name, **arguments)
             except boto.ClientError as error:
+                self._ask_why(call, error.response, arguments)
                 if not absent or error.response["Error"].get("Code") != absent:
                     raise
                 found = None
@@ -279,6 +280,19 @@ class S3:
             raise strange
         self._bucket_seen = True
         return found
+
+    def _ask_why(self, call: str, response: Any, arguments: dict[str, Any]) -> None:
+        """Ask again with a GET where a HEAD was refused: its answer has no body, and so no word of credentials or a clock.
+
+        Raises:
+            ClientError: what the GET says.
+        """
+        if response["ResponseMetadata"].get("HTTPStatusCode") not in {400, 403}:
+            return
+        if call == "head_bucket":
+            self._client.list_objects_v2(Bucket=self.name, MaxKeys=1, **arguments)
+        elif call == "head_object":
+            self._client.get_object(Bucket=self.name, Range="bytes=0-0", **arguments)["Body"].close()
 
     @contextlib.contextmanager
     def translated(self, call: str, path: str | None) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.errors import Unavailable
 from bot.repository.stores.lifecycle import Rule, harms, merged, missing, s3_rules
+from bot.repository.stores.patience import Patience
 from bot.repository.stores.place import Remark, Step, unseen
 from bot.repository.stores.s3 import S3
 
@@ -23,8 +24,8 @@ _CLOSED = {
 class S3Bucket:
     """What `pitstop storage setup` and `pitstop check` do with the bucket of an S3 repository."""
 
-    def __init__(self, cloud: S3) -> None:
-        self._cloud = cloud
+    def __init__(self, cloud: S3, patience: Patience) -> None:
+        self._cloud, self._patience = cloud, patience
         # A server that is not AWS has no Glacier to move to.
         self.rules = s3_rules(cloud.prefix, tags=cloud.tags, archive=cloud.aws)
 
@@ -141,7 +142,7 @@ class S3Bucket:
 
     def _exists(self) -> bool:
         try:
-            self._cloud.call("head_bucket", None)
+            self._call("head_bucket")
         except Unavailable as error:
             if error.reason_code != "storage-no-bucket":
                 raise
@@ -154,27 +155,27 @@ class S3Bucket:
             more["CreateBucketConfiguration"] = {"LocationConstraint": self._cloud.region}
         if self._cloud.config.object_lock:
             more["ObjectLockEnabledForBucket"] = True
-        self._cloud.call("create_bucket", None, **more)
+        self._call("create_bucket", **more)
 
     def _versioned(self) -> bool:
-        return bool(self._cloud.call("get_bucket_versioning", None).get("Status") == "Enabled")
+        return bool(self._call("get_bucket_versioning").get("Status") == "Enabled")
 
     def _version(self) -> None:
-        self._cloud.call("put_bucket_versioning", None, VersioningConfiguration={"Status": "Enabled"})
+        self._call("put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"})
 
     def _private(self) -> bool:
         found = self._or_none("get_public_access_block", "NoSuchPublicAccessBlockConfiguration")
         return found is not None and found["PublicAccessBlockConfiguration"] == _CLOSED
 
     def _close_to_public(self) -> None:
-        self._cloud.call("put_public_access_block", None, PublicAccessBlockConfiguration=_CLOSED)
+        self._call("put_public_access_block", PublicAccessBlockConfiguration=_CLOSED)
 
     def _tls_only(self) -> bool:
         wanted = self._policy({})["Statement"]
         return all(statement in self._live_policy().get("Statement", []) for statement in wanted)
 
     def _demand_tls(self) -> None:
-        self._cloud.call("put_bucket_policy", None, Policy=json.dumps(self._policy(self._live_policy())))
+        self._call("put_bucket_policy", Policy=json.dumps(self._policy(self._live_policy())))
 
     def _live_policy(self) -> dict[str, Any]:
         found = self._or_none("get_bucket_policy", "NoSuchBucketPolicy")
@@ -203,7 +204,7 @@ class S3Bucket:
 
     def _encrypt(self) -> None:
         rule = {"ApplyServerSideEncryptionByDefault": self._default_encryption()}
-        self._cloud.call("put_bucket_encryption", None, ServerSideEncryptionConfiguration={"Rules": [rule]})
+        self._call("put_bucket_encryption", ServerSideEncryptionConfiguration={"Rules": [rule]})
 
     def _default_encryption(self) -> dict[str, str]:
         config = self._cloud.config
@@ -216,11 +217,11 @@ class S3Bucket:
 
     def _age(self) -> None:
         rules = merged(self._live_rules(), self.rules)
-        self._cloud.call("put_bucket_lifecycle_configuration", None, LifecycleConfiguration={"Rules": rules})
+        self._call("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": rules})
 
     def _live_rules(self) -> list[Rule]:
         found = self._or_none("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration")
-        return list(found["Rules"]) if found else []
+        return list(found.get("Rules", ())) if found else []
 
     def _harms(self) -> list[str]:
         try:
@@ -240,4 +241,7 @@ class S3Bucket:
 
     def _or_none(self, call: str, absent: str) -> Any:
         """Return what is configured, or None where nothing is."""
-        return self._cloud.call(call, None, absent=absent)
+        return self._call(call, absent=absent)
+
+    def _call(self, call: str, **arguments: Any) -> Any:
+        return self._patience.insist(lambda: self._cloud.call(call, None, **arguments))

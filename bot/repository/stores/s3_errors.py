@@ -76,8 +76,11 @@ _TELLS = {
     "head_object": "LastModified",
 }
 """What every server that speaks S3 says when it did what it was asked."""
-_NO_PAGES = {"head_object", "get_object", "delete_object"}
-"""Calls that S3 never answers with a web page: objects are stored without a type, and a deletion has no content."""
+_NO_PAGES = {
+    "head_object", "get_object", "delete_object", "get_bucket_versioning", "get_bucket_lifecycle_configuration",
+    "get_public_access_block", "get_bucket_policy", "get_bucket_encryption", "get_object_lock_configuration",
+}  # fmt: skip
+"""Calls that S3 never answers with a web page: objects are stored without a type, a deletion has no content, settings are XML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,12 @@ def translate(answer: Answer, bucket: Bucket, *, now: datetime) -> PitstopError:
         )
     if code in {"RequestTimeTooSkewed", "RequestExpired"}:
         return _skewed(answer, bucket, now)
+    if answer.status == 407:
+        return Unavailable(
+            f"A proxy before {bucket.host} wants to know who asks (407).",
+            hint="Put its user and password into HTTPS_PROXY, or name the host in NO_PROXY.",
+            code="storage-proxy",
+        )
     if code in _CREDENTIALS:
         return credentials(bucket, f"{bucket.host} does not accept them ({code}: {answer.message.rstrip('.')})")
     if code.startswith("KMS.") and code not in _PASSING:
