@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bot.errors import PitstopError, Unavailable, Usage
@@ -20,6 +22,8 @@ _NO_ENTRY = re.compile(
     r"no pg_hba\.conf entry for (?P<replication>replication connection from )?host \"(?P<host>[^\"]+)\", "
     r"user \"(?P<user>[^\"]+)\"(?:, database \"(?P<database>[^\"]+)\")?(?P<ssl>, SSL encryption)?"
 )
+_NO_LETTERS = re.compile(r'"[^"]*\\x[89a-f][0-9a-f][^"]*"(?= does not exist)')
+"""A database that is not there under the name `AnyText` read."""
 _QUOTED = re.compile(r'"[^"]*"')
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -34,15 +38,41 @@ def connect(
 ) -> Connection:
     """Open a connection to `dsn`, to `dbname` when given (any name PostgreSQL allows), else the DSN's or `postgres`.
 
+    Text comes as `AnyText` reads it; where the DSN names SQL_ASCII as the client's encoding, as the bytes that were sent.
+
     Raises:
         Unavailable: the server does not answer, is starting up, or has no connection left.
         Usage: the DSN cannot be read, or the server turns the role, password or database down.
     """
     conninfo = make_dsn(dsn, dbname=dbname or dsn_field(dsn, "dbname") or "postgres", application_name=application_name)
     try:
-        return psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=timeout_s)
+        connection = psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=timeout_s)
     except psycopg.Error as error:
         raise connection_error(str(error), dsn, sqlstate=error.sqlstate) from None
+    if dsn_field(dsn, "client_encoding") != "SQL_ASCII":
+        for name in _TEXTS:
+            connection.adapters.register_loader(name, AnyText)
+    return connection
+
+
+class AnyText(Loader):
+    """Text from a server; bytes that its encoding has no letters for come as escapes, as in `caf\\xe9`.
+
+    A database in SQL_ASCII has no encoding at all, and the names of databases and roles, which all databases of a cluster
+    share, may come from one with another encoding.
+    """
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        encoding = self.connection.info.encoding if isinstance(self.connection, psycopg.Connection) else "ascii"
+        self._encoding = "utf-8" if encoding == "ascii" else encoding
+
+    def load(self, data: Buffer) -> str:
+        """Return the text; nothing is ever refused."""
+        return bytes(data).decode(self._encoding, "backslashreplace")
+
+
+_TEXTS = ("text", "name", "varchar", "bpchar", '"char"')
 
 
 def make_dsn(dsn: str, **overrides: str) -> str:
@@ -123,6 +153,12 @@ def connection_error(message: str, dsn: str, *, sqlstate: str | None = None) -> 
             f"PostgreSQL at {place} turned the connection down: {text}.",
             hint=f"{line}  # add this to pg_hba.conf, then: SELECT pg_reload_conf();",
             code="hba-replication" if " replication " in line else "hba",
+        )
+    if missing := _NO_LETTERS.search(text):
+        return Usage(
+            f"The database {missing[0]} has letters in its name that are no UTF-8: it cannot be connected to.",
+            hint="Give it another one, in a database of its own encoding: ALTER DATABASE … RENAME TO …;",
+            code="database-name",
         )
     for needle, code, hint in _REFUSALS:
         if needle in text:

@@ -14,23 +14,23 @@ _NOT_OURS = ("PGOPTIONS", "PGCLIENTENCODING", "PGAPPNAME", "PGDATABASE", "PGTZ",
 
 @dataclass(frozen=True, slots=True)
 class DumpSession:
-    """How to reach one database for a dump. `encoding` is the client's: UTF8, or SQL_ASCII where the database has none."""
+    """How to reach one database for a dump.
+
+    `encoding` is the client's: UTF8, SQL_ASCII where the database has none and every byte counts, or None for the database's own.
+    """
 
     dsn: str
     dbname: str
     major: int
     application_name: str
-    encoding: str = "UTF8"
+    encoding: str | None = "UTF8"
 
     def conninfo(self, **settings: str) -> str:
         """Return the libpq string of a session of our own, with `settings` of the server over the usual ones."""
-        return make_dsn(
-            self.dsn,
-            dbname=self.dbname,
-            application_name=self.application_name,
-            client_encoding=self.encoding,
-            options=self._options(**settings),
-        )
+        named = {"dbname": self.dbname, "application_name": self.application_name}
+        if self.encoding is not None:
+            named["client_encoding"] = self.encoding
+        return make_dsn(self.dsn, **named, options=self._options(**settings))
 
     def connect(self, **settings: str) -> Connection:
         """Open a session of our own.

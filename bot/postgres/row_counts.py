@@ -17,7 +17,7 @@ from bot.postgres.recovery import supervise
 
 _STATEMENT_S = 300.0
 _DATABASES = (
-    b"SELECT convert_to(datname::text, getdatabaseencoding()), pg_encoding_to_char(encoding)"
+    rb"SELECT replace(datname::text, '\', '\\')::bytea, pg_encoding_to_char(encoding)"
     b" FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY datname"
 )
 _TABLES = (

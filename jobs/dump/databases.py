@@ -16,7 +16,7 @@ from bot.postgres.connect import Connection, dsn_field, quote_ident, server_plac
 from bot.postgres.dump_session import DumpSession
 
 _DATABASES = (
-    b"SELECT convert_to(datname::text, getdatabaseencoding()), pg_encoding_to_char(encoding),"
+    rb"SELECT replace(datname::text, '\', '\\')::bytea, pg_encoding_to_char(encoding),"
     b" datallowconn AND datconnlimit <> -2, datistemplate, has_database_privilege(oid, 'CONNECT')"
     b" FROM pg_database ORDER BY datname"
 )
@@ -70,7 +70,7 @@ def look_at_server(cluster: ClusterConfig) -> Server:
 def maintenance_session(cluster: ClusterConfig, major: int) -> DumpSession:
     """Return how the server is asked about itself, in the database of the DSN. Pure."""
     dbname = dsn_field(cluster.dumping, "dbname") or "postgres"
-    return DumpSession(cluster.dumping, dbname, major, "pitstop dump")
+    return DumpSession(cluster.dumping, dbname, major, "pitstop dump", encoding=None)
 
 
 def _look(connection: Connection) -> Server:
