@@ -6,7 +6,7 @@ import contextlib
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from bot.host.accounts import server_account
 from bot.ledger import Ledger, catalogue, contents, runbooks, wal_status
 from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName
-from bot.model.runbook import SETTINGS, BaseFacts, RepositoryFacts, Runbook, render
+from bot.model.runbook import SETTINGS, BaseFacts, RepositoryFacts, Runbook, how_far_back, render
 from bot.model.typed import shell_word
+from bot.model.window import TimeRange
 from bot.postgres.binaries import place_of
 from bot.postgres.connect import server_place
 from bot.repository import layout
@@ -164,7 +165,7 @@ def _gather(
     )
     with ledger.read() as tx:
         inside = contents.find(tx, cluster, dump.id) if dump else None
-        windows = [item for status in wal_status.list(tx, cluster) for item in status.window]
+        wal = [one for one in wal_status.list(tx, cluster) if one.repository in config.cluster_repositories(cluster)]
     work = config.restore.directory / f"{cluster}-by-hand"
     objectives = settings.objectives
     return Runbook(
@@ -182,7 +183,12 @@ def _gather(
         dump=dump.id if dump else None,
         dumped=tuple(one.name for one in inside.databases) if inside else (),
         verified=verified.id if verified else None,
-        recoverable_since=_utc(min((item["from"] for item in windows), default=None)),
+        how_far_back=how_far_back(
+            (TimeRange.from_json(part) for status in wal for part in status.window),
+            based=base is not None,
+            dumped=dump is not None,
+            streamed=bool(wal),
+        ),
         schedule=tuple((job.value, cron.text) for job, cron in config.crons(cluster)),
         objectives=(
             ("RPO", f"{objectives.rpo.target} wanted, {objectives.rpo.maximum} at most (hours:minutes:seconds)"),
@@ -227,7 +233,3 @@ def _account(config: Config) -> str:
         return server_account(config.restore.user).name
     except PitstopError:
         return "postgres"
-
-
-def _utc(text: str | None) -> str | None:
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if text else None

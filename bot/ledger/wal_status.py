@@ -37,14 +37,18 @@ class WalStatus:
     away_since: datetime | None = None
 
 
-def put(tx: Tx, status: WalStatus) -> None:
-    """Write the newest word over the one before; what was covered, and heard, stays so while the newest word does not know."""
+def put(tx: Tx, status: WalStatus, *, window_known: bool = True) -> None:
+    """Write the newest word over the one before; what was covered, and heard, stays so while the newest word does not know.
+
+    So does the window of the same server with `window_known` false: a receiver that has just begun has not worked it out.
+    """
     before = "FROM wal_status WHERE cluster = ? AND repository = ?"
     tx.execute(
         "INSERT OR REPLACE INTO wal_status"  # noqa: S608 - our own words
         " (cluster, repository, system_id, timeline, received_lsn, durable_lsn, server_lsn, window, at, covered_until,"
         " server_at, away_since)"
-        f" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce(?, (SELECT covered_until {before})),"
+        f" VALUES (?, ?, ?, ?, ?, ?, ?, coalesce(?, (SELECT window {before} AND system_id = ?), '[]'), ?,"
+        f" coalesce(?, (SELECT covered_until {before})),"
         f" coalesce(?, (SELECT server_at {before})), ?)",
         [
             status.cluster,
@@ -54,7 +58,10 @@ def put(tx: Tx, status: WalStatus) -> None:
             str(status.received_lsn),
             str(status.durable_lsn),
             str(status.server_lsn),
-            json.dumps(status.window),
+            json.dumps(status.window) if window_known else None,
+            status.cluster,
+            status.repository,
+            status.system_id,
             iso(status.at),
             iso(status.covered_until) if status.covered_until else None,
             status.cluster,
@@ -70,12 +77,6 @@ def put(tx: Tx, status: WalStatus) -> None:
 def put_away(tx: Tx, cluster: ClusterName, since: datetime) -> None:
     """Note that the server has not answered since then, where a receiver has nothing else to say yet."""
     tx.execute("UPDATE wal_status SET away_since = coalesce(away_since, ?) WHERE cluster = ?", [iso(since), cluster])
-
-
-def put_window(tx: Tx, cluster: ClusterName, repository: str, window: tuple[dict[str, str], ...]) -> None:
-    """Write the recovery window alone, when somebody other than the receiver has worked it out."""
-    sql = "UPDATE wal_status SET window = ? WHERE cluster = ? AND repository = ?"
-    tx.execute(sql, [json.dumps(window), cluster, repository])
 
 
 def list(tx: Tx, cluster: ClusterName) -> builtins.list[WalStatus]:  # noqa: A001

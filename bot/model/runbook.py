@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
 
 from bot.model.wal import Lsn
+from bot.model.window import TimeRange, merged
 
 SETTINGS = (
     "max_connections",
@@ -17,6 +19,7 @@ SETTINGS = (
     "max_locks_per_transaction",
 )
 """What recovery refuses to do with less of than the source had."""
+_MAX_RANGES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Runbook:
     dump: str | None
     dumped: tuple[str, ...]
     verified: str | None
-    recoverable_since: str | None
+    how_far_back: str
     schedule: tuple[tuple[str, str], ...]
     objectives: tuple[tuple[str, str], ...]
     approvers: tuple[str, ...]
@@ -88,6 +91,26 @@ class Runbook:
     bin_dir: str
     account: str
     script: str
+
+
+def how_far_back(ranges: Iterable[TimeRange], *, based: bool, dumped: bool, streamed: bool) -> str:
+    """Say which times the cluster can be taken back to; the end of the newest range moves, and is left out. Pure.
+
+    `based` and `dumped`: there is a sound base backup, a sound dump. `streamed`: WAL was ever received.
+    """
+    if found := merged(ranges):
+        *older, newest = [(_utc(one.start), _utc(one.end)) for one in found]
+        parts = [f"{start} to {end}" for start, end in older[-_MAX_RANGES:]]
+        before = f"; before that from {', from '.join(parts)}" if parts else ""
+        return f"any time since {newest[0]}{before}{', and earlier' * (len(older) > _MAX_RANGES)}"
+    if based:
+        why = "what WAL adds is not worked out yet" if streamed else "WAL has not been streamed"
+        return f"to the end of a base backup; {why}"
+    return f"{'to a dump' if dumped else 'nothing yet'}; there is no base backup"
+
+
+def _utc(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def render(book: Runbook) -> str:
@@ -112,7 +135,7 @@ def _at_a_glance(book: Runbook) -> list[str]:
         ("newest base backup", book.base.id if book.base else "none yet"),
         ("newest dump", book.dump or "none yet"),
         ("newest verified by a drill", book.verified or "none yet"),
-        ("back to any time since", book.recoverable_since or "not known yet"),
+        ("how far back", book.how_far_back),
         *((f"{job}, {book.timezone}", cron) for job, cron in book.schedule),
         *book.objectives,
         ("may approve", ", ".join(book.approvers) or "nobody: configure approvers"),

@@ -62,7 +62,7 @@ def recovery_window(
         stretch = stretch_after(backup, line, ranges)
         if stretch is not None:
             found.append(TimeRange(backup.finished_at, _reach(backup, stretch, line, known)))
-    return _merge(found)
+    return merged(found)
 
 
 def live_timeline(
@@ -98,11 +98,12 @@ def _reach(backup: BackupSummary, stretch: Stretch, line: Lineage, times: Iterab
     return max([backup.finished_at, *covered])
 
 
-def _merge(ranges: list[TimeRange]) -> list[TimeRange]:
-    merged: list[TimeRange] = []
+def merged(ranges: Iterable[TimeRange]) -> list[TimeRange]:
+    """Return the same times in as few ranges as possible, oldest first. Pure."""
+    found: list[TimeRange] = []
     for piece in sorted(ranges, key=lambda r: (r.start, r.end)):
-        if merged and piece.start <= merged[-1].end:
-            merged[-1] = TimeRange(merged[-1].start, max(merged[-1].end, piece.end))
+        if found and piece.start <= found[-1].end:
+            found[-1] = TimeRange(found[-1].start, max(found[-1].end, piece.end))
         else:
-            merged.append(piece)
-    return merged
+            found.append(piece)
+    return found

@@ -170,7 +170,7 @@ class Keeper:
                         server_at=now.server_at,
                         away_since=now.away_since,
                     )
-                    wal_status.put(tx, status)
+                    wal_status.put(tx, status, window_known=name in now.windows)
         except Unavailable as error:
             # Only the display is late; WAL goes on, and the next tick tells again.
             self._progress.problem("ledger", error.message)

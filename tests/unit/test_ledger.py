@@ -389,6 +389,25 @@ def test_a_ledger_in_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Path)
         Ledger(tmp_path / "file" / "ledger.db").create()
 
 
+def test_a_window_outlives_the_receiver_that_worked_it_out(world: World) -> None:
+    """A receiver that has just begun leaves the window as it is, unless the server is another one; one that is empty is written."""
+    window = ({"from": "a", "to": "b"},)
+    status = WalStatus(SLIPS, "local", SystemId("7"), 1, Lsn(3), Lsn(2), Lsn(4), (), NOON)
+
+    def then(**how: bool) -> tuple[dict[str, str], ...]:
+        wal_status.put(tx, status, **how)
+        [found] = wal_status.list(tx, SLIPS)
+        return found.window
+
+    with world.ledger.transaction() as tx:
+        assert then(window_known=False) == ()
+        wal_status.put(tx, replace(status, window=window))
+        assert then(window_known=False) == window
+        assert then() == ()
+        wal_status.put(tx, replace(status, window=window, system_id=SystemId("6")))
+        assert then(window_known=False) == ()
+
+
 def test_a_server_that_is_away_is_not_forgotten(world: World) -> None:
     """Since when the server does not answer, and when it last said where it stands, outlive a receiver that never reached it."""
     later = NOON + timedelta(minutes=5)
@@ -400,5 +419,6 @@ def test_a_server_that_is_away_is_not_forgotten(world: World) -> None:
         assert wal_status.list(tx, SLIPS) == [replace(status, away_since=later)]
         wal_status.put(tx, replace(status, server_at=None, at=later, away_since=later))
         assert wal_status.list(tx, SLIPS) == [replace(status, at=later, away_since=later)]
+        wal_status.put(tx, replace(status, server_at=later, at=later))
         wal_status.put(tx, replace(status, server_at=later, at=later))
         assert wal_status.list(tx, SLIPS)[0].away_since is None
