@@ -31,8 +31,12 @@ log = structlog.get_logger("pitstop.handlers")
 LISTENERS = 64
 
 
-def build_app(wiring: Wiring, *, signing_secret: str | None = None, homes: home.Homes | None = None) -> App:
+def build_app(
+    wiring: Wiring, *, signing_secret: str | None = None, homes: home.Homes | None = None, threads: int = LISTENERS
+) -> App:
     """Return the Bolt app with every listener; with a signing secret it verifies signed HTTP, and takes no request twice.
+
+    `threads`: how many payloads are worked on at once.
 
     Raises:
         Usage: Slack did not say which app we are, so that payloads for another one could not be told apart.
@@ -61,7 +65,7 @@ def build_app(wiring: Wiring, *, signing_secret: str | None = None, homes: home.
         client=wiring.client,
         signing_secret=signing_secret or secrets.token_hex(32),
         authorize=authorize,
-        listener_executor=ThreadPoolExecutor(LISTENERS, "listener"),
+        listener_executor=ThreadPoolExecutor(threads, "listener"),
     )
     if signing_secret:
         _refuse_replays(app)

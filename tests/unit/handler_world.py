@@ -23,13 +23,14 @@ from bot.model.ids import RequestId
 from bot.model.people import Person
 from bot.slack.identity import Identity
 from bot.slack.sender import Sender
-from handlers import LISTENERS, InboxWorker, build_app
+from handlers import InboxWorker, build_app
 from handlers.recording import Recorder
 from handlers.wiring import Wiring
 from tests.unit.desk_world import SLIPS, TEAM, World, new_world, plan, policy
 from tests.unit.slack_world import Posted, Slack
 
 SECRET, APP = "5h-quite-a-secret", "A1"
+THREADS = 4
 CHANNELS = {"approvals": "CAPPROVE", "results": "CRESULTS", "alerts": "CALERTS"}
 
 
@@ -125,9 +126,9 @@ class Office:
 
         As many tasks as there are threads meet here, so each thread has ended what it was at before.
         """
-        met = threading.Barrier(LISTENERS)
+        met = threading.Barrier(THREADS)
         pool = self.app.listener_runner.listener_executor
-        for meeting in [pool.submit(met.wait, 30) for _ in range(LISTENERS)]:
+        for meeting in [pool.submit(met.wait, 30) for _ in range(THREADS)]:
             meeting.result(30)
 
     def errands(self) -> None:
@@ -183,7 +184,7 @@ def new_office() -> Iterator[Office]:
         errands = ThreadPoolExecutor(1, "errand")
         wiring = Wiring(config, world.ledger, slack, identity, recorder, lambda: world.now, errands=errands)
         world.policy = config.cluster(SLIPS).policy
-        app = build_app(wiring, signing_secret=SECRET)
+        app = build_app(wiring, signing_secret=SECRET, threads=THREADS)
         sender = Sender(world.ledger, slack, CHANNELS, wiring.policy, lambda: world.now, clock=clock)
         try:
             yield Office(world, slack, wiring, app, InboxWorker(wiring), clock, sender)

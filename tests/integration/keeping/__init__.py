@@ -1,1 +1,1 @@
-"""The jobs that look after what is kept, each carried out whole: on real repositories and a real ledger, without a server."""
+"""What looks after a repository, carried out whole: jobs, rotations and examinations, with a real ledger and without a server."""
