@@ -48,6 +48,7 @@ CONDITIONS: Mapping[str, str] = {
     "backup-age": "The last backup is too old",
     "backup-damaged": "The last backup is damaged",
     "backup-size": "A backup has a strange size",
+    "row-counts": "A table lost many rows",
     "run-failed": "A job failed",
     "schedule-missed": "A scheduled job did not run",
     "receiver-down": "No WAL is being received",

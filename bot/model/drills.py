@@ -241,6 +241,27 @@ def judge_expected(counts: Counts, baselines: Sequence[Baseline], bounds: Bounds
     return Point(Question.EXPECTED, True, f"{_total(counts)}; none far below {baselines[0].what}")
 
 
+def fallen(counts: Counts, before: Sequence[Counts], bounds: Bounds, critical: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the tables of a dump that lost far more rows than usual, each with a sentence, beside dumps `before` it.
+
+    A table is held to the median of what those dumps counted, so that one strange dump neither hides nor raises anything.
+    Also returned are tables below their floor, and critical ones that are not there.
+    """
+    found = [(word, f"{word} is not in it.") for word in critical if not any(table.is_meant(word) for table in counts)]
+    for table, rows in sorted(counts.items()):
+        if rows is None:
+            continue
+        floor = max((least for word, least in bounds.min_rows.items() if table.is_meant(word)), default=0)
+        known = [one[table] for one in before if table in one]
+        usual = median(earlier) if (earlier := [many for many in known if many is not None]) else 0
+        if rows < floor:
+            found.append((table.shown, f"{table.shown} has {count(rows, 'row')}; at least {floor:,} are expected."))
+        elif _far_below(rows, int(usual), bounds.max_shrink) and not _may(table, bounds):
+            dumps = f"the {len(earlier)} dumps before it" if len(earlier) > 1 else "the dump before it"
+            found.append((table.shown, f"{table.shown} has {count(rows, 'row')}; {dumps} had {int(usual):,}."))
+    return found
+
+
 def judge_time(seconds: float, target_s: float, maximum_s: float) -> Point:
     """Hold a restore's time to the objective: past its maximum is a no, past its target is told."""
     said = f"{_span(seconds)}; the objective is {_span(target_s)}, at most {_span(maximum_s)}"

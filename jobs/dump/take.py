@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.config import ClusterConfig
 from bot.model.backups import BackupSummary
-from bot.model.dumps import CHOSEN_DATABASES, Selection, Table
+from bot.model.dumps import CHOSEN_DATABASES, Selection, Table, partial_of
 from bot.model.ids import SystemId, backup_id
 from bot.postgres.binaries import Binaries
 from bot.postgres.dump_program import dumping_globals, find_tools, finish
@@ -28,6 +28,7 @@ from jobs.dump.databases import (
     vanished,
     wanted_databases,
 )
+from jobs.dump.fallen import fallen_tables
 from jobs.live import announce, being_written
 from jobs.places import Places, open_places
 from jobs.runbook import renew_runbook
@@ -47,7 +48,8 @@ def run(context: JobContext) -> dict[str, Any]:
     4. Finish: the manifest, last.
 
     Returns {"id", "kind", "cluster", "repository", "repositories", "not_in", "part", "databases", "bytes_read", "bytes_stored",
-    "seconds", "timeline", "start_lsn", "end_lsn", "globals_passwords", "warnings"}.
+    "seconds", "timeline", "start_lsn", "end_lsn", "globals_passwords", "fallen", "warnings"}.
+    `fallen` are the tables that lost many rows ([{"table", "sentence"}]); None: it is of a part, of which nobody can tell.
 
     Raises:
         Usage: a right is missing, or a database or table does not exist; the hint has the line to put right.
@@ -69,6 +71,7 @@ class _Dump:
         self._asked = Selection.from_json(context.run.args)
         self._selection = selection_of(context)
         self._warnings: list[str] = []
+        self._fallen: list[dict[str, str]] | None = None
 
     def take(self) -> dict[str, Any]:
         """Take the dump; see `run`."""
@@ -89,6 +92,9 @@ class _Dump:
             context.phase("finish")
             context.check_cancelled()
             places.agree(self._id)
+            if partial_of(self._body(server, tools, facts, dumped)) == "":
+                self._fallen = fallen_tables(context, [one.record for one in dumped])
+                self._warnings += [one["sentence"] for one in self._fallen]
             body = self._body(server, tools, facts, dumped)
             summary = self._commit(writer, facts, dumped, body)
         places.publish(context)
@@ -200,6 +206,7 @@ class _Dump:
             "start_lsn": str(summary.start_lsn),
             "end_lsn": str(summary.end_lsn),
             "globals_passwords": body["globals"]["passwords"],
+            "fallen": self._fallen,
             "warnings": [
                 *body["warnings"],
                 *places.warnings,

@@ -17,6 +17,7 @@ from bot.model.conditions.backups import Kind, Missed, backup_age, backup_damage
 from bot.model.conditions.drills import COUNTED, Drills, drill_age, drill_rate, of_now, rto
 from bot.model.conditions.keys import key_age
 from bot.model.conditions.messages import undelivered
+from bot.model.conditions.rows import row_counts
 from bot.model.conditions.wal import Hole, wal_gaps
 from bot.model.copies import Lag, copy_late
 from bot.model.failures import BAD
@@ -29,9 +30,10 @@ from jobs.copies import behind
 
 KINDS = {"base-backup": "base", "dump": "dump"}
 """Which scheduled jobs make a backup, and of which kind."""
+_DUMPS_BACK = 10
 JUDGED = (
     *("backup-age", "backup-damaged", "backup-size", "schedule-missed", "copy-late"),
-    *("drill-age", "drill-rate", "rto"),
+    *("drill-age", "drill-rate", "rto", "row-counts"),
 )
 
 
@@ -47,6 +49,7 @@ class Told:
     checked: Run | None
     drills: list[Run]
     executed: list[Run]
+    dumped: list[Run]
     scheduled: list[tuple[Job, Cron, datetime, Run | None]]
     pause: Pause | None = None
     lags: list[Lag] = field(default_factory=list)
@@ -70,6 +73,7 @@ def read(tx: Tx, name: ClusterName, config: Config, now: datetime) -> Told:
         streams=runs.recent(tx, cluster=name, jobs=(Job.WAL_STREAM,), limit=1),
         checked=checked[0] if checked else None,
         drills=[run for run in runs.recent(tx, cluster=name, jobs=(Job.DRILL,), states=ended) if of_now(run)][:COUNTED],
+        dumped=runs.recent(tx, cluster=name, jobs=(Job.DUMP,), states=(RunState.SUCCEEDED,), limit=_DUMPS_BACK),
         executed=runs.recent(tx, cluster=name, jobs=(Job.EXECUTE,), states=(RunState.SUCCEEDED,), limit=1),
         scheduled=scheduled,
         pause=pauses.newest(tx, name),
@@ -112,6 +116,7 @@ def concerns(told: Told, config: ClusterConfig, now: datetime) -> list[Concern]:
             counted_since=told.lags_counted_since,
             now=now,
         )
+    found += row_counts(told.cluster, told.dumped)
     restores = sorted([*told.drills, *told.executed], key=lambda run: run.queued_at, reverse=True)
     objective = config.objectives.rto
     found += rto(told.cluster, restores, target=objective.target, maximum=objective.maximum)

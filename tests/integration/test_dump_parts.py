@@ -1,4 +1,4 @@
-"""A dump of a part, made by hand: never taken for the last dump, whatever it is wanted for."""
+"""What the last dump is taken for: one of a part never is it, and one with far fewer rows than before says so."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bot.model.runs import Job
 from jobs.catalogue import renew_catalogue
 from jobs.context import utc_now
 from tests.commands import Typed
-from tests.integration.test_monitor import WARN, Watch, scheduled
+from tests.integration.test_monitor import WARN, Watch, over, scheduled
 from tests.jobs import CLUSTER
 from tests.recoveries import asked
 from tests.servers import PlainServerFactory
@@ -97,6 +97,31 @@ def test_a_part_ends_no_alert_and_raises_none(plain_server: PlainServerFactory, 
         catalogue.replace(tx, CLUSTER, "local", [*old, part])
     assert watch.sees("backup-age", "dump") == WARN
     assert watch.sees("backup-size", "dump") is None
+
+
+def test_a_table_that_was_emptied_is_told_by_the_next_dump(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """On its card, in the plan that would restore it, and as an alert, which ends with the first dump that has the rows again."""
+    shop = open_shop(plain_server(18), tmp_path)
+    here = shop.installation
+    here.run(Job.DUMP)
+    watch = Watch(here)
+    assert watch.sees("row-counts", "dump") is None, "half of them is what may go"
+    shop.sql("CREATE TABLE rescued AS TABLE orders")
+    shop.sql("TRUNCATE orders")
+    emptied = here.run(Job.DUMP)
+    assert [one["table"] for one in emptied["fallen"]] == ["shop.public.orders"]
+    assert "shop.public.orders has 0 rows; the 2 dumps before it had 75." in emptied["warnings"]
+    assert watch.sees("row-counts", "dump") == WARN
+    planned = asked(here, "restore", Wanted(), "latest", {"kind": "database", "database": "again"})
+    assert planned.plan is not None
+    assert "has 0 rows" in " ".join(planned.plan.facts.warnings)
+    assert here.run(Job.DUMP, tables=["rescued"])["fallen"] is None
+    assert watch.sees("row-counts", "dump") == WARN, "one of a part says nothing of it"
+    here.run(Job.DUMP)
+    assert watch.sees("row-counts", "dump") == WARN, "that it is so for the second time does not make it right"
+    shop.sql("INSERT INTO orders OVERRIDING SYSTEM VALUE SELECT * FROM rescued")
+    assert here.run(Job.DUMP)["fallen"] == []
+    assert over(watch.sees("row-counts", "dump"))
 
 
 def _older(one: Any) -> Any:

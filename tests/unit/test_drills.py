@@ -13,11 +13,13 @@ from bot.model.drill_report import as_markdown
 from bot.model.drills import (
     Baseline,
     Bounds,
+    Counts,
     Point,
     Proof,
     Question,
     TableName,
     counts_from_json,
+    fallen,
     hidden_rows,
     judge_equal,
     judge_expected,
@@ -83,6 +85,24 @@ def test_counts_equal_to_the_dumps() -> None:
 def test_counts_against_history(now: int, before: int, bounds: Bounds, ok: bool) -> None:
     """A table that was emptied or lost more than it may is a no, unless it may shrink; so is one below its floor."""
     assert judge_expected({ORDERS: now}, [Baseline("the dump before", {ORDERS: before})], bounds).ok is ok
+
+
+def test_a_dump_is_held_to_the_median_of_those_before_it() -> None:
+    """Far fewer rows than usual, below a floor, or a critical table that is gone; one strange dump before changes nothing."""
+    orders, users, queue = (TableName("shop", "public", name) for name in ("Orders", "Users", "queue"))
+    before: list[Counts] = [{orders: 100, users: 10, queue: 50}, {orders: 0, users: 10}, {orders: 104, users: None}]
+    bounds = Bounds(0.5, {"Users": 10}, ("queue",))
+    assert fallen({orders: 51, users: 10, queue: 0}, before, bounds, ["Orders"]) == []
+    found = dict(fallen({orders: 49, users: 9, queue: 0}, before, bounds, ["Orders", "Invoices"]))
+    assert found == {
+        "Invoices": "Invoices is not in it.",
+        "shop.public.Orders": "shop.public.Orders has 49 rows; the 3 dumps before it had 100.",
+        "shop.public.Users": "shop.public.Users has 9 rows; at least 10 are expected.",
+    }
+    assert fallen({orders: 0, users: 10}, [], Bounds(), []) == [], "nothing to compare with"
+    assert fallen({orders: None}, before, Bounds(), []) == [], "not counted"
+    [(_, sentence)] = fallen({orders: 0}, before[:1], Bounds(), [])
+    assert sentence == "shop.public.Orders has 0 rows; the dump before it had 100."
 
 
 def test_hidden_rows_are_looked_for_only_where_they_can_hide() -> None:
