@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from bot.config import Config
 from bot.errors import Refused, Unavailable, Usage
 from bot.ledger import Ledger
+from bot.model.backups import BackupSummary
 from bot.model.ids import ClusterName, SystemId
 from bot.model.typed import quoted
+from bot.repository import layout
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from bot.repository.repository import Repository
@@ -62,23 +64,32 @@ def open_for_writing(
 def require_own_history(opened: Repository, cluster: ClusterName, system_id: SystemId, major: int) -> None:
     """Refuse to begin a second history under a cluster's name for a server that is not an upgrade of the first.
 
-    Recoveries follow the newest backup: a DSN that leads elsewhere by mistake would turn all of them to another server.
+    Recoveries follow the newest backup: a DSN that leads elsewhere by mistake would turn all of them to another server. WAL alone,
+    which a receiver may have brought of a server by then, makes no history its own.
 
     Raises:
         Refused: `foreign-cluster`.
     """
     systems = opened.systems(cluster)
-    if system_id in systems:
+    if systems in ([], [system_id]) or opened.store.children(layout.backups(cluster, system_id)):
         return
-    kept = [backup for system in systems for backup in opened.cluster(cluster, SystemId(system)).backups()]
-    newest = max(kept, key=lambda backup: backup.id, default=None)
-    if newest is not None and major <= newest.server_version // 10000:
+    _, others = backups_by_owner(opened, cluster, system_id)
+    if others and major <= (newest := others[-1]).server_version // 10000:
         raise Refused(
             f"The repository {opened.name} keeps backups of another server under the name {cluster}: its system identifier is "
             f"{newest.system_id}, this server's is {system_id}, and it is no upgrade of it.",
             hint="Does the DSN lead to the right server? A new server wants a new name in the configuration.",
             code="foreign-cluster",
         )
+
+
+def backups_by_owner(
+    opened: Repository, cluster: ClusterName, system_id: SystemId
+) -> tuple[list[BackupSummary], list[BackupSummary]]:
+    """Return the backups kept under a cluster's name that are this system's, and those that are not, each oldest first."""
+    kept = [backup for system in opened.systems(cluster) for backup in opened.cluster(cluster, system).backups()]
+    kept.sort(key=lambda backup: backup.id)
+    return [b for b in kept if b.system_id == system_id], [b for b in kept if b.system_id != system_id]
 
 
 def newest_system(config: Config, repository: str, cluster: ClusterName) -> SystemId:

@@ -14,6 +14,7 @@ from bot.commands.output import AsJson, say, show
 
 if TYPE_CHECKING:
     from bot.config import ClusterConfig, Config, RepositoryConfig, SlackConfig
+    from bot.model.backups import BackupSummary
 
 _MARKS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
@@ -215,7 +216,7 @@ def _histories(config: Config, name: str, servers: dict[str, list[str]]) -> Iter
     from bot.model.ids import ClusterName, SystemId
     from bot.postgres.replication import ReplicationConnection
     from bot.repository.open import open_repository
-    from jobs.repositories import require_own_history
+    from jobs.repositories import backups_by_owner, require_own_history
 
     try:
         with ReplicationConnection.open(config.cluster(name).stream) as conn:
@@ -226,7 +227,28 @@ def _histories(config: Config, name: str, servers: dict[str, list[str]]) -> Iter
         return  # said above, with its own line to put right
     for repository in opened:
         require_own_history(repository, ClusterName(name), system_id, major)
-        yield Point(f"cluster {name}", "ok", "history", f"What {repository.name} keeps of it is of this server.")
+        own, others = backups_by_owner(repository, ClusterName(name), system_id)
+        yield _history(f"cluster {name}", repository.name, own, others)
+
+
+def _history(about: str, repository: str, own: list[BackupSummary], others: list[BackupSummary]) -> Point:
+    """Say whose the backups under a cluster's name are. A server of before an upgrade has its last one before the first of now:
+    else two servers are backed up under one name, and recoveries follow whichever was the last. Pure."""
+    if not others:
+        return Point(about, "ok", "history", f"What {repository} keeps of it is of this server.")
+    last = others[-1]
+    version = last.server_version // 10000
+    what = f"{repository} also keeps backups of a PostgreSQL {version} with the system identifier {last.system_id}"
+    if own and own[0].id > last.id:
+        return Point(about, "ok", "history", f"{what}, the last one of {last.id[:8]}: of before its upgrade.")
+    return Point(
+        about,
+        "warn",
+        "two-servers",
+        f"{what}, the last one {last.id}"
+        + (": two servers are backed up under one name." if own else ", and none of this server yet."),
+        "Was this server upgraded, and is the old one shut down? Else give one of them a name of its own in the configuration.",
+    )
 
 
 def _same_servers(servers: dict[str, list[str]]) -> Iterator[Point]:

@@ -10,7 +10,7 @@ import pytest
 from bot.model.ids import is_backup_id
 from bot.postgres.connect import connect
 from tests.commands import pitstop
-from tests.jobs import Installation, install
+from tests.jobs import Installation, install, wait_for
 from tests.servers import PlainServerFactory
 
 pytestmark = pytest.mark.pg
@@ -107,12 +107,13 @@ def test_check_finds_what_is_fine_and_what_is_not(here: Installation) -> None:
 
 
 def test_another_server_under_the_same_name(plain_server: PlainServerFactory, here: Installation) -> None:
-    """A DSN that leads to another server of the same major is refused with exit 3 and nothing stored; an upgrade is not."""
+    """A DSN that leads to another server of the same major is refused with exit 3 and nothing stored, also where a receiver brought
+    WAL of it; an upgrade is not, and the check warns while it may be another server all the same.
+    """
     first = pitstop("backup", "base", "slips", "--json", config=here.config_path)
     assert first.code == 0, first.err
-    install(
-        here.home, plain_server(16, options=["--data-checksums"])
-    )  # a copy of the template would be the same system
+    other = plain_server(16, options=["--data-checksums"])  # a copy of the template would be the same system
+    install(here.home, other)
     before = sorted((here.home / "repository").rglob("*"))
     refused = pitstop("backup", "base", "slips", "--json", config=here.config_path)
     assert refused.code == 3, refused.err
@@ -121,11 +122,27 @@ def test_another_server_under_the_same_name(plain_server: PlainServerFactory, he
     assert sorted((here.home / "repository").rglob("*")) == before
     checked = pitstop("check", "--json", config=here.config_path)
     assert [p for p in checked.json["points"] if p["code"] == "foreign-cluster" and p["level"] == "fail"]
+    with install(here.home, other).receiving():  # a receiver may be there before any backup
+        wait_for(lambda: len(list((here.home / "repository/slips").iterdir())) == 2, what="a history of WAL alone")
+    for kind in ("base", "dump"):
+        refused = pitstop("backup", kind, "slips", "--json", config=here.config_path)
+        assert (refused.code, refused.json["error"]["code"]) == (3, "foreign-cluster"), refused.err
+    shutil.rmtree(here.home / "spool")
     install(here.home, plain_server(18))
+    assert levels(here)["two-servers"] == "warn", "none of it yet"
     upgraded = pitstop("backup", "base", "slips", "--json", config=here.config_path)
     assert upgraded.code == 0, upgraded.err
+    assert "two-servers" not in levels(here)
+    assert levels(here)["history"] == "ok"
     listed = pitstop("list", "slips", "--json", config=here.config_path)
     assert upgraded.json["id"] in [backup["id"] for backup in listed.json["backups"]]
+
+
+def levels(here: Installation) -> dict[str, str]:
+    """Return the level of each of the check's points by its code."""
+    return {
+        point["code"]: point["level"] for point in pitstop("check", "--json", config=here.config_path).json["points"]
+    }
 
 
 def test_one_server_under_two_names(here: Installation) -> None:
