@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -151,58 +152,91 @@ def check(as_json: AsJson = False) -> int:
     is not the one that made the forms of its kind, or lacks one; 4: a data key is lost; else 2, or 1: a repository is away.
     """
     from bot.commands.surroundings import read_config
+
+    checked = _checked(read_config()[0])
+    show(checked.as_json(), lambda: _say_checked(checked), as_json=as_json)
+    if checked.lost:
+        return _DAMAGE
+    failed = next((error.exit_code for error in checked.away.values()), _FAILED)
+    return 0 if checked.ok else failed
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What was found: each configured key by its source with what is wrong with it, and a sentence for each data key that is
+    lost or lacks a form; `away` says why repositories could not be looked at."""
+
+    problems: Mapping[str, PitstopError | None]
+    away: Mapping[str, PitstopError]
+    lost: list[str]
+    lacking: list[str]
+    rows: list[dict[str, Any]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it should be."""
+        return not (self.lost or self.lacking or self.away or any(self.problems.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the command answers."""
+        wrapping = [
+            {"source": source, "ok": error is None, "problem": error.as_json() if error else None}
+            for source, error in self.problems.items()
+        ]
+        lists = {"lost": self.lost, "lacking": self.lacking, "away": _messages(self.away), "keys": self.rows}
+        return {"ok": self.ok, "wrapping": wrapping, **lists}
+
+
+def _checked(config: Config) -> _Checked:
+    """Try every configured key, and open every data key with each."""
     from bot.repository.keys.configured import configured_wrappers, problem_of
     from bot.repository.keys.strangers import stranger_error, strangers
-    from bot.repository.keys.uses import takes_along
 
-    config, _ = read_config()
     problems = {wrapper.source: problem_of(wrapper) for wrapper in configured_wrappers(config.encryption)}
     failing = {source for source, error in problems.items() if error is not None}
-    lost, lacking, rows = [], [], []
     looked, away = _look_at_each(config)
+    rows, lost = [], []
+    lacking: list[str] = []
     for name, (ring, found, uses) in looked.items():
         unlike = strangers(ring)
         for source, paths in unlike.items():
             problems[source] = problems[source] or stranger_error(ring, source, paths, name)
-        for key in found:
-            rows.append(_row(name, key, uses.get(key.key_id), newest=key is found[-1]))
-            if not key.opens:
-                said = (
-                    "No key under [encryption] opens" if key.certain else "Nothing that could be asked just now opens"
-                )
-                along = takes_along(uses.get(key.key_id))
-                why = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
-                lost.append(f"{said} the data key {key.key_id} of {name}. {along} {why}".strip())
-            elif without := [source for source in key.without if source not in unlike and source not in failing]:
-                lacking.append(f"The data key {key.key_id} of {name} has no form that {' or '.join(without)} opens.")
-    wrapping = [
-        {"source": source, "ok": error is None, "problem": error.as_json() if error else None}
-        for source, error in problems.items()
-    ]
-    ok = not lost and not lacking and not away and all(one["ok"] for one in wrapping)
+        rows += [_row(name, key, uses.get(key.key_id), newest=key is found[-1]) for key in found]
+        lost += [_lost(name, key, uses.get(key.key_id)) for key in found if not key.opens]
+        lacking += _lacking(name, found, told={*unlike, *failing})
+    return _Checked(problems, away, lost, lacking, rows)
 
-    def lines() -> None:
-        for one in wrapping:
-            problem: Any = one["problem"]
-            say(
-                f"{'ok  ' if problem is None else 'FAIL'}  {one['source']}"
-                + (f": {problem['message']}" if problem else "")
-            )
-            if problem is not None and problem["hint"]:
-                say(f"      {problem['hint']}")
-        _say_away(away)
-        for sentence in lost:
-            say(f"LOST  {sentence}")
-        for sentence in lacking:
-            say(f"WARN  {sentence}")
-        if lacking:
-            remark("Forms are added by: pitstop keys rotate --rewrap-only")
-        say(f"{len(rows)} data keys, {sum(row['opens'] for row in rows)} of them open.")
 
-    told = {"ok": ok, "wrapping": wrapping, "lost": lost, "lacking": lacking, "away": _messages(away), "keys": rows}
-    show(told, lines, as_json=as_json)
-    failed = next((error.exit_code for error in away.values()), _FAILED)
-    return _DAMAGE if lost else 0 if ok else failed
+def _lost(name: str, key: KeyState, uses: Uses | None) -> str:
+    """Say of a data key that nothing opens what it takes along, and why each form does not open."""
+    from bot.repository.keys.uses import takes_along
+
+    said = "No key under [encryption] opens" if key.certain else "Nothing that could be asked just now opens"
+    why = " ".join(dict.fromkeys(f"{form.problem.rstrip('.')}." for form in key.forms if form.problem))
+    return f"{said} the data key {key.key_id} of {name}. {takes_along(uses)} {why}".strip()
+
+
+def _lacking(name: str, found: Sequence[KeyState], *, told: Collection[str]) -> Iterator[str]:
+    """Yield a sentence for each data key that opens and has no form by some key; what is wrong with those in `told` is said."""
+    for key in found:
+        without = [source for source in key.without if source not in told]
+        if key.opens and without:
+            yield f"The data key {key.key_id} of {name} has no form that {' or '.join(without)} opens."
+
+
+def _say_checked(checked: _Checked) -> None:
+    for source, error in checked.problems.items():
+        say(f"FAIL  {source}: {error.message}" if error else f"ok    {source}")
+        if error and error.hint:
+            say(f"      {error.hint}")
+    _say_away(checked.away)
+    for sentence in checked.lost:
+        say(f"LOST  {sentence}")
+    for sentence in checked.lacking:
+        say(f"WARN  {sentence}")
+    if checked.lacking:
+        remark("Forms are added by: pitstop keys rotate --rewrap-only")
+    say(f"{len(checked.rows)} data keys, {sum(row['opens'] for row in checked.rows)} of them open.")
 
 
 def _say_away(away: Mapping[str, PitstopError]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,57 +38,85 @@ def init(
     Any one of several keys opens everything; without all of them no backup can ever be read. Keep copies of key files, and the
     passphrase on paper, away from this machine.
     """
-    from bot.commands.surroundings import read_config
+    done = _only_a_file(path, anew or ()) if path else _all_configured(anew or ())
+    show(done.as_json(), lambda: _say(done), as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What was made or found: `keys` as `_made` says it; `begun` just now; `late` says what is not wrapped with all keys yet."""
+
+    sources: Sequence[Wrapping]
+    keys: list[dict[str, Any]]
+    repositories: list[str] = field(default_factory=list)
+    begun: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the command answers; the first key that is in a file is told alone, too."""
+        first = next((key for key in self.keys if key["path"]), {"key": None, "path": None, "made": False})
+        return {
+            **{name: first[name] for name in ("key", "path", "made")},
+            "keys": self.keys,
+            "repositories": self.repositories,
+            "begun": self.begun,
+        }
+
+
+def _only_a_file(path: Path, anew: Collection[str]) -> _Done:
+    """Make one key file; no configuration is read."""
     from bot.config.repositories import Wrapping
+
+    _require_known(anew, ())
+    one = Wrapping("file", str(path.expanduser().absolute()))
+    return _Done((one,), [_made(one, made=True)])
+
+
+def _all_configured(anew: Collection[str]) -> _Done:
+    """Make what the configuration names and is missing; whatever stands against it is said before anything is made."""
+    from bot.commands.surroundings import read_config
+
+    config, _ = read_config()
+    sources = config.encryption.wrapping
+    missing = {one for one in sources if one.is_file and not Path(one.place).exists()}
+    if missing:
+        _require_new(config, missing)
+    new = _not_begun(config)
+    _require_known(anew, config.repositories)
+    _require_unused(config, [name for name in new if name not in anew])
+    _require_same(config, new)
+    keys = [_made(one, made=one in missing) for one in sources]
+    return _Done(sources, keys, list(config.repositories), new, _begin_all(config, missing))
+
+
+def _begin_all(config: Config, missing: set[Wrapping]) -> list[str]:
+    """Begin every repository that is not; say of which some data keys are not wrapped with all keys yet."""
     from bot.repository.open import open_repository
 
-    config = None if path else read_config()[0]
-    sources = (
-        config.encryption.wrapping if config else (Wrapping("file", str(Path(path or "").expanduser().absolute())),)
-    )
-    missing = {one for one in sources if one.is_file and not Path(one.place).exists()} if config else set(sources)
-    if config and missing:
-        _require_new(config, missing)
-    new = _not_begun(config) if config else []
-    _require_known(anew or (), config.repositories if config else ())
-    if config:
-        _require_unused(config, [name for name in new if name not in (anew or ())])
-        _require_same(config, new)
-    keys = [_made(one, made=one in missing) for one in sources]
-    repositories = dict(config.repositories) if config else {}
     made_now = {f"{one.kind}:{one.place}" for one in missing}
-    late: list[str] = []
-    for name, repository in repositories.items():
-        assert config is not None
-        ring = open_repository(name, repository, config.encryption, create=True).keys
-        if len(sources) > 1 and _lacks_forms(ring):
-            late.append(_lacks(name, ring, made_now))
-
-    def lines() -> None:
-        for key in keys:
-            named = (
-                f"the key {key['key']} in" if key["key"] else "the passphrase in" if key["kind"] == "passphrase" else ""
-            )
-            verb = "Made" if key["made"] else "There is"
-            say(f"{verb} {named} {key['path']}." if named else f"{key['source']} is asked when it is needed.")
-        for name in repositories:
-            say(f"Repository {name} {'was begun' if name in new else 'is ready'}.")
-        for sentence in late:
-            say(sentence)
-        for sentence in _to_keep(sources, late=bool(late)):
-            say(sentence)
-
-    files = [key for key in keys if key["path"]]
-    first = files[0] if files else {"key": None, "path": None, "made": False}
-    document = {
-        "key": first["key"],
-        "path": first["path"],
-        "made": first["made"],
-        "keys": keys,
-        "repositories": list(repositories),
-        "begun": new,
+    rings = {
+        name: open_repository(name, repository, config.encryption, create=True).keys
+        for name, repository in config.repositories.items()
     }
-    show(document, lines, as_json=as_json)
+    several = len(config.encryption.wrapping) > 1
+    return [_lacks(name, ring, made_now) for name, ring in rings.items() if several and _lacks_forms(ring)]
+
+
+def _say(done: _Done) -> None:
+    for key in done.keys:
+        say(_said_of(key))
+    for name in done.repositories:
+        say(f"Repository {name} {'was begun' if name in done.begun else 'is ready'}.")
+    for sentence in (*done.late, *_to_keep(done.sources, late=bool(done.late))):
+        say(sentence)
+
+
+def _said_of(key: Mapping[str, Any]) -> str:
+    """Return the line of one key, as `_made` says it. Pure."""
+    if not key["path"]:
+        return f"{key['source']} is asked when it is needed."
+    what = f"the key {key['key']}" if key["key"] else "the passphrase"
+    return f"{'Made' if key['made'] else 'There is'} {what} in {key['path']}."
 
 
 def _made(one: Wrapping, *, made: bool) -> dict[str, Any]:
