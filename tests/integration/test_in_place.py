@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -271,12 +273,7 @@ def test_killed_at_any_step_a_database_serves_and_the_rest_is_finished_or_put_ba
         request = shop.approved()
         run = shop.queue(request.id)
         with writing(server) as application:
-            process = shop.spawn(run.id)
-            try:
-                until(lambda: shop.step(request.id) is step, step.value)
-            finally:
-                process.kill()
-                process.wait()
+            _killed_in(shop, run.id, request.id, step)
             written = application.written
             until(lambda: application.written > written + 20, "a serving database")
         serving = shop.sql("SELECT count(*) FROM orders WHERE what = 'early'")
@@ -292,6 +289,73 @@ def test_killed_at_any_step_a_database_serves_and_the_rest_is_finished_or_put_ba
             _give_up(shop, request.id, swapped=serving == [(100,)])
 
 
+@pytest.mark.parametrize("after", ["resumed", pytest.param("given up", marks=pytest.mark.full)])
+def test_killed_while_it_is_put_back_the_database_of_before_serves_in_the_end(
+    plain_server: PlainServerFactory, tmp_path: Path, after: str
+) -> None:
+    """`kill -9` while an unhealthy swap is taken back, under a running application: one serves, and taking back is finished."""
+    server = plain_server(18, settings=CORPSES)
+    with page(lambda: 503) as url:
+        health = f"\n[clusters.slips.health]\nurl = '{url}'\nwithin = '1s'\nundo = true\n"
+        shop = open_shop(server, tmp_path, settings=hooks(tmp_path, before="sleep 0.3", after="sleep 0.3") + health)
+        request = shop.approved()
+        run = shop.queue(request.id)
+        with writing(server) as application:
+            _killed_in(shop, run.id, request.id, SwapStep.PUT_BACK)
+            written = application.written
+            until(lambda: application.written > written + 20, "a serving database")
+        desk.interrupt_run(shop.installation.ledger, run.id, utc_now())
+        if after == "resumed":
+            again = desk.resume(shop.installation.ledger, request.id, at=utc_now(), entropy=os.urandom(8))
+            with pytest.raises(PitstopError) as failed:
+                shop.carry_out(again)
+            assert failed.value.reason_code == "put-back"
+            assert "of before serves" in failed.value.message
+            assert shop.request(request.id).state is State.FAILED
+        else:
+            _give_up(shop, request.id, swapped=False, keeps=True)
+    assert shop.sql("SELECT count(*) FROM orders WHERE what = 'early'") == [(50,)]
+    assert said(shop)[-1] == "started"
+    assert all("_undone_" in name for name in shop.databases() - {"shop"})
+
+
+def _killed_in(shop: Shop, run: Any, request: Any, step: SwapStep) -> None:
+    process = shop.spawn(run)
+    try:
+        until(lambda: shop.step(request) is step, step.value)
+    finally:
+        process.kill()
+        process.wait()
+
+
+KILLED_AT_THE_END = """
+import os, runpy, signal, sys
+from bot import desk
+desk.succeed = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+runpy.run_module("bot", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("after", ["resumed", pytest.param("given up", marks=pytest.mark.full)])
+def test_killed_after_the_last_step_the_new_database_serves(
+    plain_server: PlainServerFactory, tmp_path: Path, after: str
+) -> None:
+    """`kill -9` between the journal's last step and the word that it succeeded: the new one serves and the old one is kept."""
+    shop = open_shop(plain_server(18, settings=CORPSES), tmp_path, settings=hooks(tmp_path))
+    request = shop.approved()
+    run = shop.queue(request.id)
+    argv = [sys.executable, "-c", KILLED_AT_THE_END, "--config", str(shop.installation.config_path), "job", run.id]
+    killed = subprocess.run(argv, check=False, cwd=Path(__file__).parents[2], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert shop.step(request.id) is SwapStep.DONE
+    assert shop.sql("SELECT count(*) FROM orders WHERE what = 'early'") == [(100,)]
+    desk.interrupt_run(shop.installation.ledger, run.id, utc_now())
+    if after == "resumed":
+        _resume(shop, request.id)
+    else:
+        _give_up(shop, request.id, swapped=True)
+
+
 def _resume(shop: Shop, request: Any) -> None:
     run = desk.resume(shop.installation.ledger, request, at=utc_now(), entropy=os.urandom(8))
     shop.carry_out(run)
@@ -303,7 +367,7 @@ def _resume(shop: Shop, request: Any) -> None:
     assert said(shop)[-1] == "started"
 
 
-def _give_up(shop: Shop, request: Any, *, swapped: bool) -> None:
+def _give_up(shop: Shop, request: Any, *, swapped: bool, keeps: bool | None = None) -> None:
     run = desk.queue_run(
         shop.installation.ledger, job=Job.PLAN, cluster=shop.request(request).cluster, args={"request": request},
         by="pitstop", at=utc_now(), entropy=os.urandom(8),
@@ -317,7 +381,7 @@ def _give_up(shop: Shop, request: Any, *, swapped: bool) -> None:
     assert answer["serving"] == ("the other" if swapped else "as before")
     kept = shop.kept(request)
     assert shop.databases() == ({"shop", kept.name} if kept else {"shop"})
-    assert (kept is not None) is swapped
+    assert (kept is not None) is (swapped if keeps is None else keeps)
     if said(shop):
         assert said(shop)[-1] == "started"
 
