@@ -8,6 +8,7 @@ from bot import desk
 from bot.errors import Usage
 from bot.ledger import inbox, pauses
 from bot.model.backup_commands import BackupNow, Pause, Pin, Resume, Verify, parse_backup
+from bot.model.dumps import EVERYTHING
 from bot.model.ids import ClusterName
 from bot.model.runs import Job
 from bot.slack.blocks import Message
@@ -43,11 +44,12 @@ def _typed(wiring: Wiring, item: inbox.Item, doer: Doer) -> Message:
 
 
 def _backup_now(wiring: Wiring, item: inbox.Item, doer: Doer, asked: BackupNow) -> Message:
-    """`/backup now CLUSTER [dump]`."""
+    """`/backup now CLUSTER [dump …]`."""
     caller = caller_on(wiring, item, doer, asked.cluster)
     job = Job.DUMP if asked.kind == "dump" else Job.BASE_BACKUP
-    run = desk.back_up(wiring.ledger, caller, asked.cluster, job=job)
-    cluster, what = code(asked.cluster, 80), "Dump" if asked.kind == "dump" else "Base backup"
+    run = desk.back_up(wiring.ledger, caller, asked.cluster, job=job, selection=asked.selection)
+    dump = "Dump" if asked.selection == EVERYTHING else "Dump of a part"
+    cluster, what = code(asked.cluster, 80), dump if asked.kind == "dump" else "Base backup"
     return Message(f"{what} of {cluster} queued as run `{run.id}`; its card is in the results channel.")
 
 

@@ -10,6 +10,7 @@ from bot.errors import Usage
 from bot.ledger import catalogue, runs
 from bot.ledger.database import Ledger, Tx
 from bot.model.callers import Caller
+from bot.model.dumps import EVERYTHING, Selection
 from bot.model.ids import BackupId, ClusterName
 from bot.model.old_backups import names_old_backup
 from bot.model.policy import Action
@@ -17,8 +18,15 @@ from bot.model.runs import Job, Run
 from bot.model.typed import nearest, quoted
 
 
-def back_up(ledger: Ledger, caller: Caller, cluster: ClusterName, *, job: Job = Job.BASE_BACKUP) -> Run:
-    """Queue a base backup, or a dump of everything configured.
+def back_up(
+    ledger: Ledger,
+    caller: Caller,
+    cluster: ClusterName,
+    *,
+    job: Job = Job.BASE_BACKUP,
+    selection: Selection = EVERYTHING,
+) -> Run:
+    """Queue a base backup, or a dump of everything configured, or of the `selection` of it.
 
     The schedule's own occurrences are neither replaced nor delayed by it.
 
@@ -28,7 +36,7 @@ def back_up(ledger: Ledger, caller: Caller, cluster: ClusterName, *, job: Job = 
 
     def body(tx: Tx) -> Run:
         permit(tx, caller, Action.BACK_UP)
-        return _queue(tx, caller, job, cluster, {})
+        return _queue(tx, caller, job, cluster, {} if selection == EVERYTHING else selection.as_json())
 
     return once(ledger, caller, "backup.now", cluster, body, runs.get)
 

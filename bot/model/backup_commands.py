@@ -9,10 +9,11 @@ from typing import Literal
 
 from bot.errors import Usage
 from bot.model.commands import ShowHelp, bounded, example_cluster, known_cluster, only_cluster
+from bot.model.dumps import EVERYTHING, Part, Selection
 from bot.model.ids import BackupId, ClusterName, is_backup_id
 from bot.model.old_backups import names_old_backup
 from bot.model.pauses import read_span
-from bot.model.typed import nearest, plain, quoted
+from bot.model.typed import nearest, plain, quoted, tokens, unquoted
 
 _KINDS: dict[str, Literal["base", "dump"]] = {"base": "base", "dump": "dump"}
 
@@ -26,10 +27,14 @@ class ShowStatus:
 
 @dataclass(frozen=True, slots=True)
 class BackupNow:
-    """`/backup now CLUSTER [base|dump]`: a backup outside the schedule; a base backup unless a dump is asked for."""
+    """`/backup now CLUSTER [base|dump …]`: a backup outside the schedule; a base backup unless a dump is asked for.
+
+    `selection` is what of the databases a dump takes: everything configured, unless words after `dump` say less.
+    """
 
     cluster: ClusterName
     kind: Literal["base", "dump"] = "base"
+    selection: Selection = EVERYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,9 @@ def _status(rest: list[str], clusters: Collection[str]) -> ShowStatus:
 
 
 def _now(rest: list[str], clusters: Collection[str]) -> BackupNow:
+    after = _dump_of_a_part(rest, clusters)
+    if after:
+        return BackupNow(_cluster("now", rest[: after - 1], clusters), "dump", _selection(rest[after:]))
     kind: Literal["base", "dump"] = "base"
     if rest and rest[-1].lower() in _KINDS and (len(rest) > 1 or rest[-1] not in clusters):
         kind = _KINDS[rest[-1].lower()]
@@ -128,6 +136,50 @@ def _now(rest: list[str], clusters: Collection[str]) -> BackupNow:
             code="unknown-word",
         )
     return BackupNow(_cluster("now", rest, clusters), kind)
+
+
+def _dump_of_a_part(rest: list[str], clusters: Collection[str]) -> int:
+    """Return where the words begin that narrow a dump, or 0: after `dump`, which stands first or after a cluster."""
+    for at in range(min(len(rest) - 1, 2)):
+        named = {word.lower() for word in rest[:at]} <= set(clusters)
+        if rest[at].lower() == "dump" and named and (at == 1 or rest[1].lower() in _NARROWING):
+            return at + 1
+    return 0
+
+
+def _selection(words: list[str]) -> Selection:
+    """Read what of the databases is dumped; names in double quotes stand as they are."""
+    said: dict[str, list[str]] = {}
+    current = ""
+    for word in tokens(" ".join(words)):
+        if word.lower() in _NARROWING:
+            current = _NARROWING[word.lower()]
+            said.setdefault(current, [])
+        elif current in {"databases", "tables", "exclude_tables"}:
+            said[current] += [] if word in {",", "and"} else [word]
+        else:
+            raise _no_dump(f"{quoted(word)} says nothing about a dump.")
+    if empty := next((key for key in ("databases", "tables", "exclude_tables") if said.get(key) == []), None):
+        raise _no_dump(f"Which {empty.removeprefix('exclude_')}?")
+    parts = [part for part in (Part.SCHEMA_ONLY, Part.DATA_ONLY) if part.value in said]
+    if len(parts) > 1:
+        raise _no_dump("Definitions alone and rows alone are nothing together.")
+    databases = tuple(unquoted(word) for word in said.get("databases", ()))
+    tables, left = tuple(said.get("tables", ())), tuple(said.get("exclude_tables", ()))
+    return Selection(parts[0] if parts else Part.FULL, databases, tables, left)
+
+
+def _no_dump(message: str) -> Usage:
+    example = "`/backup now CLUSTER dump database shop schema-only tables Users, audit.log without audit.noise`"
+    return Usage(message, hint=f"All that can be said is in {example}.", code="bad-dump")
+
+
+_NARROWING = {
+    **dict.fromkeys(("database", "databases"), "databases"),
+    **dict.fromkeys(("table", "tables"), "tables"),
+    "without": "exclude_tables",
+    **{part.value: part.value for part in (Part.SCHEMA_ONLY, Part.DATA_ONLY)},
+}
 
 
 def _backup(rest: list[str], clusters: Collection[str]) -> BackupId:

@@ -102,6 +102,9 @@ class Selection:
         return self.part is not Part.SCHEMA_ONLY and not self.tables
 
 
+EVERYTHING = Selection()
+
+
 class Named(Protocol):
     """Anything that has the names of a table."""
 

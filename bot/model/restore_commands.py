@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +20,8 @@ from bot.model.dumps import Part
 from bot.model.ids import ClusterName, is_backup_id
 from bot.model.old_backups import names_old_backup
 from bot.model.restores import LATEST, VERIFIED, Wanted
-from bot.model.typed import nearest, plain, quoted
+from bot.model.typed import nearest, plain, quoted, tokens, unquoted
 
-_TOKEN = re.compile(r'(?:"(?:[^"]|"")*"|[^\s,"])+|,')
 _PARTS = {"schema-only": Part.SCHEMA_ONLY, "data-only": Part.DATA_ONLY}
 IN_PLACE = InPlace.kind
 _KEYWORDS = {"into", IN_PLACE, "database", "table", "tables", *_PARTS}
@@ -50,7 +48,7 @@ def parse_restore(text: str, *, clusters: Collection[str]) -> RestoreCommand:
         Usage: an unknown cluster or word, no destination, or one that cannot be.
     """
     line, reason = split_reason(bounded(text, "/restore"))
-    words = _TOKEN.findall(plain(line))
+    words = tokens(plain(line))
     if not words:
         return OpenForm()
     if words[0].lower() == "help":
@@ -191,7 +189,7 @@ def read_destination(word: str, *, quoted_name: bool = False) -> dict[str, Any]:
 
 
 def _name(word: str) -> str:
-    name = word[1:-1].replace('""', '"') if len(word) > 1 and word[0] == word[-1] == '"' else word
+    name = unquoted(word)
     if not name or len(name.encode("utf-8", "surrogatepass")) > _MAX_NAME_BYTES or not name.isprintable():
         raise Usage(
             f"{quoted(word)} cannot be the name of a database or schema.",

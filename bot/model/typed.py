@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_TOKEN = re.compile(r'(?:"(?:[^"]|"")*"|[^\s,"])+|,')
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _SINGLE = "\u2018\u2019\u201a\u201b\u2032\u02bc\uff07"
 _DOUBLE = "\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\uff02"
@@ -46,6 +47,16 @@ def quoted(text: str, limit: int = 60) -> str:
 def shell_word(text: str) -> str:
     """Return `text` as one word for a POSIX shell, in double quotes where nothing in it means anything there."""
     return shlex.quote(text) if re.search(r"[\"$`\\!\n]", text) else f'"{text}"'
+
+
+def tokens(line: str) -> list[str]:
+    """Return the words and commas of a line; what stands in double quotes is one word, quotes and all, a doubled one inside it."""
+    return _TOKEN.findall(line)
+
+
+def unquoted(word: str) -> str:
+    """Return a name as it is meant: in double quotes it stands as it is."""
+    return word[1:-1].replace('""', '"') if len(word) > 1 and word[0] == word[-1] == '"' else word
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -30,6 +30,7 @@ from bot.model.commands import (
     parse_target,
     wants_form,
 )
+from bot.model.dumps import Part, Selection
 from bot.model.ids import BackupId, ClusterName
 from bot.model.targets import Target, TargetKind
 from bot.model.wal import Lsn
@@ -71,6 +72,48 @@ def test_backup_reads_each_form() -> None:
     assert parse_backup("runbook slips", clusters=CLUSTERS) == ShowRunbook(SLIPS)
     shown = parse_backup("show 20261122T020000Z-base-7f3a", clusters=CLUSTERS)
     assert shown == ShowBackup(BackupId("20261122T020000Z-base-7f3a"))
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("now slips dump schema-only", Selection(Part.SCHEMA_ONLY)),
+        ("NOW Slips DUMP Data\u2010Only", Selection(Part.DATA_ONLY)),
+        (
+            "now slips dump tables Users, audit.log and “Odd name”",
+            Selection(tables=("Users", "audit.log", '"Odd name"')),
+        ),
+        ("now slips dump table Users", Selection(tables=("Users",))),
+        ("now slips dump without audit.noise", Selection(exclude_tables=("audit.noise",))),
+        (
+            'now slips dump database "Odd ""db""" shop tables a without b schema-only',
+            Selection(Part.SCHEMA_ONLY, ('Odd "db"', "shop"), ("a",), ("b",)),
+        ),
+    ],
+)
+def test_a_dump_of_a_part_is_asked_for_by_saying_it(line: str, wanted: Selection) -> None:
+    """Chosen databases, definitions or rows alone, chosen tables, and all without some; in any order."""
+    assert parse_backup(line, clusters=CLUSTERS) == BackupNow(SLIPS, "dump", wanted)
+    assert parse_backup(line.lower().replace("now slips", "now"), clusters=["slips"]).selection.part is wanted.part  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("now slips dump of everything", "“of”"),
+        ("now slips dump tables", "Which tables"),
+        ("now slips dump without", "Which tables"),
+        ("now slips dump database tables x", "Which databases"),
+        ("now slips dump schema-only data-only", "nothing together"),
+        ("now slips dump schema-only Users", "“Users”"),
+    ],
+)
+def test_a_dump_of_nothing_is_refused(line: str, said: str) -> None:
+    """Each with what was wrong and the line that says everything there is to say."""
+    with pytest.raises(Usage) as refused:
+        parse_backup(line, clusters=CLUSTERS)
+    assert said in refused.value.message
+    assert "without" in refused.value.hint
 
 
 @pytest.mark.parametrize(

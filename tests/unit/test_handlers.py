@@ -15,6 +15,7 @@ from bot.errors import Usage
 from bot.ledger import alerts, audit, cards, catalogue, inbox, pauses, requests, runs
 from bot.model.alerts import AlertState, Concern, Judged, Severity
 from bot.model.backup_commands import ShowStatus
+from bot.model.dumps import Part, Selection
 from bot.model.ids import AlertId, RequestId
 from bot.model.people import Person
 from bot.model.requests import State
@@ -288,6 +289,21 @@ def test_a_dump_now_queues_a_dump(office: Office) -> None:
         found = {run.job for run in runs.recent(tx)}
     assert found == {Job.BASE_BACKUP, Job.DUMP}
     assert "Dump of `slips` queued" in office.told(BOB)
+
+
+def test_a_dump_of_a_part_carries_what_was_said(office: Office) -> None:
+    """The run's arguments are what was typed; what cannot be read queues nothing and says how."""
+    office.command("now slips dump tables Users, audit.log schema-only", BOB, "/backup")
+    office.settle()
+    assert "Dump of a part of `slips` queued" in office.told(BOB)
+    with office.world.ledger.read() as tx:
+        [run] = runs.recent(tx, jobs=(Job.DUMP,))
+    assert Selection.from_json(run.args) == Selection(Part.SCHEMA_ONLY, tables=("Users", "audit.log"))
+    office.command("now slips dump of it", BOB, "/backup")
+    office.settle()
+    assert "says nothing about a dump" in office.told(BOB)
+    with office.world.ledger.read() as tx:
+        assert len(runs.recent(tx, jobs=(Job.DUMP,))) == 1
 
 
 def test_verify_queues_one_drill_of_a_backup_that_is_known(office: Office) -> None:

@@ -14,6 +14,7 @@ _BACKUP = (
     "`/backup status {c}` one cluster",
     "`/backup now {c}` make a base backup now",
     "`/backup now {c} dump` dump its databases now",
+    "`/backup now {c} dump schema-only` definitions alone; also `data-only`, `tables Users, audit.log`, `without AuditLogs`",
     "`/backup list {c}` its backups, and how far back it can go",
     "`/backup show ID` one backup, and what is in it",
     "`/backup verify {c}` prove by restoring that its newest backups work",
