@@ -57,14 +57,16 @@ def with_retrieval(
     backup: BackupId,
     archives: Iterable[str] | None = None,
 ) -> Facts:
-    """Add to a plan's facts what has to be retrieved of its backup, and how long that takes."""
+    """Add to a plan's facts what has to be retrieved of its backup, and how long that takes: hours, to which a recovery that was
+    never timed adds little, and no time at all where nobody asks for it.
+    """
     found = said_of(settings, cluster.repository.name, archived(cluster, backup, archives))
     if found is None:
         return facts
-    seconds = facts.estimate_s
-    if seconds is not None and found.seconds is not None:
-        seconds += found.seconds
-    return replace(facts, estimate_s=seconds, warnings=(found.sentence, *facts.warnings))
+    seconds = None if found.seconds is None else found.seconds + (facts.estimate_s or 0)
+    waits = "with the retrieval" if seconds is not None else "until somebody retrieves what is archived"
+    basis = f"{waits}; {facts.basis}" if facts.basis else waits
+    return replace(facts, estimate_s=seconds, basis=basis, warnings=(found.sentence, *facts.warnings))
 
 
 def wake(
