@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ from pathlib import Path
 from bot.config import Config, load
 from bot.demo import shop
 from bot.demo.ending import be_deaf, end_bot, end_runs, interrupted_once
-from bot.errors import Failed
+from bot.errors import Failed, Usage
 from bot.host.accounts import Account, server_account
 from bot.ledger import Ledger
 from bot.postgres.binaries import find
@@ -25,7 +27,7 @@ from bot.postgres.readable import runnable_by
 from bot.repository.keys.file import create_key_file
 from bot.repository.open import open_repository
 from bot.sandbox.driver import Driver
-from bot.sandbox.server import Sandbox
+from bot.sandbox.server import ADDRESS, Sandbox
 from bot.sandbox.values import Action
 from bot.slack.manifest import manifest
 
@@ -110,8 +112,10 @@ def stage(
     """Build the demo, and take everything down again: processes by their identity, files unless `directory` was named.
 
     Raises:
+        Usage: `directory` is not empty, or `port` cannot be listened on.
         Failed: the bot did not come up; says where its log is.
     """
+    _require_port(port)
     with interrupted_once(), ExitStack() as cleanup:
         root = _root(directory, cleanup)
         account = server_account(None, None)
@@ -133,6 +137,18 @@ def stage(
         yield Stage(root, dsn, config, config_path, sandbox, customers)
 
 
+def _require_port(port: int) -> None:
+    try:
+        with socket.create_server((ADDRESS, port)):
+            pass
+    except OSError as error:
+        raise Usage(
+            f"The page cannot have port {port}: {os.strerror(error.errno or 0).lower()}.",
+            hint="Name another one with --port, or leave it out for a free one.",
+            code="port-in-use" if error.errno == errno.EADDRINUSE else "port",
+        ) from None
+
+
 def _root(directory: Path | None, cleanup: ExitStack) -> Path:
     if directory is None:
         root = Path(tempfile.mkdtemp(prefix="pitstop-demo-"))
@@ -140,7 +156,7 @@ def _root(directory: Path | None, cleanup: ExitStack) -> Path:
     else:
         root = directory.absolute()
         if root.exists() and any(root.iterdir()):
-            raise Failed(f"{root} is not empty.", hint="Name an empty or new folder with --dir.", code="not-empty")
+            raise Usage(f"{root} is not empty.", hint="Name an empty or new folder with --dir.", code="not-empty")
         root.mkdir(parents=True, exist_ok=True)
     # The server's account passes through; what is secret is in folders of its own.
     root.chmod(0o711)
