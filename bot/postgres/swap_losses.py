@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from bot.errors import PitstopError
@@ -39,6 +40,24 @@ def read_losses(connection: Connection, dsn: str, database: str) -> Losses:
     return Losses(tuple(said), int(counted[0]) if counted else 0, tuple(str(row[0]) for row in prepared))
 
 
+def tables_lost(dsn: str, database: str, dumped: Collection[tuple[str, str]]) -> list[str]:
+    """Say which tables of the live database are not among the `dumped` ones (schema, name): in place, nobody has them any more.
+
+    Tables of extensions come back with their extension, and are not counted.
+    """
+    try:
+        with connect(dsn, dbname=database) as inside, translated():
+            live = [(str(schema), str(name)) for schema, name in inside.execute(_TABLES).fetchall()]
+    except PitstopError:
+        return []  # said already: its publications are not known
+    lost = [f"{schema}.{name}" for schema, name in live if (schema, name) not in dumped]
+    if not lost:
+        return []
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    what = "this table" if len(lost) == 1 else f"these {len(lost)} tables"
+    return [f"The dump lacks {what} of {database}, left to the kept database alone: {', '.join(lost[:_NAMED])}{more}."]
+
+
 def _publications(dsn: str, database: str) -> list[str]:
     """Say whose subscribers will be ahead of what comes back."""
     try:
@@ -69,6 +88,13 @@ def _cron(connection: Connection, dsn: str, database: str) -> list[str]:
     return [f"The pg_cron job {name} ({schedule}) goes on in the new database." for name, schedule in jobs]
 
 
+_NAMED = 8
+_TABLES = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY 1, 2
+"""
 _SLOTS = "SELECT slot_name::text, plugin::text, active FROM pg_replication_slots WHERE database = %s ORDER BY 1"
 _SUBSCRIPTIONS = """
 SELECT s.subname::text, s.subenabled FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s ORDER BY 1

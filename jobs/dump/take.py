@@ -47,8 +47,8 @@ def run(context: JobContext) -> dict[str, Any]:
     3. Each database: lock its tables, take a snapshot, dump and count in it.
     4. Finish: the manifest, last.
 
-    Returns {"id", "kind", "cluster", "repository", "repositories", "not_in", "part", "databases", "bytes_read", "bytes_stored",
-    "seconds", "timeline", "start_lsn", "end_lsn", "globals_passwords", "fallen", "warnings"}.
+    Returns {"id", "kind", "cluster", "repository", "repositories", "not_in", "part", "partial", "databases", "bytes_read",
+    "bytes_stored", "seconds", "timeline", "start_lsn", "end_lsn", "globals_passwords", "fallen", "warnings"}.
     `fallen` are the tables that lost many rows ([{"table", "sentence"}]); None: it is of a part, of which nobody can tell.
 
     Raises:
@@ -191,6 +191,7 @@ class _Dump:
             "repositories": names,
             "not_in": places.not_in,
             "part": body["mode"],
+            "partial": summary.partial,
             "databases": [
                 {
                     "name": one["name"],

@@ -26,12 +26,13 @@ from bot.postgres.connect import Connection, quote_ident
 from bot.postgres.maintenance import connect_beside, database_oids, translated
 from bot.postgres.restore_place import look_at_place, require_primary
 from bot.postgres.swap import refuse_prepared
-from bot.postgres.swap_losses import Losses, read_losses
+from bot.postgres.swap_losses import Losses, read_losses, tables_lost
 from bot.postgres.transport import require_verified
 from bot.repository.manifest import Manifest
 from jobs.in_place.claim import ENDS_WITH_THE_BOT
 from jobs.in_place.lost import count_transactions
 from jobs.repositories import open_for_reading
+from jobs.restore.contents import database_record, dumped_tables
 from jobs.restore.plan import plan_restore
 from jobs.restore.work import scratch_name
 
@@ -87,7 +88,11 @@ def plan_in_place(
         destination=place,
         overwrites=(database,),
     )
-    return Plan(steps, replace(base.facts, lost=lost, warnings=(*losses.sentences, *base.facts.warnings)))
+    dumped = {
+        (table.schema, table.name) for table in dumped_tables(database_record(manifest, steps.restoration.database))
+    }
+    left = tables_lost(settings.restoring, database, dumped)
+    return Plan(steps, replace(base.facts, lost=lost, warnings=(*left, *losses.sentences, *base.facts.warnings)))
 
 
 def plan_undo(config: Config, ledger: Ledger, *, cluster: ClusterName, wanted: Wanted, name: str) -> Plan:

@@ -200,6 +200,9 @@ def test_what_is_in_the_way_is_said_before_anything_is_asked(plain_server: Plain
     server = plain_server(18, settings={**CORPSES, "wal_level": "logical"})
     shop = open_shop(server, tmp_path)
     shop.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+    shop.sql("CREATE SCHEMA later")
+    shop.sql('CREATE TABLE later."Since" (n int)')
+    shop.sql("CREATE EXTENSION hstore")
     shop.sql("SELECT pg_create_logical_replication_slot('follower', 'pgoutput')")
     with psycopg.connect(server.dsn("shop"), autocommit=True) as session:
         session.execute("BEGIN; DELETE FROM orders; PREPARE TRANSACTION 'half'")
@@ -213,6 +216,7 @@ def test_what_is_in_the_way_is_said_before_anything_is_asked(plain_server: Plain
     warnings = " ".join(request.plan.facts.warnings)
     assert "Logical slot follower" in warnings
     assert "publication everything" in warnings
+    assert "lacks this table of shop, left to the kept database alone: later.Since." in warnings
     with psycopg.connect(server.dsn("shop"), autocommit=True) as session:
         session.execute("BEGIN; DELETE FROM orders; PREPARE TRANSACTION 'half'")
     with pytest.raises(PitstopError) as void:

@@ -198,6 +198,9 @@ def test_a_dump_says_what_it_holds() -> None:
     assert "Dump of slips: done" in text
     assert "`Slips` (data only): 1 table, 1,204,551 rows" in text
     assert "circular &lt;foreign&gt; keys" in text
+    assert "part only" not in text
+    some = run_card(replace(run, result={**result, "part": "full", "partial": "chosen tables"})).text
+    assert "*Of a part only* chosen tables" in some
 
 
 def test_a_dump_alone_is_no_base_backup() -> None:
@@ -208,6 +211,9 @@ def test_a_dump_alone_is_no_base_backup() -> None:
     assert "No base backup yet" in alone
     assert "Last dump" in alone
     base = replace(Rows(2).backup(), kind="base", damaged=None)
+    part = replace(dump, partial="schema-only")
+    assert "cannot be restored" in status_card([ClusterStatus(ClusterName("slips"), [part], [])], now=NOON).text
+    assert "dump (schema-only)" in list_card(ClusterName("slips"), [replace(part, kind="dump")], [], now=NOON).text
     both = status_card([ClusterStatus(ClusterName("slips"), [dump, base], [])], now=NOON).text
     assert "Last backup" in both
     assert "Last dump" in both

@@ -131,6 +131,7 @@ def _backup_result(result: dict[str, Any]) -> list[str]:
 
 def _dump_result(result: dict[str, Any]) -> list[str]:
     part = {"schema-only": " (schema only)", "data-only": " (data only)"}.get(str(result.get("part")), "")
+    partial = [f"*Of a part only* {escape(str(result['partial']), 40)}"] if result.get("partial") else []
     databases = [one for one in result.get("databases", []) if isinstance(one, dict)]
     shown = [
         f"• {code(str(one.get('name', '?')), 80)}{part}: {count(int(one.get('tables', 0)), 'table')}, "
@@ -139,7 +140,7 @@ def _dump_result(result: dict[str, Any]) -> list[str]:
     ]
     more = [f"and {len(databases) - len(shown)} more databases"] if len(databases) > len(shown) else []
     warnings = [f"⚠️ {escape(str(text), 300)}" for text in result.get("warnings", [])[:_MAX_FINDINGS]]
-    return [*_backup_result(result), *shown, *more, *warnings]
+    return [*_backup_result(result), *partial, *shown, *more, *warnings]
 
 
 def _check_result(result: dict[str, Any]) -> list[str]:
