@@ -142,6 +142,25 @@ def test_a_slot_the_server_gives_up_pages(plain_server: PlainServerFactory, tmp_
     assert over(watch.sees("slot", "forgotten"))
 
 
+def test_a_slot_that_will_soon_be_given_up(plain_server: PlainServerFactory, tmp_path: Path) -> None:
+    """Where little may be written before the server drops the slot it is told beforehand; with more room there it is over."""
+    server = plain_server(18, settings={"max_slot_wal_keep_size": "64MB"})
+    watch = Watch(install(tmp_path / "pitstop", server))
+    stream, keep = slot_names(CLUSTER).stream, slot_names(CLUSTER).durable
+    for name in (stream, keep):
+        execute(server, f"SELECT pg_create_physical_replication_slot('{name}', true)")
+    watch.sees("slot", keep)
+    watch.later(seconds=61)
+    switch(server)
+    assert watch.sees("slot", keep) == WARN
+    found = alert_of(watch.here.ledger, "slot", keep)
+    assert found is not None
+    assert "gives the slot" in found.concern.sentence
+    execute(server, "ALTER SYSTEM SET max_slot_wal_keep_size = '4GB'")
+    execute(server, "SELECT pg_reload_conf()")
+    wait_for(lambda: over(watch.sees("slot", keep)), what="the reload")
+
+
 def test_wal_nobody_receives(plain_server: PlainServerFactory, tmp_path: Path) -> None:
     """Without a receiver for a minute it is told; past the target it warns, past the maximum it pages; then all ends."""
     server = plain_server(18, settings=KEEP)
