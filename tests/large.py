@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
+from bot.model.canonical import canonical_json
 from bot.model.ids import BackupId
-from bot.model.plans import canonical_json
 from bot.model.wal import Lsn, segment_name, segment_start
 from bot.repository import layout
 from bot.repository.cluster import ClusterRepository

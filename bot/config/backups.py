@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from bot.config.values import Duration, FilePath, Table
-from bot.model.retention import Keeping
+from bot.model.keeping import Keeping
 from bot.model.scrub import Budget
 
 

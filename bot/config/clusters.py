@@ -19,10 +19,11 @@ from pydantic import (
 from bot.config.backups import DrillConfig, DumpConfig, OldBackupsConfig, RetentionConfig, ScrubConfig
 from bot.config.in_place import HealthConfig, HooksConfig
 from bot.config.values import Duration, FilePath, Table
+from bot.model.canonical import canonical_json
 from bot.model.people import Policy
-from bot.model.plans import SqlCheck, canonical_json
 from bot.model.runs import Job
 from bot.model.schedule import OFF, Cron, schedule_of
+from bot.model.sql_checks import SqlCheck
 
 _LEAST_RATE_KIB = 32
 

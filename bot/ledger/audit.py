@@ -10,7 +10,7 @@ from typing import Any
 from bot.ledger import settings
 from bot.ledger.database import Tx, iso
 from bot.model.audit import GENESIS, Anchor, AuditReport, Entry, chained, check
-from bot.model.plans import canonical_json
+from bot.model.canonical import canonical_json
 
 _ANCHOR = "audit-anchor"
 

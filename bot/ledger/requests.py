@@ -9,9 +9,10 @@ from typing import Any
 
 from bot.errors import Conflict, Usage
 from bot.ledger.database import Tx, iso, parse_iso
+from bot.model.canonical import canonical_json
 from bot.model.ids import ClusterName, RequestId, RunId
 from bot.model.people import Person
-from bot.model.plans import Facts, Plan, Steps, canonical_json
+from bot.model.plans import Facts, Plan, Steps
 from bot.model.requests import Decision, Request, State
 from bot.model.restores import Wanted
 from bot.model.targets import Target

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bot.model.plans import canonical_json
+from bot.model.canonical import canonical_json
 
 GENESIS = "0" * 64
 """What the first entry is hashed over."""

@@ -10,7 +10,7 @@ from bot.model.alerts import Concern, Severity
 from bot.model.amounts import size, span
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId
-from bot.model.retention import Keeping
+from bot.model.keeping import Keeping
 
 
 def merged(copies: Sequence[BackupSummary]) -> BackupSummary:

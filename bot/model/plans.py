@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.model.canonical import canonical_json
 from bot.model.destinations import Beside, Destination, InPlace, destination_from_json, destination_json
 from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.model.restores import Restoration, Undoing
+from bot.model.sql_checks import SqlCheck
 from bot.model.targets import ResolvedTarget
 
 
@@ -20,16 +21,6 @@ class ChainLink:
 
     backup: BackupId
     manifest_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class SqlCheck:
-    """A check from the configuration: it passes when `sql`, run in `database`, returns `expect` as text (or any row, if None)."""
-
-    name: str
-    database: str
-    sql: str
-    expect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +210,3 @@ class Plan:
     def steps_hash(self) -> str:
         """The SHA-256 (hex) of the canonical JSON of the steps."""
         return hashlib.sha256(canonical_json(self.steps.as_json())).hexdigest()
-
-
-def canonical_json(value: object) -> bytes:
-    """Return the one byte form of a JSON value: sorted keys, no spaces, UTF-8; no floats belong in it.
-
-    Bytes that were no UTF-8 where they came from (a Latin-1 comment in postgresql.conf), Python's lone surrogates, are
-    written as JSON's escapes and read back the same.
-    """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace")

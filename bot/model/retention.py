@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from bot.model.amounts import span
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId
+from bot.model.keeping import Keeping
 from bot.model.retained_wal import (
     Need,
     Segment,
@@ -30,27 +31,6 @@ KINDS = {"base": "base backup", "incr": "incremental backup", "dump": "dump"}
 _SLACK = timedelta(days=2)
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _FEW = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """How long each kind is kept, how many at least, and which share of all backups one run may remove unasked."""
-
-    base: timedelta = timedelta(days=30)
-    incremental: timedelta = timedelta(days=7)
-    dump: timedelta = timedelta(days=30)
-    wal: timedelta = timedelta(days=7)
-    minimum_base: int = 2
-    minimum_dump: int = 2
-    most_at_once: float = 0.5
-
-    def age(self, kind: str) -> timedelta:
-        """Return how long backups of a kind are kept."""
-        return {"base": self.base, "incr": self.incremental, "dump": self.dump}[kind]
-
-    def minimum(self, kind: str) -> int:
-        """Return how many sound ones of a kind are kept, whatever their age."""
-        return {"base": self.minimum_base, "incr": 1, "dump": self.minimum_dump}[kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from datetime import datetime
 
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId
+from bot.model.keeping import Keeping
 from bot.model.retained_wal import Segment, StoredWal
-from bot.model.retention import Keeping, Stock, decide
+from bot.model.retention import Stock, decide
 from bot.model.timelines import lineage
 from bot.model.wal import Fork, Lsn, segment_number
 

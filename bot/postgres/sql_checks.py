@@ -7,7 +7,7 @@ from collections.abc import Callable
 import psycopg
 
 from bot.errors import PitstopError
-from bot.model.plans import SqlCheck
+from bot.model.sql_checks import SqlCheck
 from bot.postgres.connect import Connection
 from bot.postgres.isolated import IsolatedServer
 from bot.postgres.look import looking

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from bot.model.backups import BackupSummary
+from bot.model.canonical import canonical_json
 from bot.model.dumps import partial_of
 from bot.model.ids import BackupId, ClusterName, SystemId, backup_kind
-from bot.model.plans import canonical_json
 from bot.model.wal import Lsn
 from bot.repository import layout
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bot.errors import Conflict, Corruption, Refused, Usage
+from bot.model.canonical import canonical_json
 from bot.model.ids import BackupId, ClusterName, SystemId
-from bot.model.plans import canonical_json
 from bot.model.wal import DEFAULT_SEGMENT_BYTES
 from bot.repository import envelope, layout
 from bot.repository.cluster import ClusterRepository

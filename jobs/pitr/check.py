@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bot.model.plans import SqlCheck
+from bot.model.sql_checks import SqlCheck
 from bot.postgres.isolated import IsolatedServer
 from bot.postgres.row_counts import TableRows, count_tables, databases_of, in_doubt
 from bot.postgres.sql_checks import run_check

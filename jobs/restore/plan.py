@@ -12,8 +12,9 @@ from bot.ledger.database import Ledger
 from bot.model.destinations import EmptyTables, NewDatabase, NewSchema, destination_text
 from bot.model.dumps import Part
 from bot.model.ids import ClusterName, SystemId
-from bot.model.plans import ChainLink, Facts, Plan, SqlCheck, Steps
+from bot.model.plans import ChainLink, Facts, Plan, Steps
 from bot.model.restores import Restoration, Wanted
+from bot.model.sql_checks import SqlCheck
 from bot.model.targets import Target, TargetKind
 from bot.postgres.archive_choice import missing
 from bot.postgres.connect import quote_ident

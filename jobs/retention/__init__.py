@@ -18,7 +18,8 @@ from bot.config import Config
 from bot.errors import Refused, Unavailable, Usage
 from bot.ledger import Ledger
 from bot.model.ids import ClusterName
-from bot.model.retention import Decision, Keeping, decide
+from bot.model.keeping import Keeping
+from bot.model.retention import Decision, decide
 from bot.repository.cluster import ClusterRepository
 from bot.repository.open import open_repository
 from jobs.catalogue import renew_catalogue

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from bot.errors import Unavailable
 from bot.model.ids import BackupId
-from bot.model.retention import Decision, Keeping, Verdict
+from bot.model.keeping import Keeping
+from bot.model.retention import Decision, Verdict
 from bot.repository.cluster import ClusterRepository
 from bot.repository.releasing import ages, release, released, take_back
 from bot.repository.stores.lifecycle import EXPIRE_DAYS

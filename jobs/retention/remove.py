@@ -13,9 +13,10 @@ from bot import desk
 from bot.errors import Unavailable
 from bot.ledger import catalogue
 from bot.model.ids import BackupId
+from bot.model.keeping import Keeping
 from bot.model.locks import Locked
 from bot.model.retained_wal import Segment
-from bot.model.retention import Decision, Keeping, Verdict, decide
+from bot.model.retention import Decision, Verdict, decide
 from bot.repository.cluster import ClusterRepository
 from bot.repository.expiring import Leftover, expire_backup, leftovers, note_orphan, remove_leftover
 from jobs.context import JobContext

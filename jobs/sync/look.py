@@ -11,8 +11,8 @@ from bot.config import Config
 from bot.errors import Corruption, PitstopError, Refused, Unavailable, Usage
 from bot.ledger import Ledger
 from bot.model.ids import BackupId, ClusterName, SystemId, is_backup_id
+from bot.model.keeping import Keeping
 from bot.model.retained_wal import StoredWal
-from bot.model.retention import Keeping
 from bot.model.sync import Circumstances, Held, Lacking, lacking
 from bot.repository import layout
 from bot.repository.cluster import ClusterRepository

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 
 from bot.host.accounts import Account
-from bot.model.plans import SqlCheck
+from bot.model.sql_checks import SqlCheck
 from bot.model.targets import ResolvedTarget
 from bot.model.wal import Lsn
 from bot.postgres.access import grant_access

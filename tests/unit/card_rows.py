@@ -15,11 +15,12 @@ from bot.model.dumps import Part
 from bot.model.hooks import Hooks
 from bot.model.ids import AlertId, BackupId, ClusterName, RequestId, RunId, SystemId
 from bot.model.people import Person
-from bot.model.plans import ChainLink, Facts, Plan, Recovery, SqlCheck, Steps, Work
+from bot.model.plans import ChainLink, Facts, Plan, Recovery, Steps, Work
 from bot.model.requests import Decision, Request, State
 from bot.model.restores import Restoration, TableName, Undoing, Wanted
 from bot.model.runs import Job, Phase, Run, RunState
 from bot.model.servers import Server, ServerState
+from bot.model.sql_checks import SqlCheck
 from bot.model.targets import Commit, ResolvedTarget, Target, TargetKind
 from bot.model.wal import Lsn
 from bot.slack.cards import RequestView

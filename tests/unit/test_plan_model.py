@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from bot.errors import Usage
 from bot.model import transitions
+from bot.model.canonical import canonical_json
 from bot.model.destinations import Beside, Destination, EmptyTables, InPlace, NewDatabase, NewSchema, destination_text
 from bot.model.dumps import Part
 from bot.model.holding import ObservedServer, still_holds
 from bot.model.hooks import Hooks
 from bot.model.ids import BackupId, RequestId, RunId, SystemId
 from bot.model.locks import Held, Lock, Mode, blocking, conflict, needed
-from bot.model.plans import ChainLink, Facts, Plan, Steps, canonical_json
+from bot.model.plans import ChainLink, Facts, Plan, Steps
 from bot.model.policy import Identities, required_quorum
 from bot.model.requests import Request, State
 from bot.model.restores import Restoration, TableName, Undoing, Wanted

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bot.model.backups import BackupSummary
 from bot.model.ids import BackupId, ClusterName, SystemId, stamp
+from bot.model.keeping import Keeping
 from bot.model.retained_wal import Segment, StoredWal, WalLease
-from bot.model.retention import Decision, Keeping, Stock, decide
+from bot.model.retention import Decision, Stock, decide
 from bot.model.timelines import lineage
 from bot.model.wal import Fork, Lsn
 from bot.model.window import KnownTime, TimeRange

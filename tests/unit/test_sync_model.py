@@ -14,8 +14,8 @@ from bot.model.alerts import Severity
 from bot.model.backups import BackupSummary
 from bot.model.copies import Lag, copy_late, lags, merged, where
 from bot.model.ids import BackupId, stamp
+from bot.model.keeping import Keeping
 from bot.model.retained_wal import Segment, StoredWal
-from bot.model.retention import Keeping
 from bot.model.sync import Circumstances, Held, Lacking, in_order, joined, kind_of_event, lacking, pinned_by
 from bot.model.wal import Fork, Lsn
 from tests.unit.repository.sample import NAME, SYSTEM

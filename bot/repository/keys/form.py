@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.model.plans import canonical_json
+from bot.model.canonical import canonical_json
 from bot.repository.damage import ObjectDamaged
 
 FORMAT = 1
