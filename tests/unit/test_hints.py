@@ -21,6 +21,8 @@ from bot.slack.hints import in_slack
             "Restore the definitions first: `schema-only`; or name other tables with `table`.",
         ),
         ("--data-only --into-database NAME.", "`data-only` `into NAME`."),
+        ("Use --into-directory alone.", "Use `into /PATH` alone."),
+        ("Leave it out with --exclude-table.", "Leave it out with `without`."),
         ('Which one? --database "a b"', 'Which one? `database` "a b"'),
     ],
 )
@@ -39,7 +41,7 @@ def test_a_hint_names_what_can_be_typed_in_slack(written: str, said: str) -> Non
         "`pitstop status` on the host says more.",
         "`pitstop request approve r1 --type-cluster NAME`, or the form behind the card's button.",
         "CREATE TABLESPACE x LOCATION '…'; -- an empty folder of the server's account",
-        "Leave it out with --exclude-table.",
+        "Leave it out with --globals-only.",
     ],
 )
 def test_what_has_no_word_in_slack_stays(hint: str) -> None:

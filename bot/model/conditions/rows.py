@@ -25,7 +25,7 @@ def _concern(cluster: str, told: Sequence[dict[str, Any]]) -> Concern:
     sentences = " ".join(str(one["sentence"]) for one in told[:_NAMED])
     which = sha256("\n".join(str(one["table"]) for one in told).encode()).hexdigest()[:16]
     fix = (
-        "On purpose? Then acknowledge this, or name the table in drill.may_shrink. Else the dumps before hold the rows:"
-        f" pitstop restore {cluster} ID --table … --into-schema DATABASE.rescued"
+        "On purpose? Then acknowledge this, or name the table in drill.may_shrink. Else the dumps before hold the rows"
+        f" (`pitstop list {cluster}`): restore the table out of one of them into a new schema."
     )
     return Concern("row-counts", cluster, "dump", Severity.WARN, f"In the last dump {sentences}{more}", fix, which)
