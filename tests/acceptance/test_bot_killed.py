@@ -213,8 +213,8 @@ def test_backups_go_on_while_slack_is_away_and_cards_catch_up(office: Office) ->
     assert run.result["id"] == said.json["id"]
     assert len(office.driver.messages(RESULTS)) == before
     office.driver.fault("none")
+    office.until(lambda: not office.out_of_step(), f"the cards: {office.out_of_step()}", IN_STEP_WITHIN_S)
     office.card(run.id, "results", text=said.json["id"], kind="run")
-    office.until(lambda: not office.out_of_step(), "the cards", 60)
 
 
 def test_what_is_pressed_while_the_socket_is_refreshed_is_acknowledged(office: Office) -> None:
