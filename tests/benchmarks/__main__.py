@@ -16,6 +16,7 @@ from tests.benchmarks.machine import facts, mood, said
 from tests.benchmarks.summary import Report, headlines
 
 NAMES = (
+    "first-screen",
     "slack-clocks",
     "backup-memory",
     "base-backup",
