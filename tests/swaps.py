@@ -25,7 +25,7 @@ from bot.model.ids import RequestId, RunId
 from bot.model.kept import Kept
 from bot.model.people import Person
 from bot.model.requests import Request, State
-from bot.model.restores import Wanted
+from bot.model.restores import LATEST, Wanted
 from bot.model.runs import Job, Run
 from bot.model.swaps import SwapStep
 from bot.postgres.plain import PlainServer
@@ -69,14 +69,14 @@ class Shop:
         )  # fmt: skip
 
     def ask(self, **how: Any) -> Request:
-        """Ask for the newest dump in place; with `undo` for what that request replaced."""
+        """Ask for the newest dump in place, or the `backup`; with `undo` for what that request replaced."""
         of = how.get("undo")
         request = desk.ask(
             self.installation.ledger,
             self.caller(ASKER, name="asker"),
             verb="undo" if of else "restore",
             cluster=CLUSTER,
-            target=Wanted(backup=of) if of else Wanted(database="shop"),
+            target=Wanted(backup=of) if of else Wanted(backup=how.get("backup", LATEST), database="shop"),
             target_text="the newest dump",
             destination={"kind": "in-place", "database": None},
             reason="a bad migration",

@@ -88,8 +88,8 @@ def _say(backup: BackupSummary, copies: Mapping[str, BackupSummary], inside: Con
 
     say(f"{backup.id} of {backup.cluster}{', pinned' if backup.pinned else ''}")
     say(f"  {f'damaged: {backup.damaged}' if backup.damaged else f'verified {when(backup.verified_at)}'}")
-    if backup.partial:
-        say(f"  of a part only: {backup.partial}")
+    if backup.known_part:
+        say(f"  of a part only: {backup.known_part}")
     say(f"  taken {when(backup.started_at)}, in {span(backup.seconds)}")
     say(f"  {size(backup.bytes_stored)} stored of {size(backup.bytes_read)} read, in {', '.join(where(copies))}")
     say(f"  timeline {backup.timeline}, {backup.start_lsn} to {backup.end_lsn}")

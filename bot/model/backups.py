@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.model.dumps import CHOSEN_DATABASES
+from bot.model.dumps import CHOSEN_DATABASES, IMPORTED
 from bot.model.ids import BackupId, ClusterName, SystemId
 from bot.model.wal import Lsn
 
@@ -42,8 +42,13 @@ class BackupSummary:
 
     @property
     def whole_databases(self) -> bool:
-        """Whether each database in it is there with everything."""
+        """Whether each database in it is known to be there with everything."""
         return self.partial in {"", CHOSEN_DATABASES}
+
+    @property
+    def known_part(self) -> str:
+        """What it is a part of everything by, where that is known: of what was imported it is not."""
+        return "" if self.partial == IMPORTED else self.partial
 
     @property
     def seconds(self) -> float:

@@ -26,17 +26,23 @@ class Part(StrEnum):
 CHOSEN_DATABASES = "chosen databases"
 """What a dump of some of the databases holds a part of: the server, but of each of them everything."""
 
+IMPORTED = "imported"
+"""What a file of an older script became: it may hold everything, and nobody recorded whether it does."""
+
 
 def partial_of(body: Mapping[str, Any]) -> str:
     """Say what a dump holds where that is not everything, by its manifest's body: nothing for a whole one. Pure.
 
-    `schema-only`, `data-only`, `chosen tables`, `tables left out` (by hand, not by the configuration), `chosen databases`.
+    `schema-only`, `data-only`, `chosen tables`, `tables left out` (by hand, not by the configuration), `chosen databases`; or
+    `imported`.
     """
     mode = str(body.get("mode", Part.FULL))
     if mode != Part.FULL:
         return mode
     if (body.get("selection") or {}).get("tables"):
         return "chosen tables"
+    if body.get("imported"):
+        return IMPORTED
     return str(body.get("partial") or "")
 
 

@@ -14,7 +14,7 @@ from bot.host.residence import jobs_outlive_us
 from bot.ledger import kept as rows
 from bot.ledger.database import Ledger
 from bot.model.destinations import InPlace
-from bot.model.dumps import CHOSEN_DATABASES, Part, partial_of
+from bot.model.dumps import CHOSEN_DATABASES, IMPORTED, Part, partial_of
 from bot.model.hooks import Hooks
 from bot.model.ids import ClusterName, RequestId, SystemId
 from bot.model.kept import Kept, require_kept
@@ -71,7 +71,7 @@ def plan_in_place(
     if not isinstance(base.steps.work, Restoration):
         raise Usage("A base backup does not come back in place here.", hint="Name a dump.", code="in-place-dump")
     manifest = _manifest(config, base)
-    if (part := partial_of(manifest.body)) not in {"", CHOSEN_DATABASES}:
+    if (part := partial_of(manifest.body)) not in {"", CHOSEN_DATABASES, IMPORTED}:
         raise Usage(
             f"{manifest.id} holds a part only ({part}): in place, what is not in it would be gone.",
             hint="Name a dump of everything, or `latest`; or restore this one beside.",
@@ -235,17 +235,18 @@ def _manifest(config: Config, plan: Plan) -> Manifest:
     return repository.manifest(steps.chain[0].backup)
 
 
-def _snapshot(manifest: Manifest, database: str) -> tuple[datetime, Lsn]:
-    """Return when the dump of a database was, and where in the WAL."""
+def _snapshot(manifest: Manifest, database: str) -> tuple[datetime, Lsn | None]:
+    """Return when the dump of a database was, and where in the WAL; of an imported one nobody knows where."""
     record = next(one for one in manifest.body["databases"] if one["name"] == database)
-    return datetime.fromisoformat(str(record["snapshot_at"])), Lsn.parse(str(record["lsn"]))
+    lsn = Lsn.parse(str(record["lsn"])) if record["lsn"] is not None else None
+    return datetime.fromisoformat(str(record["snapshot_at"])), lsn
 
 
 def _lost(config: Config, ledger: Ledger | None, plan: Plan, manifest: Manifest, losses: Losses) -> Lost:
     """Return what was written since the dump's snapshot: its WAL and transactions, where the dump is of this very server."""
     steps = plan.steps
     since, start = _snapshot(manifest, steps.restoration.database)
-    if steps.system_id != steps.restoration.server:
+    if steps.system_id != steps.restoration.server or start is None:
         return Lost(since.isoformat(), losses.connections)
     with connect_beside(config.cluster(steps.cluster).restoring) as connection, translated():
         row = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()

@@ -114,7 +114,7 @@ def _newest(
     dumps = [one for one in sound if not one[0].partial or (database is not None and one[0].whole_databases)]
     if not dumps:
         part = max((backup.id for backup, _ in sound), default=None)
-        there = f" {part} holds a part only, and is named by its id." if part else ""
+        there = f" {part} is of a part, or imported: it comes by its id." if part else ""
         raise Usage(
             f"There is no sound dump of {cluster}{' that holds everything' if part else ''}.",
             hint=f"Take one: `pitstop backup dump {cluster}`.{there or ' A base backup is named by its id.'}",

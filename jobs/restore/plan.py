@@ -349,7 +349,7 @@ def _warnings(
     if contents.choice.bare:
         names = ", ".join(table.full_name for table in contents.choice.bare[:5])
         said.append(f"Tables that the chosen ones stand on come without their rows: {names}.")
-    if part := chosen.backup.partial:
+    if part := chosen.backup.known_part:
         said.append(f"This dump holds a part only: {part}.")
     if left := (manifest.body.get("selection") or {}).get("exclude_tables"):
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""

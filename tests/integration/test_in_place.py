@@ -167,6 +167,25 @@ def test_a_command_after_that_fails_is_told_and_undo_is_there(plain_server: Plai
     assert (back.state, shop.orders()) == (State.SUCCEEDED, 50)
 
 
+def test_a_file_of_an_older_script_takes_the_place_of_the_live_database(
+    plain_server: PlainServerFactory, tmp_path: Path
+) -> None:
+    """What the strategy's restore did: by the file's name, swapped in whole, the live one kept; no counts were recorded."""
+    server, old = plain_server(18, settings=CORPSES), tmp_path / "old"
+    old.mkdir()
+    shop = open_shop(server, tmp_path, settings=f"\n[clusters.slips.old_backups]\ndirectory = '{old}'\n")
+    tool = str(server.binaries.tool("pg_dump"))
+    subprocess.run([tool, "-Fc", "-f", str(old / "shop.backup"), "-d", server.dsn("shop")], check=True)
+    shop.sql("DELETE FROM orders")
+    request, result = shop.restore(backup="shop.backup")
+    assert request.state is State.SUCCEEDED
+    assert shop.orders() == 50
+    assert {check["ok"] for check in result["checks"]} <= {True, None}
+    kept = shop.kept(request.id)
+    assert kept is not None
+    assert shop.databases() == {"shop", kept.name}
+
+
 @pytest.mark.parametrize("undo", [True, False])
 def test_a_page_that_is_not_well(plain_server: PlainServerFactory, tmp_path: Path, undo: bool) -> None:
     """With `undo` the old database is back before the report; without, the report says so; secrets of the page are not in it."""

@@ -169,6 +169,26 @@ def test_a_file_is_restored_by_its_name(here: Installation) -> None:
     assert dry.json["facts"]["rows"] is None, "nobody counted them: not 0"
 
 
+def test_a_file_takes_the_place_of_the_live_database(here: Installation) -> None:
+    """The strategy's own restore: the plan says since when, and what the file lacks; one of a table is never `latest`."""
+    whole = "SlipVerificationDb_full_20260101_020000.backup.gz.enc"
+    there = pitstop("restore", "slips", whole, "--in-place", "--dry-run", "--json", config=here.config_path)
+    assert there.code == 0, there.err
+    assert there.json["steps"]["destination"]["kind"] == "in-place"
+    assert there.json["facts"]["lost"]["since"]
+    assert "The dump lacks" not in " ".join(there.json["facts"]["warnings"])
+    table = pitstop(
+        "restore", "slips", "users.backup.gz.enc", "--in-place", "--dry-run", "--json", config=here.config_path
+    )
+    assert table.code == 0, table.err
+    assert "lacks this table of postgres, left to the kept database alone: public.Orders." in " ".join(
+        table.json["facts"]["warnings"]
+    )
+    newest = pitstop("restore", "slips", "--into-database", "n", "--dry-run", "--json", config=here.config_path)
+    assert (newest.code, newest.json["error"]["code"]) == (2, "no-dump")
+    assert "it comes by its id" in newest.json["error"]["hint"]
+
+
 def test_an_imported_dump_is_never_newer_than_it_is(here: Installation) -> None:
     """A dump taken before the import stays the newest one: an import is dated by the archive, not by when it came."""
     taken = here.run(Job.DUMP)["id"]

@@ -27,7 +27,7 @@ class BackupView:
 def backup_card(view: BackupView, *, now: datetime) -> Message:
     """Render one backup. `now` is aware."""
     backup, contents = view.summary, view.contents
-    part = f", of a part only: {escape(backup.partial, 40)}" if backup.partial else ""
+    part = f", of a part only: {escape(backup.known_part, 40)}" if backup.known_part else ""
     card = Card(f"{_KINDS.get(backup.kind, backup.kind)} of {backup.cluster}")
     card.lines(code(backup.id, 80), *_standing(backup, now))
     card.lines(
