@@ -9,12 +9,11 @@ from functools import partial
 
 from psycopg import pq
 
-from bot.errors import Corruption, Failed, Usage
+from bot.errors import Corruption, Failed
 from bot.model.wal import Lsn
 from bot.postgres.connect import quote_literal
 from bot.postgres.replication import Notice, ReplicationConnection, Result, rows_of
 
-OLDEST_MAJOR = 14
 _TAR_END = bytes(1024)
 _LONG_BYTES = 8192
 """A message shorter than a page is a file's end or a header: the next one is different."""
@@ -122,12 +121,6 @@ def stream_base_backup(
         Unavailable: the server went away.
         Usage: it lacks a right or a setting; the hint has the line to put right.
     """
-    if conn.major < OLDEST_MAJOR:
-        raise Usage(
-            f"The server is PostgreSQL {conn.major}; Pitstop backs up {OLDEST_MAJOR} to 18.",
-            hint="Upgrade the server.",
-            code="server-too-old",
-        )
     results = conn.bulk_results(command(conn.major, label=label, max_rate_kib=max_rate_kib, fast=fast))
     started = _header(next(results), next(results))
     yield started

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from bot.errors import PitstopError, Unavailable, Usage
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+OLDEST_MAJOR = 14
 
 _NEVER_HEALS = ("28P01", "28000", "3D000", "42501")
 _NO_ENTRY = re.compile(
@@ -42,17 +43,37 @@ def connect(
 
     Raises:
         Unavailable: the server does not answer, is starting up, or has no connection left.
-        Usage: the DSN cannot be read, or the server turns the role, password or database down.
+        Usage: the DSN cannot be read, the server turns the role, password or database down, or is too old.
     """
     conninfo = make_dsn(dsn, dbname=dbname or dsn_field(dsn, "dbname") or "postgres", application_name=application_name)
     try:
         connection = psycopg.connect(conninfo, autocommit=autocommit, connect_timeout=timeout_s)
     except psycopg.Error as error:
         raise connection_error(str(error), dsn, sqlstate=error.sqlstate) from None
+    try:
+        require_supported(connection.info.server_version, dsn)
+    except Usage:
+        connection.close()
+        raise
     if dsn_field(dsn, "client_encoding") != "SQL_ASCII":
         for name in _TEXTS:
             connection.adapters.register_loader(name, AnyText)
     return connection
+
+
+def require_supported(version_num: int, dsn: str) -> None:
+    """Refuse a server of which nothing here was ever tried, before it is asked for anything.
+
+    Raises:
+        Usage: `server-too-old`.
+    """
+    if version_num < OLDEST_MAJOR * 10000:
+        shown = version_num // 10000 if version_num >= 100_000 else f"{version_num // 10000}.{version_num // 100 % 100}"
+        raise Usage(
+            f"PostgreSQL at {server_place(dsn)} is {shown}; Pitstop works with {OLDEST_MAJOR} and later.",
+            hint=f"Upgrade the server to {OLDEST_MAJOR} or later. Does the DSN lead to the right one?",
+            code="server-too-old",
+        )
 
 
 class AnyText(Loader):

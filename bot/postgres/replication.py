@@ -17,9 +17,9 @@ from types import TracebackType
 import psycopg
 from psycopg import pq
 
-from bot.errors import PitstopError, Unavailable
+from bot.errors import PitstopError, Unavailable, Usage
 from bot.model.wal import Lsn
-from bot.postgres.connect import connection_error, make_dsn, quote_ident, server_place
+from bot.postgres.connect import connection_error, make_dsn, quote_ident, require_supported, server_place
 from bot.postgres.server_errors import command_error
 from bot.postgres.wire import ConnectionEnded, Fields, WireCommand, WireResult, is_local
 
@@ -85,7 +85,8 @@ class ReplicationConnection:
 
         Raises:
             Unavailable: the server does not answer.
-            Usage: the DSN, the role's rights, pg_hba, or no WAL sender is left; the hint has the line to put right.
+            Usage: the DSN, the role's rights, pg_hba, no WAL sender is left, or the server is too old; the hint has the line
+                to put right.
         """
         conninfo = make_dsn(
             dsn, replication="true", dbname="replication", application_name=application_name, options=""
@@ -99,6 +100,11 @@ class ReplicationConnection:
             message = pgconn.get_error_message()
             pgconn.finish()
             raise connection_error(message, dsn)
+        try:
+            require_supported(pgconn.server_version, dsn)
+        except Usage:
+            pgconn.finish()
+            raise
         return cls(pgconn, dsn, on_wait)
 
     @property

@@ -12,7 +12,7 @@ from bot.config import ClusterConfig
 from bot.errors import Unavailable, Usage
 from bot.model.dumps import Selection, Table, matching, require_known
 from bot.model.typed import quoted
-from bot.postgres.connect import Connection, dsn_field, quote_ident, server_place
+from bot.postgres.connect import OLDEST_MAJOR, Connection, dsn_field, quote_ident, server_place
 from bot.postgres.dump_session import DumpSession
 
 _DATABASES = (
@@ -20,10 +20,6 @@ _DATABASES = (
     b" datallowconn AND datconnlimit <> -2, datistemplate, has_database_privilege(oid, 'CONNECT')"
     b" FROM pg_database ORDER BY datname"
 )
-
-
-_OLDEST_MAJOR = 14
-"""Every major since knows its settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def look_at_server(cluster: ClusterConfig) -> Server:
         Unavailable, Usage: the server does not answer, or turns the role down.
     """
     try:
-        with maintenance_session(cluster, _OLDEST_MAJOR).connect() as connection:
+        with maintenance_session(cluster, OLDEST_MAJOR).connect() as connection:
             return _look(connection)
     except psycopg.Error as error:
         raise Unavailable(
