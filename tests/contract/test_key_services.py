@@ -179,6 +179,29 @@ def test_a_connection_to_kms_that_breaks(arn: str, proxy: FaultyProxy, kind: Any
     assert wrapper.unwrap(form) == DATA_KEY
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"\xff\xfe"),
+        (200, b"[1]"),
+        (200, b'{"Plaintext": "A", "CiphertextBlob": "A"}'),
+        (403, b"<html>Forbidden by your network</html>"),
+        (407, b"<html>Who are you?</html>"),
+    ],
+)
+def test_something_else_answers_for_kms(arn: str, proxy: FaultyProxy, status: int, body: bytes) -> None:
+    """A proxy or a log-in page in the place of KMS is said to be one, and is no verdict about the key, which works afterwards."""
+    wrapper = AwsKms(arn, QUICK)
+    form = wrapper.wrap(new_key_id(), DATA_KEY)
+    proxy.spoil("", "answer", times=10_000, status=status, body=body, headers={"Content-Type": "text/html"})
+    for use in (lambda: wrapper.wrap(new_key_id(), DATA_KEY), lambda: wrapper.unwrap(form)):
+        error = refused(use, wrapper)
+        assert (type(error), error.reason_code) == (Unavailable, "kms-stranger")
+        assert "HTTPS_PROXY" in error.hint
+    proxy.heal()
+    assert wrapper.unwrap(form) == DATA_KEY
+
+
 def test_kms_that_is_not_there(arn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers: unavailable, whether the region is right and whether the host is reached; no verdict about the key."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", f"http://127.0.0.1:{free_port()}")

@@ -118,6 +118,20 @@ class AwsKms:
                 code="kms-away",
                 quick=True,
             ) from None
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+        ) as error:  # what the SDK raises over an answer that it cannot read
+            raise self._stranger() from error
+
+    def _stranger(self) -> Again:
+        return Again(
+            f"What answers in the place of AWS KMS in {self.region} is not KMS ({self.source} in [encryption]).",
+            hint="Does a proxy or a log-in page answer? A proxy comes from HTTPS_PROXY, another server from AWS_ENDPOINT_URL_KMS.",
+            code="kms-stranger",
+            quick=True,
+        )
 
     def _told(self, name: str, error: ClientError) -> Exception:
         """Return what an answer of KMS means to the person who has to act."""
@@ -126,6 +140,8 @@ class AwsKms:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code in _ALTERED:
             return _Altered()
+        if not code or (code.isdecimal() and status < 500 and status != 429):
+            return self._stranger()  # KMS has a word for each refusal: nothing is said of the key
         if code in _PASSING or status >= 500 or status == 429:
             return Again(
                 f"AWS KMS in {self.region} cannot do it just now ({code or status}; {self.source} in [encryption]).",
