@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.places import ON_DISK, for_servers
 from tests.sweeps import SAMPLE, SWEEP
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
@@ -23,11 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose how many examples property tests try, and collect without looking for garbage.
+    """Choose how many examples property tests try and where servers are, and collect without looking for garbage.
 
     Modules and tests stay until the end; to look through them again and again took a third of the time to collect them.
     """
     settings.load_profile(SWEEP if config.getoption("--full") else SAMPLE)
+    if config.getoption("--full"):
+        os.environ[ON_DISK] = "1"
     gc.disable()
 
 
@@ -60,9 +63,16 @@ def pytest_runtest_makereport(
 
 
 @pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A private folder on the disk of the servers, gone after the test."""
+    with tempfile.TemporaryDirectory(prefix="ps-", dir=for_servers(), ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def short_tmp() -> Iterator[Path]:
     """A private folder whose path is short enough for Unix sockets (107 bytes); removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)

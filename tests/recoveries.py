@@ -30,6 +30,7 @@ from bot.postgres.binaries import Binaries
 from bot.postgres.plain import PlainServer
 from jobs.context import Cancelled, JobContext, utc_now
 from tests.jobs import CLUSTER, Installation
+from tests.places import for_servers
 from tests.servers import FAST
 
 TEAM = "T1"
@@ -43,7 +44,7 @@ def lasting_server(
     binaries: Binaries, template: Callable[..., Path], account: Account, settings: Mapping[str, str], *options: str
 ) -> Iterator[tuple[Path, PlainServer]]:
     """Start a server for a whole module, made with initdb `options`; yield a folder of its own beside it, and the server."""
-    home = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
     try:
         home.chmod(0o755)
         subprocess.run(["cp", "-a", template(binaries, options), home / "data"], check=True)

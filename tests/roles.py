@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,12 +99,6 @@ def readme_sql(major: int) -> list[str]:
     lines = [line for line in found[1].splitlines() if major >= 15 or "15 and later" not in line]
     text = "\n".join(line.partition("--")[0] for line in lines)
     return [one.replace("'…'", _literal(PASSWORD)) for one in text.split(";") if one.strip()]
-
-
-def shared_memory() -> Path | None:
-    """Return a folder on another disk than /tmp, or None where there is none."""
-    place = Path("/dev/shm")
-    return place if os.access(place, os.W_OK) and place.stat().st_dev != Path("/tmp").stat().st_dev else None
 
 
 def _literal(text: str) -> str:

@@ -22,6 +22,7 @@ from bot.errors import Unavailable
 from bot.host.accounts import Account, server_account
 from bot.postgres.binaries import Binaries, find
 from bot.postgres.plain import PlainServer, initdb
+from tests.places import for_servers
 
 FAST = {"fsync": "off", "shared_buffers": "16MB", "max_wal_size": "256MB", "max_wal_senders": "6"}
 
@@ -75,7 +76,7 @@ def server_user() -> Account:
 @pytest.fixture
 def server_home(server_user: Account) -> Iterator[Path]:
     """A folder the servers' account may enter (pytest's own is 0700), with a short path; removed afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
     folder.chmod(0o755)
     if not server_user.is_current:
         os.chown(folder, server_user.uid, server_user.gid)
@@ -86,7 +87,7 @@ def server_home(server_user: Account) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def cluster_template(server_user: Account) -> Iterator[Callable[[Binaries, Sequence[str]], Path]]:
     """A function that makes a cluster with initdb once and returns its folder, to be copied."""
-    home = Path(tempfile.mkdtemp(prefix="ps-template-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="ps-template-", dir=for_servers()))
     home.chmod(0o755)
     made: dict[tuple[int, tuple[str, ...]], Path] = {}
 

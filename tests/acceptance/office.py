@@ -47,6 +47,7 @@ from bot.slack.cards import actions
 from bot.slack.manifest import manifest
 from bot.slack.subjects import render
 from jobs.context import utc_now
+from tests.places import for_servers
 from tests.servers import FAST, binaries_or_skip
 
 RESULTS, ALERTS, APPROVALS = "db-backups", "db-alerts", "db-approvals"
@@ -408,7 +409,7 @@ def open_office(
     """Open an office and close it again: bots, jobs, servers beside, the live server, the workspace, every file."""
     account, binaries = server_account(), binaries_or_skip(major)
     with ExitStack() as stack:
-        home = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+        home = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
         stack.callback(shutil.rmtree, home)
         home.chmod(0o711)
         for name, mode in {"pitstop": 0o700, "repository": 0o700, "restores": 0o711, "live": 0o700}.items():

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import for_servers
+
 pytestmark = pytest.mark.pg
 
 STORY = (sys.executable, "-I", "-m", "bot", "demo", "--story")
@@ -20,7 +22,7 @@ STORY = (sys.executable, "-I", "-m", "bot", "demo", "--story")
 @pytest.fixture
 def room() -> Iterator[Path]:
     """A folder for temporary files that only this story uses, so that what it leaves behind is seen."""
-    folder = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
     folder.chmod(0o711)
     yield folder
     subprocess.run(["rm", "-rf", folder], check=True)

@@ -18,6 +18,7 @@ from bot.postgres.isolated import remove_directory
 from bot.postgres.plain import PlainServer
 from tests.commands import Said, pitstop
 from tests.jobs import Installation, install
+from tests.places import for_servers
 from tests.servers import FAST, binaries_or_skip, execute
 
 pytestmark = pytest.mark.pg
@@ -32,7 +33,7 @@ def there(
     request: pytest.FixtureRequest, cluster_template: Callable[..., Path], server_user: Account
 ) -> Iterator[Installation]:
     """A cluster whose own databases are in one encoding, with a database of each other kind; and a Pitstop that knows it."""
-    home, binaries = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp")), binaries_or_skip(15)
+    home, binaries = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers())), binaries_or_skip(15)
     try:
         home.chmod(0o755)
         options = (f"--encoding={request.param}", "--locale=C")

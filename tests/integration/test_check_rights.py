@@ -12,7 +12,8 @@ import pytest
 from bot.postgres.findings import Finding
 from tests.commands import pitstop
 from tests.jobs import wait_for
-from tests.roles import MARK, READY, Observed, observed, shared_memory
+from tests.places import another_disk
+from tests.roles import MARK, READY, Observed, observed
 from tests.servers import PlainServerFactory, execute
 
 pytestmark = pytest.mark.pg
@@ -45,7 +46,7 @@ SETTINGS = {
 @pytest.fixture
 def away() -> Iterator[Path]:
     """A folder on another disk than the servers'."""
-    place = shared_memory()
+    place = another_disk()
     if place is None:
         pytest.skip("/dev/shm is not a disk of its own here; mount -t tmpfs tmpfs /dev/shm")
     with tempfile.TemporaryDirectory(prefix="ps-", dir=place) as folder:

@@ -26,6 +26,7 @@ from bot.postgres.plain import PlainServer
 from tests.commands import PITSTOP, Said, pitstop
 from tests.confined import Circumstances
 from tests.jobs import Installation, install, wait_for
+from tests.places import for_servers
 from tests.roles import HBA, MARK, PASSWORD, readme_sql
 from tests.servers import FAST, execute
 from tests.terminal import on_terminal
@@ -60,7 +61,7 @@ def scene(
     cluster_template: Callable[[Binaries, Sequence[str]], Path], server_user: Account, pg16: Binaries
 ) -> Iterator[Scene]:
     """Build it once for this page; every test leaves it as it was."""
-    home = Path(tempfile.mkdtemp(prefix="ps-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="ps-", dir=for_servers()))
     home.chmod(0o755)
     socket_dir = home / "socket"
     socket_dir.mkdir(mode=0o700)

@@ -25,6 +25,7 @@ from bot.postgres.resolve import Resolution, resolve
 from bot.postgres.wal_reader import WalReader
 from bot.postgres.wal_records import TransactionEnd
 from tests.integration.workload import SETTINGS, Numbered, commit_order, numbers_before, prepare_log, write_numbers
+from tests.places import for_servers
 from tests.servers import FAST, binaries_or_skip
 
 pytestmark = pytest.mark.pg
@@ -104,7 +105,7 @@ def history(
 ) -> Iterator[History]:
     """A server of each major with 1 MB segments, 300 numbered transactions, two backups, restore points and a dropped database."""
     binaries = binaries_or_skip(request.param)
-    with tempfile.TemporaryDirectory(prefix="ps-", dir="/tmp") as place:
+    with tempfile.TemporaryDirectory(prefix="ps-", dir=for_servers()) as place:
         home = Path(place)
         home.chmod(0o755)
         subprocess.run(["cp", "-a", cluster_template(binaries, ["--wal-segsize=1"]), home / "data"], check=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-_MEMORY, _ROOM_BYTES = Path("/dev/shm"), 256 * 1024 * 1024
+from tests.places import in_memory
+
+_ROOM_BYTES = 256 * 1024 * 1024
 _HERE = Path(__file__).parent
 
 
@@ -21,14 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(method="signal"))
 
 
-def in_memory() -> str | None:
-    """Return a file system in memory with room, where there is one."""
-    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES
-    return str(_MEMORY) if roomy and os.access(_MEMORY, os.W_OK) else None
-
-
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """A private folder, gone after the test."""
-    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=in_memory(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="pitstop-", dir=in_memory(_ROOM_BYTES), ignore_cleanup_errors=True
+    ) as folder:
         yield Path(folder)

@@ -15,7 +15,7 @@ from bot.repository.repository import Repository
 from bot.repository.stores import Names, ObjectInfo
 from bot.repository.stores.files import FilesStore
 from tests.large import BEGAN, add_backups, add_segments, backup_at
-from tests.unit.conftest import in_memory
+from tests.places import in_memory
 from tests.unit.repository.sample import NAME, SECOND, SYSTEM, open_sample, sample_cluster, write_backup
 
 BACKUPS, SEGMENTS, PAGE = 1_000, 100_000, 1_000
@@ -69,7 +69,7 @@ class CountingStore(FilesStore):
 @pytest.fixture(scope="module")
 def years() -> Iterator[Path]:
     """A folder with a key and a repository of 1,000 backups, one of them with volumes, and 100,000 segments."""
-    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=in_memory()) as place:
+    with tempfile.TemporaryDirectory(prefix="pitstop-", dir=in_memory(1 << 30)) as place:
         folder = Path(place)
         cluster = sample_cluster(open_sample(folder))
         add_backups(cluster, BACKUPS - 1, every=SEGMENTS // BACKUPS)
