@@ -5,10 +5,12 @@ pg_restore's own `--table` restores a table without its indexes, constraints, de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.model.restores import TableName
+from bot.model.typed import unquoted
 from bot.postgres.archive_toc import Entry, Toc
 from bot.postgres.sql_words import roles_named
 
@@ -22,6 +24,8 @@ _OWNED = frozenset(
     }
 )  # fmt: skip
 _WHEN_ALL_IS_THERE = frozenset({"FK CONSTRAINT", "TABLE ATTACH", "INDEX ATTACH"})
+_IDENTIFIER = r'("(?:[^"]|"")+"|[^\s".(]+)'
+_REFERENCES = re.compile(rf"\bREFERENCES {_IDENTIFIER}\.{_IDENTIFIER}\(")
 _REMARKS = frozenset({"COMMENT", "ACL", "SECURITY LABEL", "SEQUENCE SET"})
 _DATA = frozenset({"TABLE DATA", "BLOBS", "SEQUENCE SET", "MATERIALIZED VIEW DATA", "STATISTICS DATA"})
 _UNOWNED = frozenset({"COMMENT", "ACL", "SECURITY LABEL", "DEFAULT ACL", "EXTENSION", "EVENT TRIGGER"})
@@ -63,9 +67,23 @@ class Choice:
 
 
 def everything(toc: Toc) -> Choice:
-    """Choose the whole archive, with what belongs to the database itself."""
+    """Choose the whole archive, with what belongs to the database itself.
+
+    Foreign keys to tables that the archive lacks (pg_dump was told which to take) are left out and said.
+    """
     tables = tuple(TableName(entry.schema, entry.tag) for entry in toc.kind("TABLE DATA"))
-    return Choice(toc.entries, tables)
+    loose = _leading_out(toc)
+    said = tuple(
+        f"The foreign key {entry.tag} leads to a table that is not in the dump; it is left out." for entry in loose
+    )
+    return Choice(tuple(entry for entry in toc.entries if entry not in loose), tables, (), said)
+
+
+def lacking_schemas(toc: Toc) -> list[str]:
+    """Return the schemas that an archive of chosen tables is in and does not make, because none was chosen."""
+    if toc.kind("SCHEMA", "EXTENSION"):  # else an extension may make them
+        return []
+    return sorted({entry.schema for entry in toc.entries} - {"", "public", "pg_catalog"})
 
 
 def tables_of(toc: Toc, names: Sequence[TableName]) -> Choice:
@@ -88,9 +106,11 @@ def tables_of(toc: Toc, names: Sequence[TableName]) -> Choice:
             ids.add(entry.id)
             _close(ids, by_id)
             grown = True
+    loose = {entry.id for entry in _leading_out(toc)}
     ids |= {entry.id for entry in toc.entries if entry.desc in _ALWAYS}
     for kinds in (_WHEN_ALL_IS_THERE, _REMARKS):
         ids |= {entry.id for entry in toc.entries if entry.desc in kinds and entry.needs and _there(entry, ids, by_id)}
+        ids -= loose
     entries = tuple(entry for entry in toc.entries if entry.id in ids)
     return Choice(
         entries,
@@ -161,6 +181,19 @@ def _left_out(toc: Toc, core: set[int], ids: set[int]) -> Iterator[str]:
         owner = _own_table(toc, entry)
         if entry.id not in ids and owner is not None and owner.id in core:
             yield f"The foreign key {entry.tag} leads to a table that is not restored; it is left out."
+
+
+def _leading_out(toc: Toc) -> list[Entry]:
+    """Return the foreign keys that refer to a table which is not in the archive; pg_dump writes every name with its schema."""
+    if toc.kind("EXTENSION"):  # it is no archive of chosen tables, and the table may be the extension's
+        return []
+    tables = {_name(entry) for entry in toc.entries if entry.desc in _TABLES}
+    found = []
+    for entry in toc.kind("FK CONSTRAINT"):
+        named = _REFERENCES.search(entry.defn)
+        if named is not None and TableName(unquoted(named[1]), unquoted(named[2])) not in tables:
+            found.append(entry)
+    return found
 
 
 def _own_table(toc: Toc, entry: Entry) -> Entry | None:

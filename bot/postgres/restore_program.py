@@ -45,7 +45,7 @@ def restoring(
         Unavailable: it is missing or cannot be started.
     """
     with ExitStack() as stack:
-        lists = [] if chosen is None else [stack.enter_context(_in_memory(chosen))]
+        lists = [] if chosen is None else [stack.enter_context(in_memory(chosen))]
         argv = [
             os.fspath(tools.tool("pg_restore")), "--format=custom", "--exit-on-error", "--no-password", *options,
             *(f"--use-list=/proc/self/fd/{one}" for one in lists), "--dbname", session.program_conninfo(),
@@ -54,7 +54,7 @@ def restoring(
 
 
 @contextmanager
-def _in_memory(content: bytes) -> Iterator[int]:
+def in_memory(content: bytes) -> Iterator[int]:
     """Yield the descriptor of a file in memory that holds `content`."""
     with open(os.memfd_create("pitstop-list"), "wb") as file:  # noqa: PTH123 - it has no path
         file.write(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from bot.errors import Failed, PitstopError
 from bot.model import amounts
 from bot.model.backups import BackupSummary
 from bot.model.drills import Counts, Point, Proof, Question, TableName, hidden_rows, judge_equal, judge_expected
+from bot.model.dumps import partial_of
+from bot.postgres.archive_choice import Choice, everything, lacking_schemas
+from bot.postgres.archive_toc import read_toc
 from bot.postgres.binaries import find, find_client
 from bot.postgres.globals_script import run_globals
 from bot.postgres.isolated import IsolatedServer
@@ -115,12 +119,20 @@ def _restore(drill: Drill, server: IsolatedServer, dump: Dump, answers: Answers)
     programs = find_client(["pg_restore"], at_least=_tool_major(manifest), extra=drill.config.postgres.bin_directories)
     for database in manifest.body["databases"]:
         context.phase(f"dump: restore {database['name']}")
+        pieces = _told(drill, dump, database["archive"])
+        chosen, schemas = None, list[str]()
+        if not script or partial_of(manifest.body):
+            choice, schemas, pieces = _self_contained(pieces)
+            chosen = choice.list_file()
+            answers.warnings += choice.left_out
         number, errors = restore_archive(
             server,
             database["name"],
-            _told(drill, dump, database["archive"]),
+            pieces,
             programs=programs,
             options=options,
+            chosen=chosen,
+            schemas=schemas,
             check=context.check_cancelled,
         )
         failed += number
@@ -130,6 +142,19 @@ def _restore(drill: Drill, server: IsolatedServer, dump: Dump, answers: Answers)
         answers.say(Question.RESTORED, False, "; ".join(told[:3]) + more)
     else:
         answers.say(Question.RESTORED, True, amounts.count(len(manifest.body["databases"]), "database"))
+
+
+def _self_contained(pieces: Iterator[bytes]) -> tuple[Choice, list[str], Iterator[bytes]]:
+    """Return what of an archive of a part can be restored by itself, the schemas it lacks, and the archive from its beginning."""
+    seen = list[bytes]()
+
+    def head() -> Iterator[bytes]:
+        for piece in pieces:
+            seen.append(piece)
+            yield piece
+
+    toc = read_toc(head())
+    return everything(toc), lacking_schemas(toc), itertools.chain(seen, pieces)
 
 
 def _told(drill: Drill, dump: Dump, name: str) -> Iterator[bytes]:

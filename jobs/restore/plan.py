@@ -16,7 +16,7 @@ from bot.model.plans import ChainLink, Facts, Plan, Steps
 from bot.model.restores import Restoration, Wanted
 from bot.model.sql_checks import SqlCheck
 from bot.model.targets import Target, TargetKind
-from bot.postgres.archive_choice import missing
+from bot.postgres.archive_choice import lacking_schemas, missing
 from bot.postgres.connect import quote_ident
 from bot.postgres.restore_place import (
     Place,
@@ -349,6 +349,10 @@ def _warnings(
     if contents.choice.bare:
         names = ", ".join(table.full_name for table in contents.choice.bare[:5])
         said.append(f"Tables that the chosen ones stand on come without their rows: {names}.")
+    if schemas := lacking_schemas(contents.toc):
+        said.append(
+            f"The dump lacks the schemas of its tables; the restoring role makes them: {', '.join(schemas[:5])}."
+        )
     if part := chosen.backup.known_part:
         said.append(f"This dump holds a part only: {part}.")
     if left := (manifest.body.get("selection") or {}).get("exclude_tables"):

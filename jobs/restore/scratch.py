@@ -6,7 +6,8 @@ import time
 
 from bot.errors import PitstopError, Unavailable
 from bot.model.swaps import Note, read_note
-from bot.postgres.connect import Connection, quote_ident, quote_literal
+from bot.postgres.archive_choice import lacking_schemas
+from bot.postgres.connect import Connection, connect, quote_ident, quote_literal
 from bot.postgres.database_definition import definition
 from bot.postgres.maintenance import connect_beside, database_oids, translated
 from jobs.restore.work import RestoreWork
@@ -28,6 +29,10 @@ def make(work: RestoreWork, name: str, *, becomes: str) -> None:
             work.request.id, work.request.cluster, "coming", becomes, oid, work.context.now().isoformat()
         ).text()
         run(connection, f"COMMENT ON DATABASE {quote_ident(name)} IS {quote_literal(note)}")
+    if schemas := lacking_schemas(work.contents.toc):
+        with connect(work.dsn, dbname=name) as inside:
+            for schema in schemas:
+                run(inside, f"CREATE SCHEMA {quote_ident(schema)}")
 
 
 def drop(connection: Connection, name: str) -> None:

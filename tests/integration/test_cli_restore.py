@@ -22,8 +22,9 @@ def test_the_command_line(plain_server: PlainServerFactory, tmp_path: Path, serv
     server = plain_server(16)
     execute(server, 'CREATE TABLE "Orders" AS SELECT generate_series(1, 120) AS n')
     execute(server, "CREATE DATABASE desk")
-    here = install(tmp_path / "pitstop", server, RIGHTS, f'[restore]\ndirectory = "{server_home}/restores"')
-    dump = here.run(Job.DUMP, databases=["postgres"])["id"]
+    extra = {**RIGHTS, "databases": '["postgres"]'}
+    here = install(tmp_path / "pitstop", server, extra, f'[restore]\ndirectory = "{server_home}/restores"')
+    dump = here.run(Job.DUMP)["id"]
     base = here.run(Job.BASE_BACKUP)["id"]
 
     def restore(*words: str) -> tuple[int, dict[str, object]]:

@@ -17,10 +17,12 @@ from bot.model.runs import Job
 from jobs.catalogue import renew_catalogue
 from jobs.context import utc_now
 from tests.commands import Typed
+from tests.integration.drills import drilled, noes
 from tests.integration.test_monitor import WARN, Watch, over, scheduled
-from tests.jobs import CLUSTER
-from tests.recoveries import asked
+from tests.jobs import CLUSTER, install
+from tests.recoveries import RIGHTS, agreed, asked, execute
 from tests.servers import PlainServerFactory
+from tests.servers import execute as sql
 from tests.swaps import open_shop
 
 pytestmark = pytest.mark.pg
@@ -77,6 +79,37 @@ def test_where_there_are_only_parts_it_says_so(plain_server: PlainServerFactory,
     refused = asked(here, "restore", Wanted(), "latest", {"kind": "database", "database": "again"})
     assert (refused.outcome or {})["code"] == "no-dump"
     assert part in (refused.outcome or {})["hint"]
+
+
+def test_chosen_tables_come_back_without_what_they_lead_to(plain_server: PlainServerFactory, server_home: Path) -> None:
+    """A table with a foreign key to one that was not chosen, and one in a schema of its own: all of the dump comes back."""
+    server = plain_server(18)
+    here = install(server_home / "p", server, RIGHTS, f'[restore]\ndirectory = "{server_home}/restores"')
+    sql(server, "CREATE TABLE orders AS SELECT generate_series(1, 3) AS id")
+    sql(server, "ALTER TABLE orders ADD PRIMARY KEY (id)")
+    sql(server, 'CREATE SCHEMA "Au.dit"')
+    sql(
+        server,
+        'CREATE TABLE "Au.dit"."It ""em" (id int PRIMARY KEY, "Order" int CONSTRAINT "of (order)" REFERENCES orders,'
+        ' of int CONSTRAINT own REFERENCES "Au.dit"."It ""em")',
+    )
+    sql(server, 'INSERT INTO "Au.dit"."It ""em" VALUES (1, 1, NULL), (2, 2, 1)')
+    made = here.run(Job.DUMP, tables=['"Au.dit"."It ""em"'])["id"]
+    [proof] = drilled(here, backup=made)["proofs"]
+    assert (noes(proof), proof["verified"]) == ({}, True)
+    assert ["postgres", "Au.dit", 'It "em', 2] in proof["tables"]
+    for number, wanted in enumerate((Wanted(made), Wanted(made, tables=('"Au.dit"."It ""em"',)))):
+        name = f"again{number}"
+        planned = asked(here, "restore", wanted, "it", {"kind": "database", "database": name})
+        assert planned.plan is not None, planned.outcome
+        said = " ".join(planned.plan.facts.warnings)
+        assert "of (order) leads to a table that is not" in said
+        assert "lacks the schemas of its tables; the restoring role makes them: Au.dit." in said
+        done = execute(here, agreed(here, planned).id)
+        assert done.state is State.SUCCEEDED, done.outcome
+        assert sql(server, 'SELECT count(*) FROM "Au.dit"."It ""em"', dbname=name) == [(2,)]
+        keys = sql(server, "SELECT conname::text FROM pg_constraint WHERE contype = 'f'", dbname=name)
+        assert keys == [("own",)], "the one to itself holds"
 
 
 def test_a_part_ends_no_alert_and_raises_none(plain_server: PlainServerFactory, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_old_backups_come_along(here: Installation) -> None:
     assert proof["verified"]
     assert ["postgres", "public", "Orders", 1500] in proof["tables"]
     [part] = drilled(here, backup=ids["users.backup.gz.enc"])["proofs"]
-    assert (noes(part), part["newest"]) == ({}, False)
+    assert (noes(part), part["newest"]) == ({}, part["backup"] == max(ids.values()))  # made within a second, by chance
     assert ["postgres", "public", "Users", 400] in part["tables"]
     again = pitstop("import", "slips", "--all", "--json", config=here.config_path)
     assert sorted(again.json["skipped"]) == sorted(ids)

@@ -271,10 +271,10 @@ def test_a_missing_role_is_offered_as_the_dump_has_it(here: Installation, server
     sql(server, "GRANT SELECT ON t TO gone", dbname="of_gone")
     sql(server, "ALTER DATABASE of_gone OWNER TO gone")
     here.run(Job.DUMP, databases=["of_gone"])
-    planned = plan(here, Wanted(), into("of_gone_2"))
+    planned = plan(here, Wanted(database="of_gone"), into("of_gone_2"))
     sql(server, "DROP DATABASE of_gone")
     sql(server, "DROP ROLE gone")
-    said = refused(here, Wanted(), into("of_gone_2"))
+    said = refused(here, Wanted(database="of_gone"), into("of_gone_2"))
     assert said["code"] == "missing-roles"
     assert "gone" in said["message"]
     assert "CREATE ROLE gone;" in said["hint"]

@@ -17,7 +17,7 @@ from bot.host.accounts import Account
 from bot.model.destinations import EmptyTables
 from bot.model.dumps import Part
 from bot.model.requests import Request, State
-from bot.model.restores import Wanted
+from bot.model.restores import LATEST, Wanted
 from bot.model.runs import Job
 from bot.postgres.empty_tables import columns
 from bot.postgres.plain import PlainServer
@@ -53,14 +53,14 @@ class Stage(Supervised):
         done = execute(self.here, self.agreed(wanted, name).id)
         assert done.state is State.SUCCEEDED, done.outcome
 
-    def plan(self, name: str, *tables: str, part: Part = Part.DATA_ONLY) -> Request:
+    def plan(self, name: str, *tables: str, part: Part = Part.DATA_ONLY, backup: str = LATEST) -> Request:
         """Ask for rows into the database `name`, and have the plan made."""
-        wanted = Wanted(part=part, tables=tables)
+        wanted = Wanted(backup, part=part, tables=tables)
         return asked(self.here, "restore", wanted, wanted.text(), {"kind": "database", "database": name})
 
     def agreed(self, wanted: Wanted, name: str) -> Request:
         """Return an approved request; who approves types the cluster's name, as for everything that writes into what lives."""
-        planned = self.plan(name, *wanted.tables, part=wanted.part)
+        planned = self.plan(name, *wanted.tables, part=wanted.part, backup=wanted.backup)
         assert planned.state is State.PROPOSED, planned.outcome
         desk.confirm(self.here.ledger, caller(self.here, ENGINEER), planned.id, reason="")
         return desk.approve(self.here.ledger, caller(self.here, DBA), planned.id, typed=CLUSTER)
@@ -282,15 +282,12 @@ def test_rows_that_differ_stay_and_are_told(stage: Stage) -> None:
 
 def test_a_dump_of_rows_alone(stage: Stage) -> None:
     """A dump without definitions comes back whole into empty tables, and in no other way."""
-    stage.here.run(Job.DUMP, part="data-only")
-    try:
-        assert refusal(stage.plan("new", part=Part.FULL))["code"] == "rows-alone"
-        assert refusal(stage.plan("copy", "Users"))["code"] == "rows-alone"
-        done = execute(stage.here, stage.agreed(Wanted(part=Part.DATA_ONLY), "copy").id)
-        assert done.state is State.SUCCEEDED, done.outcome
-        assert stage.rows("copy") == [300, 900, 40]
-    finally:
-        stage.here.run(Job.DUMP)
+    rows = stage.here.run(Job.DUMP, part="data-only")["id"]
+    assert refusal(stage.plan("new", part=Part.FULL, backup=rows))["code"] == "rows-alone"
+    assert refusal(stage.plan("copy", "Users", backup=rows))["code"] == "rows-alone"
+    done = execute(stage.here, stage.agreed(Wanted(rows, part=Part.DATA_ONLY), "copy").id)
+    assert done.state is State.SUCCEEDED, done.outcome
+    assert stage.rows("copy") == [300, 900, 40]
 
 
 def test_columns_of_a_copy_statement() -> None:
