@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -122,7 +123,9 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except typer.TyperException as error:
-        return _tell(_usage(error), 2, as_json=as_json)
+        mistyped = _usage(error)
+        _note(mistyped, arguments)
+        return _tell(mistyped, 2, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _tell(PitstopError("Interrupted.", code="interrupted"), INTERRUPTED, as_json=as_json)
     except BrokenPipeError:
@@ -176,6 +179,24 @@ def _usage(error: typer.TyperException) -> Usage:
         hint=f"`{command} --help` shows how it is written.",
         code="usage",
     )
+
+
+def _note(mistyped: Usage, arguments: Sequence[str]) -> None:
+    """Note in the audit what was typed in vain, where an installation is whose ledger whoever typed it may write."""
+    from bot import desk
+    from bot.commands.surroundings import read_config, surroundings
+    from bot.log import redact
+
+    words = config_first(arguments)
+    if words[:1] == ["--config"]:
+        config_path.set(Path(words[1]) if words[1:] else None)
+        del words[:2]
+    elif words and words[0].startswith("--config="):
+        config_path.set(Path(words.pop(0).partition("=")[2]))
+    with contextlib.suppress(PitstopError, OSError):
+        if read_config()[0].ledger.exists():
+            here = surroundings()
+            desk.note_attempt(here.ledger, here.now(), here.me.key, "command", redact(" ".join(words))[:200], mistyped)
 
 
 def _tell(error: PitstopError, code: int, *, as_json: bool) -> int:

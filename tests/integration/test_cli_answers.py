@@ -74,6 +74,23 @@ def test_the_attempts_are_in_the_audit(here: Installation, typed: Typed) -> None
     assert typed("audit", "verify", config=here.config_path).code == 0
 
 
+def test_a_command_that_is_none_is_in_the_audit_too(here: Installation, tmp_path: Path) -> None:
+    """Words nobody knows are noted where a ledger is; where there is none, none is made, and the answer is the same."""
+    assert pitstop("drop", "everything", config=here.config_path).code == 2
+    assert pitstop(f"--config={here.config_path}", "pitr", "slips", "--port", "80").code == 2
+    entries = pitstop("audit", "export", "--json", config=here.config_path).json["entries"]
+    noted = [entry for entry in entries if entry["action"] == "command.refused"]
+    assert [entry["subject"] for entry in noted][-2:] == ["drop everything", "pitr slips --port 80"]
+    assert json.loads(noted[-1]["detail"])["code"] == "usage"
+    other = install(tmp_path / "other", AWAY)
+    for file in tmp_path.glob("other/ledger.db*"):
+        file.unlink()
+    assert pitstop("drop", "everything", config=other.config_path).code == 2
+    assert pitstop("drop", "everything", config=tmp_path / "nowhere.toml").code == 2
+    assert pitstop("drop", "--config").code == 2
+    assert not list(tmp_path.glob("other/ledger.db*"))
+
+
 def test_an_audit_that_was_changed(here: Installation, tmp_path: Path, typed: Typed) -> None:
     """A changed entry is damage: exit 4, and the report says which entry."""
     import sqlite3
