@@ -108,7 +108,7 @@ def test_a_table_somebody_holds(plain_server: PlainServerFactory, tmp_path: Path
         assert "public.t" in refused.value.message
         assert str(migration.info.backend_pid) in refused.value.hint
     assert left_behind(here) == []
-    assert execute(server, OURS) == [(0,)]
+    wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of its sessions")
     assert here.run(Job.DUMP)["id"]
 
 
@@ -151,7 +151,7 @@ def test_a_dump_that_holds_a_migration_up_gives_way(plain_server: PlainServerFac
     assert error.reason_code == "dump-yielded"
     assert "public.t" in error.message
     assert left_behind(here) == []
-    assert execute(server, OURS) == [(0,)]
+    wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of its sessions")
 
 
 def test_a_dump_that_is_cancelled(plain_server: PlainServerFactory, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_program_that_fails(plain_server: PlainServerFactory, tmp_path: Path, 
     assert failed.value.reason_code == "dump-failed"
     assert said in failed.value.message
     assert left_behind(here) == []
-    assert execute(server, OURS) == [(0,)]
+    wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of its sessions")
 
 
 def test_passwords_are_in_no_command_line(plain_server: PlainServerFactory, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_store_that_goes_away(plain_server: PlainServerFactory, tmp_path: Path
         repository.rename(here.home / "unmounted")
         repository.write_text("not mounted")
     assert [type(error) for error in failures] == [Unavailable]
-    assert execute(server, OURS) == [(0,)]
+    wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of its sessions")
     repository.unlink()
     (here.home / "unmounted").rename(repository)
     assert [backup.id for backup in here.repository().backups()] == [made]

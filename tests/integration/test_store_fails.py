@@ -105,7 +105,7 @@ def fails_and_recovers(
     history.delete_unfinished(datetime.now(UTC) + timedelta(days=1))
     assert list(examine(history)) == []
     assert history.without_manifest() == []
-    assert execute(server, OURS) == [(0,)]
+    wait_for(lambda: execute(server, OURS) == [(0,)], what="the end of its sessions")
     return caught.value
 
 
