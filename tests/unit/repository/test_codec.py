@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import struct
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,10 +29,27 @@ def test_frames_come_back(codec: Codec, pieces: list[bytes], step: int) -> None:
 @pytest.mark.parametrize("name", ["zstd", "gzip", "none"])
 def test_what_cannot_be_compressed_does_not_grow(name: CodecName) -> None:
     """Random bytes take no more than their own size and the frame's header."""
-    import random
-
     piece = random.Random(3).randbytes(10_000)
     assert len(Codec(name, 1).frame(piece)) == len(piece) + FRAME_HEADER.size
+
+
+def test_pieces_of_every_kind_come_back_in_any_order() -> None:
+    """Rows alike, text and noise each have their own tuning, chosen by the piece before: none of it depends on the guess."""
+    rng = random.Random(7)
+    words = [rng.randbytes(5).hex().encode() for _ in range(400)]
+    kinds = {
+        "rows": b"".join(struct.pack(">QI", n, n % 100) + b" " * 84 for n in range(600)),
+        "text": b" ".join(rng.choices(words, k=6_000)),
+        "noise": rng.randbytes(60_000),
+    }
+    codec = Codec("zstd", 1)
+    for order in permutations(kinds):
+        for kind in (*order, order[-1]):
+            piece = kinds[kind]
+            frame = codec.frame(piece)
+            assert piece_of(frame, "x", 0) == piece
+            wanted = {"rows": 0.25, "text": 0.7, "noise": 1.001}[kind]
+            assert len(frame) < wanted * len(piece), (kind, order)
 
 
 def test_content_is_cut_into_pieces() -> None:
