@@ -16,9 +16,10 @@ _SERVERS_BYTES, _LEFT_BYTES = 4 << 30, 6 << 30
 
 
 def in_memory(room_bytes: int) -> str | None:
-    """Return a folder in memory where there is one with room, or None."""
-    there = os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > room_bytes
-    return _MEMORY if there else None
+    """Return a folder in memory where there is one with room in which programs may be started, or None."""
+    if not os.access(_MEMORY, os.W_OK) or os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC:
+        return None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free > room_bytes else None
 
 
 def for_servers() -> str:
