@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol, through boto3; the only file that knows boto3's words for storage."""
+"""S3 and what speaks its protocol, through botocore; the only file that knows its words for storage."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def open_s3(name: str, config: RepositoryConfig) -> CloudStore:
     """Open the store of repository `name`; no request is made.
 
     Raises:
-        Usage: `storage-settings`, boto3 cannot work with the settings or with those of its own files.
+        Usage: `storage-settings`, botocore cannot work with the settings or with those of its own files.
     """
     patience = Patience(for_s=config.retry_for.total_seconds()) if config.retry_for else Patience()
     return CloudStore(S3(name, config), patience)
@@ -296,7 +296,7 @@ class S3:
 
     @contextlib.contextmanager
     def translated(self, call: str, path: str | None) -> Iterator[None]:
-        """Raise one of our errors, or one that this file's callers know, in the place of boto3's."""
+        """Raise one of our errors, or one that this file's callers know, in the place of botocore's."""
         try:
             yield
         except boto.ClientError as error:
@@ -461,7 +461,7 @@ class _PastTheEnd(Exception):
 
 
 def _client(config: RepositoryConfig, where: str, read_timeout_s: float) -> Any:
-    """Return boto3's client, which makes each request once; trying again is our own business, part by part."""
+    """Return botocore's client, which makes each request once; trying again is our own business, part by part."""
     style = config.addressing or ("path" if config.endpoint_url else "auto")
     settings = BotoConfig(
         retries={"total_max_attempts": 1, "mode": "standard"},
@@ -479,8 +479,10 @@ def _client(config: RepositoryConfig, where: str, read_timeout_s: float) -> Any:
         with _making:
             opened = session()
             # A foreign server has no regions, but a signature needs one.
-            region = config.region or opened.region_name or ("us-east-1" if config.endpoint_url else None)
-            return opened.client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
+            region = (
+                config.region or opened.get_config_variable("region") or ("us-east-1" if config.endpoint_url else None)
+            )
+            return opened.create_client("s3", region_name=region, endpoint_url=config.endpoint_url, config=settings)
     except (boto.BotoCoreError, ValueError) as error:
         raise Usage(
             f"S3 cannot be used with these settings: {_short(error)}.",

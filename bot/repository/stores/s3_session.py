@@ -1,4 +1,4 @@
-"""boto3's session without what nobody here asks it for: the endpoints of all other services."""
+"""The session of botocore, which boto3's is made of, without what nobody here asks it for: all other services."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import functools
 from datetime import datetime
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore.loaders import Loader, create_loader, instance_cache
 from botocore.utils import parse_timestamp
 
 _NEEDED = {"s3", "s3-control", "sts", "sso", "portal.sso", "oidc", "signin"}
-"""Storage, and where credentials come from."""
+"""The endpoints of storage, and of where credentials come from."""
+_SERVICES = ["s3", "signin", "sso", "sso-oidc", "sts"]
+"""The same, as their descriptions are called."""
 
 
 @functools.cache
@@ -22,7 +23,7 @@ def session() -> Any:
     core = botocore.session.get_session()
     core.register_component("data_loader", _Lean(core.get_config_variable("data_path")))
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    return boto3.session.Session(botocore_session=core)
+    return core
 
 
 class _Lean(Loader):  # type: ignore[misc]  # botocore has no types
@@ -31,6 +32,10 @@ class _Lean(Loader):  # type: ignore[misc]  # botocore has no types
     def __init__(self, data_path: str | None) -> None:
         self._given = data_path
         super().__init__(extra_search_paths=create_loader(data_path).search_paths)
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002  each of them has every type
+        """Return the services this session is for: to look which of all are there takes six thousand looks at files."""
+        return _SERVICES
 
     @instance_cache  # type: ignore[untyped-decorator]
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
@@ -44,7 +49,7 @@ class _Lean(Loader):  # type: ignore[misc]  # botocore has no types
 
 
 def _timestamp(value: Any) -> datetime:
-    """Read a time as listings write it; boto3's own reader, for all else, takes most of the time of a long listing."""
+    """Read a time as listings write it; botocore's own reader, for all else, takes most of the time of a long listing."""
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
