@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.errors import Corruption, Unavailable, Usage
 from bot.ledger.turns import turns_at
+from bot.model.audit import GENESIS
 
 Values = Sequence[Any] | Mapping[str, Any]
 """What stands for the `?` or `:name` of a statement."""
@@ -62,7 +63,9 @@ class Ledger:
             )
 
     def create(self) -> None:
-        """Create the file and its tables where they are missing. Idempotent and safe among several processes.
+        """Create the file and its tables where they are missing: one made before a table was added gets it, and keeps what it has.
+
+        Idempotent and safe among several processes.
 
         Raises:
             Usage: a newer version of the program made it.
@@ -70,12 +73,15 @@ class Ledger:
         """
         _make_private(self.path)
         with self.transaction() as tx:
-            if tx.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'").fetchone():
+            known = tx.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'").fetchone()
+            if known:
                 _check_version(self.path, tx)
-                return
             for statement in _statements(resources.files("bot.ledger").joinpath("schema.sql").read_text("utf-8")):
                 tx.execute(statement)
-            tx.execute("INSERT INTO settings (name, value) VALUES ('schema', ?)", [str(SCHEMA_VERSION)])
+            if not known:
+                # Once only: an audit without the head kept here was tampered with.
+                first = [str(SCHEMA_VERSION), f"0:{GENESIS}"]
+                tx.execute("INSERT INTO settings (name, value) VALUES ('schema', ?), ('audit-anchor', ?)", first)
 
     @contextmanager
     def transaction(self, timeout_s: float = 5.0, *, urgent: bool = False) -> Iterator[Tx]:

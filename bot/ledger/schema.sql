@@ -1,7 +1,7 @@
 -- The ledger: decisions and history. Times are ISO 8601 UTC text with microseconds; JSON is text.
 -- Changed only by a new numbered migration in migrations.py once a version has been released.
 
-CREATE TABLE runs (
+CREATE TABLE IF NOT EXISTS runs (
     id            TEXT PRIMARY KEY,
     job           TEXT NOT NULL,
     cluster       TEXT NOT NULL,
@@ -24,17 +24,17 @@ CREATE TABLE runs (
     process       TEXT,                        -- {"pid", "boot_id", "start_time"} for signals, never for liveness
     UNIQUE (job, cluster, scheduled_for)
 ) STRICT;
-CREATE INDEX runs_by_state ON runs (state);
-CREATE INDEX runs_by_cluster ON runs (cluster, job, queued_at);
+CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state);
+CREATE INDEX IF NOT EXISTS runs_by_cluster ON runs (cluster, job, queued_at);
 
-CREATE TABLE locks (                           -- named locks held by runs; conflicts are decided in model/locks.py
+CREATE TABLE IF NOT EXISTS locks (                           -- named locks held by runs; conflicts are decided in model/locks.py
     run  TEXT NOT NULL REFERENCES runs (id),
     name TEXT NOT NULL,                        -- "cluster:slips", "destination:/path", "port:5555", "chain:slips/<id>"
     mode TEXT NOT NULL,
     PRIMARY KEY (run, name)
 ) STRICT;
 
-CREATE TABLE requests (
+CREATE TABLE IF NOT EXISTS requests (
     id             TEXT PRIMARY KEY,
     verb           TEXT NOT NULL,
     cluster        TEXT NOT NULL,
@@ -60,9 +60,9 @@ CREATE TABLE requests (
     woken_at       TEXT,
     pending_at     TEXT                        -- when approvers were asked
 ) STRICT;
-CREATE INDEX requests_by_state ON requests (state);
+CREATE INDEX IF NOT EXISTS requests_by_state ON requests (state);
 
-CREATE TABLE decisions (
+CREATE TABLE IF NOT EXISTS decisions (
     request TEXT NOT NULL REFERENCES requests (id),
     person  TEXT NOT NULL,
     verdict TEXT NOT NULL,
@@ -73,7 +73,7 @@ CREATE TABLE decisions (
     PRIMARY KEY (request, person)
 ) STRICT;
 
-CREATE TABLE keys_seen (                       -- idempotency: one row per verb call, with its answer
+CREATE TABLE IF NOT EXISTS keys_seen (                       -- idempotency: one row per verb call, with its answer
     key     TEXT PRIMARY KEY,
     verb    TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE keys_seen (                       -- idempotency: one row per verb 
     answer  TEXT NOT NULL DEFAULT '{}'         -- JSON: what it answered about, or the error it raised
 ) STRICT;
 
-CREATE TABLE leases (                          -- what a request needs until it ends; retention skips it
+CREATE TABLE IF NOT EXISTS leases (                          -- what a request needs until it ends; retention skips it
     request    TEXT PRIMARY KEY REFERENCES requests (id),
     repository TEXT NOT NULL,
     cluster    TEXT NOT NULL,
@@ -89,7 +89,7 @@ CREATE TABLE leases (                          -- what a request needs until it 
     wal        TEXT NOT NULL                   -- JSON {"timeline", "from", "to"}
 ) STRICT;
 
-CREATE TABLE audit (                           -- append-only, each entry hashed over the one before
+CREATE TABLE IF NOT EXISTS audit (                           -- append-only, each entry hashed over the one before
     seq     INTEGER PRIMARY KEY,
     at      TEXT NOT NULL,
     actor   TEXT NOT NULL,                     -- Person.key, or "pitstop"
@@ -99,11 +99,11 @@ CREATE TABLE audit (                           -- append-only, each entry hashed
     prev    TEXT NOT NULL,
     hash    TEXT NOT NULL
 ) STRICT;
-CREATE INDEX audit_by_subject ON audit (subject, seq);
-CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
-CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE INDEX IF NOT EXISTS audit_by_subject ON audit (subject, seq);
+CREATE TRIGGER IF NOT EXISTS audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 
-CREATE TABLE inbox (                           -- what people did in Slack, recorded before the ack, handled by a worker
+CREATE TABLE IF NOT EXISTS inbox (                           -- what people did in Slack, recorded before the ack, handled by a worker
     id          INTEGER PRIMARY KEY,
     key         TEXT NOT NULL UNIQUE,          -- trigger id or the like: a second delivery changes nothing
     kind        TEXT NOT NULL,
@@ -112,9 +112,9 @@ CREATE TABLE inbox (                           -- what people did in Slack, reco
     done_at     TEXT,
     outcome     TEXT                           -- JSON
 ) STRICT;
-CREATE INDEX inbox_open ON inbox (id) WHERE done_at IS NULL;
+CREATE INDEX IF NOT EXISTS inbox_open ON inbox (id) WHERE done_at IS NULL;
 
-CREATE TABLE cards (                           -- which message shows which subject, and whether it is out of date; never content
+CREATE TABLE IF NOT EXISTS cards (                           -- which message shows which subject, and whether it is out of date; never content
     id           INTEGER PRIMARY KEY,
     subject_kind TEXT NOT NULL,                -- "request", "run", "server", …
     subject      TEXT NOT NULL,
@@ -130,21 +130,21 @@ CREATE TABLE cards (                           -- which message shows which subj
     failed       TEXT,                         -- why Slack will never take it
     UNIQUE (subject_kind, subject, place)
 ) STRICT;
-CREATE INDEX cards_stale ON cards (urgent, id) WHERE wanted > posted;
+CREATE INDEX IF NOT EXISTS cards_stale ON cards (urgent, id) WHERE wanted > posted;
 
-CREATE TABLE people (
+CREATE TABLE IF NOT EXISTS people (
     person     TEXT PRIMARY KEY,               -- Person.key
     facts      TEXT NOT NULL,                  -- JSON of model.people.PersonFacts
     fetched_at TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE people_groups (
+CREATE TABLE IF NOT EXISTS people_groups (
     grp        TEXT PRIMARY KEY,               -- Slack user group id
     members    TEXT NOT NULL,                  -- JSON list of Person.key
     fetched_at TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE modal_tokens (                    -- one use, bound to request, version and person
+CREATE TABLE IF NOT EXISTS modal_tokens (                    -- one use, bound to request, version and person
     token      TEXT PRIMARY KEY,
     request    TEXT,
     version    INTEGER,
@@ -154,7 +154,7 @@ CREATE TABLE modal_tokens (                    -- one use, bound to request, ver
     used_at    TEXT
 ) STRICT;
 
-CREATE TABLE catalogue (                       -- the ledger's copy of the repositories' backups; rebuilt from them at will
+CREATE TABLE IF NOT EXISTS catalogue (                       -- the ledger's copy of the repositories' backups; rebuilt from them at will
     cluster    TEXT NOT NULL,
     repository TEXT NOT NULL,
     backup     TEXT NOT NULL,
@@ -163,14 +163,14 @@ CREATE TABLE catalogue (                       -- the ledger's copy of the repos
     PRIMARY KEY (cluster, repository, backup)
 ) STRICT;
 
-CREATE TABLE contents (                        -- what is in a backup: databases, tables, the server in short; from its manifest
+CREATE TABLE IF NOT EXISTS contents (                        -- what is in a backup: databases, tables, the server in short; from its manifest
     cluster TEXT NOT NULL,
     backup  TEXT NOT NULL,
     body    TEXT NOT NULL,                     -- JSON of model.contents.Contents
     PRIMARY KEY (cluster, backup)
 ) STRICT;
 
-CREATE TABLE old_backups (                     -- the files of older scripts as they lay when last looked at
+CREATE TABLE IF NOT EXISTS old_backups (                     -- the files of older scripts as they lay when last looked at
     cluster    TEXT NOT NULL,
     path       TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
@@ -178,14 +178,14 @@ CREATE TABLE old_backups (                     -- the files of older scripts as 
     PRIMARY KEY (cluster, path)
 ) STRICT;
 
-CREATE TABLE runbooks (                        -- the ledger's copy of each cluster's newest runbook
+CREATE TABLE IF NOT EXISTS runbooks (                        -- the ledger's copy of each cluster's newest runbook
     cluster TEXT PRIMARY KEY,
     body    TEXT NOT NULL,                     -- Markdown
     at      TEXT NOT NULL,
     base    TEXT NOT NULL                      -- JSON of model.runbook.BaseFacts, or null
 ) STRICT;
 
-CREATE TABLE attachments (                     -- files that wait to be shared; their bytes go once they were
+CREATE TABLE IF NOT EXISTS attachments (                     -- files that wait to be shared; their bytes go once they were
     run     TEXT PRIMARY KEY REFERENCES runs (id),
     name    TEXT NOT NULL,
     title   TEXT NOT NULL,
@@ -194,7 +194,7 @@ CREATE TABLE attachments (                     -- files that wait to be shared; 
     at      TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE rehearsals (                      -- what people noted of walking through a request and an approval
+CREATE TABLE IF NOT EXISTS rehearsals (                      -- what people noted of walking through a request and an approval
     run       TEXT NOT NULL REFERENCES runs (id),
     cluster   TEXT NOT NULL,
     by        TEXT NOT NULL,                   -- Person.key
@@ -205,7 +205,7 @@ CREATE TABLE rehearsals (                      -- what people noted of walking t
     PRIMARY KEY (run, by)
 ) STRICT;
 
-CREATE TABLE pauses (                          -- when a cluster's schedule waits
+CREATE TABLE IF NOT EXISTS pauses (                          -- when a cluster's schedule waits
     id       TEXT PRIMARY KEY,
     cluster  TEXT NOT NULL,
     by       TEXT NOT NULL,                    -- Person.key
@@ -215,9 +215,9 @@ CREATE TABLE pauses (                          -- when a cluster's schedule wait
     ended_at TEXT,
     ended_by TEXT
 ) STRICT;
-CREATE INDEX pauses_open ON pauses (cluster, until) WHERE ended_at IS NULL;
+CREATE INDEX IF NOT EXISTS pauses_open ON pauses (cluster, until) WHERE ended_at IS NULL;
 
-CREATE TABLE scrubbed (                        -- when each stored object was last read; lost, it is made anew by reading
+CREATE TABLE IF NOT EXISTS scrubbed (                        -- when each stored object was last read; lost, it is made anew by reading
     repository TEXT NOT NULL,
     path       TEXT NOT NULL,
     bytes      INTEGER NOT NULL,
@@ -226,7 +226,7 @@ CREATE TABLE scrubbed (                        -- when each stored object was la
     PRIMARY KEY (repository, path)
 ) STRICT;
 
-CREATE TABLE data_keys (                       -- each repository's data keys, for the reminder to rotate; rebuilt from it at will
+CREATE TABLE IF NOT EXISTS data_keys (                       -- each repository's data keys, for the reminder to rotate; rebuilt from it at will
     repository TEXT NOT NULL,
     key        TEXT NOT NULL,
     made_at    TEXT NOT NULL,
@@ -234,13 +234,13 @@ CREATE TABLE data_keys (                       -- each repository's data keys, f
     PRIMARY KEY (repository, key)
 ) STRICT;
 
-CREATE TABLE rotations (                       -- the data key a rotation makes, from before it is stored until the rotation ended
+CREATE TABLE IF NOT EXISTS rotations (                       -- the data key a rotation makes, from before it is stored until the rotation ended
     repository TEXT PRIMARY KEY,
     key        TEXT NOT NULL,
     begun_at   TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE wal_status (                      -- what the receiver last said, per repository
+CREATE TABLE IF NOT EXISTS wal_status (                      -- what the receiver last said, per repository
     cluster      TEXT NOT NULL,
     repository   TEXT NOT NULL,
     system_id    TEXT NOT NULL,
@@ -256,7 +256,7 @@ CREATE TABLE wal_status (                      -- what the receiver last said, p
     PRIMARY KEY (cluster, repository)
 ) STRICT;
 
-CREATE TABLE servers (                         -- servers started beside
+CREATE TABLE IF NOT EXISTS servers (                         -- servers started beside
     id         TEXT PRIMARY KEY,               -- the request's id
     cluster    TEXT NOT NULL,
     state      TEXT NOT NULL,                  -- "starting", "running", "stopped", "removed"
@@ -270,7 +270,7 @@ CREATE TABLE servers (                         -- servers started beside
     detail     TEXT NOT NULL                   -- JSON: postmaster identity, socket, port, forwarder run
 ) STRICT;
 
-CREATE TABLE alerts (                          -- conditions that need, or needed, somebody: one row each, for good
+CREATE TABLE IF NOT EXISTS alerts (                          -- conditions that need, or needed, somebody: one row each, for good
     id            TEXT PRIMARY KEY,
     condition     TEXT NOT NULL,               -- a word of model/alerts.py
     cluster       TEXT NOT NULL,               -- empty: the whole host
@@ -291,28 +291,28 @@ CREATE TABLE alerts (                          -- conditions that need, or neede
     resolved_at   TEXT,
     UNIQUE (condition, cluster, subject)
 ) STRICT;
-CREATE INDEX alerts_by_state ON alerts (state);
+CREATE INDEX IF NOT EXISTS alerts_by_state ON alerts (state);
 
-CREATE TABLE notices (                         -- what the fallback took, so that nothing is told twice
+CREATE TABLE IF NOT EXISTS notices (                         -- what the fallback took, so that nothing is told twice
     key     TEXT PRIMARY KEY,
     sent_at TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE samples (                         -- how full disks were, for the forecast
+CREATE TABLE IF NOT EXISTS samples (                         -- how full disks were, for the forecast
     name  TEXT NOT NULL,
     at    TEXT NOT NULL,
     value INTEGER NOT NULL,                    -- bytes used
     PRIMARY KEY (name, at)
 ) STRICT;
 
-CREATE TABLE swaps (                           -- the journal of a restore in place: the step that was begun last
+CREATE TABLE IF NOT EXISTS swaps (                           -- the journal of a restore in place: the step that was begun last
     request TEXT PRIMARY KEY REFERENCES requests (id),
     step    TEXT NOT NULL,                     -- model.swaps.SwapStep
     swap    TEXT,                              -- JSON of model.swaps.Swap, once both databases exist
     at      TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE kept (                            -- databases that a swap replaced
+CREATE TABLE IF NOT EXISTS kept (                            -- databases that a swap replaced
     id           TEXT PRIMARY KEY REFERENCES requests (id),
     cluster      TEXT NOT NULL,
     database     TEXT NOT NULL,                -- what it was called
@@ -328,9 +328,7 @@ CREATE TABLE kept (                            -- databases that a swap replaced
     announced_at TEXT
 ) STRICT;
 
-CREATE TABLE settings (                        -- single values: schema version, audit anchor, instance id
+CREATE TABLE IF NOT EXISTS settings (                        -- single values: schema version, audit anchor, instance id
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT;
-INSERT INTO settings (name, value)             -- an audit without a head kept beside it was tampered with
-VALUES ('audit-anchor', '0:0000000000000000000000000000000000000000000000000000000000000000');

@@ -76,6 +76,19 @@ def test_what_is_wrong_with_the_file_is_told_apart(tmp_path: Path, world: World)
         Ledger(tmp_path / "folder.db").create()
 
 
+def test_a_ledger_from_before_a_table_gets_it(world: World) -> None:
+    """A newer program adds the table and keeps every row; the audit's head is never written anew."""
+    with world.ledger.transaction() as tx:
+        settings.put(tx, "kept", "as it was")
+        tx.execute("DROP TABLE old_backups")
+        tx.execute("DELETE FROM settings WHERE name = 'audit-anchor'")
+    world.ledger.create()
+    with world.ledger.read() as tx:
+        assert list(tx.query("SELECT * FROM old_backups")) == []
+        assert settings.get(tx, "kept") == "as it was"
+        assert settings.get(tx, "audit-anchor") is None
+
+
 def test_a_row_never_points_at_nothing(world: World) -> None:
     """Foreign keys are enforced, and what a failed transaction wrote before is gone."""
     with pytest.raises(sqlite3.IntegrityError), world.ledger.transaction() as tx:
